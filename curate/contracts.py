@@ -1,0 +1,281 @@
+"""What a scorer, a selector and an annotator must be: the whole vocabulary between the engine and its parts.
+
+The engine knows these protocols and nothing about any particular part; the parts know these protocols and
+nothing about the store, a recipe or a runner.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import blake3
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.errors import InputError
+
+__all__ = [
+    "ROW",
+    "Annotator",
+    "Budget",
+    "FittingScorer",
+    "Scorer",
+    "Selection",
+    "Selector",
+    "Vectors",
+    "View",
+    "column_name",
+    "component_digest",
+    "component_params",
+    "detail",
+    "digest",
+    "flag",
+    "reason_name",
+    "resolve_budget",
+    "role_of",
+    "score",
+    "vector",
+]
+
+ROW = "_row"
+"""Batches handed to a *fitted* scorer carry this int64 column: the row's position in the view it was fitted on."""
+
+Budget = int | float | str
+"""A count (an int), a fraction in (0, 1] (a float), or a percentage ("10%")."""
+
+
+# --- Arrow fields that say what a column means --------------------------------------------------------------
+
+
+def _field(name: str, type_: pa.DataType, role: str) -> pa.Field:
+    return pa.field(name, type_, metadata={"curate.role": role})
+
+
+def score(name: str) -> pa.Field:
+    """The main score of a scorer: float32, **higher = keep**; null where it cannot say."""
+    return _field(name, pa.float32(), "score")
+
+
+def flag(name: str) -> pa.Field:
+    """A verdict that reads as English in an expression (`not near_duplicate`): bool, true = what the name says."""
+    return _field(name, pa.bool_(), "flag")
+
+
+def detail(name: str, type_: pa.DataType) -> pa.Field:
+    """Anything else worth keeping beside the score: a count, the id of a representative, a suggested label."""
+    return _field(name, type_, "detail")
+
+
+def vector(name: str, dim: int | None = None, dtype: pa.DataType | None = None) -> pa.Field:
+    """An embedding or a signature. `dim=None` where it is known only once the model is loaded."""
+    return _field(name, pa.list_(dtype or pa.float32(), -1 if dim is None else dim), "vector")
+
+
+def role_of(field_: pa.Field) -> str:
+    """`score`, `flag`, `detail` or `vector`."""
+    return (field_.metadata or {}).get(b"curate.role", b"detail").decode()
+
+
+def column_name(registry_name: str) -> str:
+    """The column of a registered name: `clip-score` writes `clip_score`."""
+    return registry_name.replace("-", "_")
+
+
+def reason_name(registry_name: str) -> str:
+    """The column that says why a scorer left a row null; null where it did not."""
+    return column_name(registry_name) + "_reason"
+
+
+# --- Rows -------------------------------------------------------------------------------------------------------
+
+
+class Vectors(Protocol):
+    """Many rows of equal length, possibly memory-mapped in several pieces. NumPy arrays satisfy `as_vectors`."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    def __len__(self) -> int: ...
+    def chunks(self) -> Iterator[npt.NDArray[Any]]:
+        """The pieces in row order, each a 2-d array, zero-copy."""
+        ...
+
+    def take(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """A copy of these rows, in the order asked for."""
+        ...
+
+    def to_numpy(self) -> npt.NDArray[Any]:
+        """All rows as one array: zero-copy if there is one piece, a copy otherwise."""
+        ...
+
+
+class View(Protocol):
+    """Rows of a store at one moment. Row i is the same item in every method; the order is that of import."""
+
+    def __len__(self) -> int: ...
+    @property
+    def columns(self) -> Sequence[str]: ...
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table: ...
+    def batches(self, columns: Sequence[str] | None = None, rows: int = 65536) -> Iterator[pa.RecordBatch]: ...
+    def vectors(self, column: str) -> Vectors: ...
+    def sql(self, query: str, columns: Sequence[str]) -> pa.Table:
+        """Run a DuckDB query in which the relation `view` has these columns and `_row` (int64 position)."""
+        ...
+
+
+# --- Scorers ----------------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Gives every item a score, and possibly details or a vector. A frozen dataclass: its fields are its whole
+    configuration; constructing one touches neither disk nor network.
+
+    `needs` names columns or roles (`kinds.ROLES`); `gives` is one main score or vector plus flags and details.
+    `score(batch)` gets a record batch with `id` and what it needs, and returns one with the fields of `gives`, rows
+    in the same order, plus `reason_name(name)` (string): where a row cannot be scored all its values are null and
+    the reason says why. It must not depend on what else is in the batch.
+
+    `processes` says that `score` is Python-heavy and may run in worker processes.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    processes: ClassVar[bool]
+
+    @property
+    def needs(self) -> tuple[str, ...]: ...
+    @property
+    def gives(self) -> tuple[pa.Field, ...]: ...
+    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch: ...
+
+
+@runtime_checkable
+class FittingScorer(Protocol):
+    """A scorer that must see everything first (duplicates, k-NN, confident learning).
+
+    `fit(view)` sees all rows that are to be scored, with the columns in `needs`, and returns a scorer whose batches
+    carry `ROW` (the position in that view) beside `id`, and nothing else.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    @property
+    def needs(self) -> tuple[str, ...]: ...
+    @property
+    def gives(self) -> tuple[pa.Field, ...]: ...
+    def fit(self, view: View) -> Scorer: ...
+
+
+# --- Selections -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Which items were chosen, in which order, with what weight, and why. It points at items, never copies them.
+
+    `index`   (k,) int64: rows of the view (or array) selected from, best first.
+    `weight`  (k,) float32 training weight, mean 1 unless the selector says otherwise; None = all 1.
+    `gain`    (k,) float32 what each item added when it entered; None where the notion does not apply.
+    `reason`  (k,) strings, or one string for all, why each was kept.
+    `seed`, `seconds`, `memory` (bytes, peak above the start): how it was made.
+    `random`  how the same budget at random did on the selector's own objective, as {"objective": ..., "random": ...}.
+    """
+
+    index: npt.NDArray[np.int64]
+    weight: npt.NDArray[np.float32] | None = None
+    gain: npt.NDArray[np.float32] | None = None
+    reason: Sequence[str] | str = ""
+    seed: int | None = None
+    seconds: float | None = None
+    memory: int | None = None
+    random: Mapping[str, float] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+@runtime_checkable
+class Selector(Protocol):
+    """Chooses items. A frozen dataclass like a scorer. `select` must be a pure function of its arguments;
+    ties break by `id`, so that the same input gives the same bytes."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    @property
+    def needs(self) -> tuple[str, ...]: ...
+    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection: ...
+
+
+def resolve_budget(budget: Budget | None, n: int) -> int:
+    """How many of `n` items a budget means, rounding fractions to the nearest, at least one.
+
+    Raises InputError for zero, negative, above `n`, or unreadable budgets.
+    """
+    if budget is None:
+        raise InputError(f"a budget is needed: a count (500), a fraction (0.1) or a percentage ('10%') of {n} items")
+    if isinstance(budget, bool):
+        raise InputError(f"budget {budget!r} is not a count, a fraction or a percentage")
+    if isinstance(budget, str):
+        text = budget.strip()
+        try:
+            budget = float(text[:-1]) / 100 if text.endswith("%") else int(text)
+        except ValueError:
+            raise InputError(f"budget {text!r} is not a count (500) or a percentage ('10%')") from None
+    if isinstance(budget, float):
+        if not 0 < budget <= 1:
+            raise InputError(f"budget {budget!r}: a fraction lies in (0, 1]; write a count as an integer")
+        return max(1, min(n, round(budget * n))) if n else 0
+    if budget < 1 or budget > n:
+        raise InputError(f"budget {budget}: there are {n} items to choose from, so 1 to {n} can be chosen")
+    return budget
+
+
+# --- Annotators -------------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Annotator(Protocol):
+    """Sends items to people and brings back every answer. Both directions are idempotent."""
+
+    name: ClassVar[str]
+
+    def push(self, items: pa.Table) -> Mapping[str, Any]: ...
+    def pull(self) -> pa.Table: ...
+
+
+# --- Identity ---------------------------------------------------------------------------------------------------
+
+
+def digest(*values: Any) -> str:
+    """A stable 128-bit hex digest of JSON-able values: the identity of a step, a part or a component."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
+    return blake3.blake3(text.encode("utf-8", "surrogatepass")).hexdigest(length=16)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if hasattr(value, "item"):
+        return value.item()
+    return str(value)
+
+
+def component_params(component: Any) -> dict[str, Any]:
+    """The configuration of a scorer or selector: the fields of its dataclass, as plain values."""
+    return {f.name: getattr(component, f.name) for f in dataclasses.fields(component) if f.init}
+
+
+def component_digest(component: Any) -> str:
+    """Identity of a configured component: name, version and parameters."""
+    return digest(component.name, component.version, component_params(component))

@@ -1,0 +1,88 @@
+"""Names of scorers, selectors, annotators, readers and writers, as strings: nothing is imported until it is used.
+
+Third parties add theirs by entry points in the groups `curate.scorers`, `curate.selectors`, `curate.annotators`:
+
+    [project.entry-points."curate.scorers"]
+    sharpness = "my_package.sharpness:Sharpness"
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from curate.errors import InputError, UnknownNameError
+
+SCORERS: dict[str, str] = {
+    "exact-duplicate": "curate.scorers.duplicates.exact:ExactDuplicate",
+    "near-duplicate": "curate.scorers.duplicates.near:NearDuplicate",
+    "phash": "curate.scorers.duplicates.phash:PerceptualHash",
+    "minhash": "curate.scorers.duplicates.minhash:MinHash",
+    "image-basics": "curate.scorers.quality.image:ImageBasics",
+    "text-basics": "curate.scorers.quality.text:TextBasics",
+    "audio-basics": "curate.scorers.quality.audio:AudioBasics",
+    "confident-learning": "curate.scorers.noise.confident:ConfidentLearning",
+    "out-of-fold": "curate.scorers.noise.out_of_fold:OutOfFold",
+    "pixel-embedding": "curate.scorers.embedding.pixel:PixelEmbedding",
+    "clip": "curate.scorers.embedding.clip:Clip",
+    "minilm": "curate.scorers.embedding.minilm:MiniLM",
+}
+
+SELECTORS: dict[str, str] = {
+    "top": "curate.selectors.threshold.top:Top",
+    "random": "curate.selectors.threshold.random:Random",
+    "stratified": "curate.selectors.threshold.stratified:Stratified",
+    "representative": "curate.selectors.threshold.representative:Representative",
+}
+
+ANNOTATORS: dict[str, str] = {}
+
+GROUPS: dict[str, dict[str, str]] = {"scorers": SCORERS, "selectors": SELECTORS, "annotators": ANNOTATORS}
+
+
+@cache
+def _third_party(group: str) -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=f"curate.{group}")}
+
+
+def names(group: str) -> list[str]:
+    """All registered names of a group, ours and third parties', sorted."""
+    return sorted({*GROUPS[group], *_third_party(group)})
+
+
+def load(group: str, name: str) -> type[Any]:
+    """The class behind a name. Raises UnknownNameError with the nearest, or MissingExtraError naming the extra."""
+    target = GROUPS[group].get(name)
+    if target is not None:
+        module, _, attribute = target.partition(":")
+        loaded: type[Any] = getattr(importlib.import_module(module), attribute)
+        return loaded
+    if name in _third_party(group):
+        return _third_party(group)[name].load()  # type: ignore[no-any-return]
+    raise UnknownNameError(group.removesuffix("s"), name, names(group))
+
+
+def build(group: str, name: str, params: Mapping[str, Any] | None = None) -> Any:
+    """A configured component: unknown parameters and wrong types are refused with what exists.
+
+    Values are checked against the dataclass's annotations (a string is not silently taken for a number).
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    cls = load(group, name)
+    known = {f.name: f for f in dataclasses.fields(cls) if f.init}
+    given = dict(params or {})
+    for key in given:
+        if key not in known:
+            raise UnknownNameError(f"parameter of {name!r}", key, known)
+    adapter = TypeAdapter(cls)
+    try:
+        return adapter.validate_python(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or name
+        raise InputError(f"{name}: parameter {where!r}: {first['msg']}, got {first['input']!r}") from error

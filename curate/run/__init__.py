@@ -1,0 +1,1 @@
+"""Runners, resume, and the ledger of what happened."""

@@ -1,0 +1,61 @@
+"""What happened: one record per run, one per step, kept in the store's catalog and shown by reports and `explain`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class StepRecord:
+    """One step of a run, as it ended.
+
+    `before`/`after` are the items in the run's current set before and after (only `import` and `keep` change it).
+    `counts` are exact: e.g. import: read, added, unchanged, changed, updated, rejected; score: scored, reused, failed,
+    not_applicable; keep and select: kept, dropped; export: rows, files, bytes.
+    `reasons` counts why: the conjunct that dropped an item, the reason a row could not be scored, a rejection's code.
+    """
+
+    ordinal: int
+    kind: str
+    name: str
+    title: str
+    digest: str = ""
+    params: dict[str, Any] = field(default_factory=dict)
+    version: int = 0
+    before: int = 0
+    after: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    columns: list[str] = field(default_factory=list)
+    expression: str | None = None
+    selection: str | None = None
+    seconds: float = 0.0
+    reused: bool = False
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> StepRecord:
+        """Inverse of `to_dict`; keys of later versions are ignored."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{k: v for k, v in data.items() if k in known})
+
+
+@dataclass
+class RunRecord:
+    """One run: the recipe as resolved, its steps, and how it ended (`running`, `done`, `failed`, `interrupted`)."""
+
+    run_id: str
+    status: str
+    started: float
+    seconds: float
+    recipe: dict[str, Any] | None
+    recipe_digest: str
+    seed: int
+    steps: list[StepRecord] = field(default_factory=list)
