@@ -34,7 +34,7 @@ SCORERS: dict[str, str] = {
 
 SELECTORS: dict[str, str] = {
     "top": "curate.selectors.threshold.top:Top",
-    "random": "curate.selectors.threshold.random:Random",
+    "random": "curate.selectors.threshold.uniform:Random",
     "stratified": "curate.selectors.threshold.stratified:Stratified",
     "representative": "curate.selectors.threshold.representative:Representative",
 }
