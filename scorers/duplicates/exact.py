@@ -1,0 +1,191 @@
+"""Items whose content is the same, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.contracts import ROW, Scorer, View, detail, flag
+from curate.errors import SchemaError
+from curate.kinds import KINDS
+from curate.scorers.duplicates.verdicts import answer, find, reasons, rows_of
+
+__all__ = ["ExactDuplicate", "exact_duplicates"]
+
+_HASH = "_sha256"
+_MEDIA = frozenset(media for kind in KINDS.values() for media in kind.media)
+
+
+def exact_duplicates(
+    table: pa.Table, columns: Sequence[str], prefer: str | None = None
+) -> npt.NDArray[np.int64]:
+    """Which row each row repeats, all `columns` compared exactly; null equals null.
+
+    `table` has `id` (string) and the columns. The representative of equal rows is the one of the lowest id, or, with
+    `prefer`, of the highest value there (nulls last), ties by id. Rows in any order give the same answer.
+
+    Returns (n,) int64: the representative's row (a row's own if it is unique or the representative), -1 where all
+    columns are null. Raises SchemaError if a column is missing.
+    """
+    import duckdb
+
+    missing = [
+        name for name in ("id", *columns, *([prefer] if prefer else [])) if name not in table.column_names
+    ]
+    if missing:
+        raise SchemaError(f"no column {missing[0]!r} in the table. It has: {', '.join(table.column_names)}")
+    rows = np.arange(len(table), dtype=np.int64)
+    with duckdb.connect(config={"enable_external_access": False}) as connection:
+        connection.register("view", table.append_column(ROW, pa.array(rows)))
+        repeats = connection.sql(_repeats_query(columns, prefer)).to_arrow_table()
+        empty = connection.sql(_empty_query(columns)).to_arrow_table()
+    rows[repeats.column("_row").to_numpy()] = repeats.column("first").to_numpy()
+    rows[empty.column("_row").to_numpy()] = -1
+    return rows
+
+
+@dataclass(frozen=True)
+class ExactDuplicate:
+    """Flags items whose content another item already has.
+
+    Compared exactly: the SHA-256 of the media file and the text itself, never a short hash of it. One item of each
+    set of equals, the representative, stays unflagged: that of the lowest id, or, with `prefer`, of the highest value
+    in that column, ties by id.
+
+    `columns`  what makes two items equal, all of them together; null equals null. By default the content of the
+               kind: `image_sha256`/`audio_sha256` and the text columns, not the label. Where a file was not hashed at
+               import its address stands for it.
+    `prefer`   a numeric column; higher is better.
+    """
+
+    columns: tuple[str, ...] = ()
+    prefer: str | None = None
+
+    name: ClassVar[str] = "exact-duplicate"
+    version: ClassVar[int] = 1
+
+    def resolve(self, columns: Sequence[str], kind: str) -> ExactDuplicate:
+        """A copy with the default `columns` written out for a kind of item and the columns there are.
+
+        Raises SchemaError if none of the kind's content is there.
+        """
+        if self.columns or kind not in KINDS:
+            return self
+        found = [media + _HASH if media + _HASH in columns else media for media in KINDS[kind].media]
+        found = [name for name in (*found, *KINDS[kind].roles.get("text", ())) if name in columns]
+        if not found:
+            raise SchemaError(
+                f"exact-duplicate: none of the content of kind {kind!r} is there. Name what makes two items equal: "
+                f"columns=[...]. Columns: {', '.join(columns)}"
+            )
+        return replace(self, columns=tuple(found))
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        prefer = (self.prefer,) if self.prefer else ()
+        return tuple(dict.fromkeys((*_with_addresses(self.columns or ("text",)), *prefer)))
+
+    @property
+    def gives(self) -> tuple[pa.Field, ...]:
+        return (
+            flag("exact_duplicate"),
+            detail("exact_duplicate_score", pa.float32()),
+            detail("exact_duplicate_of", pa.string()),
+        )
+
+    def fit(self, view: View) -> Scorer:
+        content = _with_addresses(self.columns or ("text",))
+        read = tuple(dict.fromkeys(("id", *self.needs)))
+        repeats = view.sql(_repeats_query(content, self.prefer) + " order by _row", read)
+        empty = view.sql(_empty_query(content) + " order by _row", content)
+        return _Fitted(
+            len(view),
+            repeats.column("_row").to_numpy(),
+            repeats.column("first_id").combine_chunks().cast(pa.string()),
+            empty.column("_row").to_numpy(),
+            self.gives,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """What `fit` found: the rows that repeat another (ascending) and whom, and the rows without content."""
+
+    size: int
+    repeats: npt.NDArray[np.int64]
+    first: pa.StringArray
+    empty: npt.NDArray[np.int64]
+    gives: tuple[pa.Field, ...]
+
+    name: ClassVar[str] = ExactDuplicate.name
+    version: ClassVar[int] = ExactDuplicate.version
+    processes: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        rows = rows_of(batch)
+        at, repeated = find(self.repeats, rows)
+        _, empty = find(self.empty, rows)
+        columns = [
+            pa.array(repeated, mask=empty),
+            pa.array(np.where(repeated, np.float32(0), np.float32(1)), mask=empty),
+            self.first.take(pa.array(at, mask=~repeated)),
+            reasons(empty, "no content to compare"),
+        ]
+        return answer(self.name, self.gives, columns)
+
+
+# --- SQL ------------------------------------------------------------------------------------------------------------
+
+
+def _with_addresses(columns: Sequence[str]) -> tuple[str, ...]:
+    """`image_sha256` brings `image` along: the address stands for a file that was not hashed."""
+    found: list[str] = []
+    for name in columns:
+        media = name.removesuffix(_HASH)
+        found += [name, media] if name.endswith(_HASH) and media in _MEDIA else [name]
+    return tuple(dict.fromkeys(found))
+
+
+def _keys(content: Sequence[str]) -> list[str]:
+    """The SQL expressions that must all agree."""
+    keys = []
+    for name in content:
+        quoted, hashed = _quote(name), _quote(name + _HASH)
+        keys.append(f"case when {hashed} is null then {quoted} end" if name + _HASH in content else quoted)
+    return keys
+
+
+def _repeats_query(columns: Sequence[str], prefer: str | None) -> str:
+    """Rows that repeat another: (_row, first: its row, first_id).
+
+    A group-by over 64-bit hashes finds the few rows that may have an equal; only their content is compared, so the
+    hash decides nothing, and ids are read for those rows alone.
+    """
+    keys = ", ".join(_keys(_with_addresses(columns)))
+    best = f"{_quote(prefer)} desc nulls last, " if prefer else ""
+    names = dict.fromkeys(("id", *_with_addresses(columns), *([prefer] if prefer else [])))
+    return (
+        f"with crowded as (select hash({keys}) as h from view group by h having count(*) > 1), "
+        f"candidates as (select _row, {', '.join(map(_quote, names))} from view where hash({keys}) in (from crowded)), "
+        f"ranked as (select _row, id, first_value(_row) over best as first, first_value(id) over best as first_id "
+        f"from candidates where not ({_all_null(columns)}) window best as (partition by {keys} order by {best}id)) "
+        "select _row, first, first_id from ranked where _row <> first"
+    )
+
+
+def _empty_query(columns: Sequence[str]) -> str:
+    return f"select _row from view where {_all_null(columns)}"
+
+
+def _all_null(columns: Sequence[str]) -> str:
+    return " and ".join(f"{_quote(name)} is null" for name in columns)
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
