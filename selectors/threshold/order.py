@@ -1,0 +1,72 @@
+"""What the selectors of this folder share: an order in which ties go by id, and what a budget leaves to choose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.contracts import Budget, resolve_budget
+from curate.errors import InputError
+
+__all__ = ["ascending", "capacity", "column_of", "numbers"]
+
+
+def ascending(
+    keys: npt.NDArray[Any], ids: pa.Array | pa.ChunkedArray, count: int | None = None
+) -> npt.NDArray[np.int64]:
+    """The rows with the `count` lowest keys (all by default), lowest first, equal keys in the order of their ids.
+
+    `keys` (n,) numbers without NaN, `ids` (n,) unique strings. Ids are read only where keys are equal.
+    """
+    rows = np.arange(len(keys))
+    if count is not None and count < len(keys):
+        rows = np.flatnonzero(keys <= np.partition(keys, count - 1)[count - 1]) if count else rows[:0]
+    rows = rows[np.argsort(keys[rows])]
+    equal = keys[rows[1:]] == keys[rows[:-1]]
+    if equal.any():
+        tied = np.append(equal, False) | np.append(False, equal)
+        rows[tied] = _by_key_and_id(keys, ids, rows[tied])
+    return rows[:count]
+
+
+def _by_key_and_id(
+    keys: npt.NDArray[Any], ids: pa.Array | pa.ChunkedArray, rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    import polars as pl
+
+    frame = pl.DataFrame({"key": keys[rows], "id": ids.take(pa.array(rows)), "row": rows})
+    return frame.sort("key", "id")["row"].to_numpy()
+
+
+def numbers(values: pa.ChunkedArray, expression: str) -> npt.NDArray[np.float64]:
+    """What an expression gave, as float64 with NaN for null. Raises InputError where it is not a number."""
+    kind = values.type
+    if not (pa.types.is_primitive(kind) or pa.types.is_decimal(kind)) or pa.types.is_temporal(kind):
+        raise InputError(f"{expression!r} gives {kind}, and items are ranked by a number")
+    if pa.types.is_boolean(kind):
+        values = values.cast(pa.int8())
+    array: npt.NDArray[np.float64] = values.cast(pa.float64()).to_numpy()
+    return array
+
+
+def capacity(budget: Budget | None, total: int, available: int, what: str) -> int:
+    """How many to choose where only `available` of `total` items have what it takes.
+
+    A fraction is one of all items and stops at what is available; a count must be filled.
+    Raises InputError as `resolve_budget` does, and for a count above `available`.
+    """
+    count = resolve_budget(budget, total)
+    share = isinstance(budget, float) or (isinstance(budget, str) and budget.strip().endswith("%"))
+    if count > available and not share:
+        raise InputError(
+            f"budget {count}: only {available} of {total} items have {what}; ask for at most that"
+        )
+    return min(count, available)
+
+
+def column_of(expression: str) -> tuple[str, ...]:
+    """The column an expression names where it is nothing but a name; the view finds the others by itself."""
+    return (expression,) if expression.isidentifier() else ()

@@ -1,0 +1,177 @@
+"""`stratified`: a draw that keeps, or evens out, the shares of groups."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.contracts import Budget, Selection, View
+from curate.errors import InputError
+from curate.selectors.threshold.order import ascending, capacity, column_of, numbers
+from curate.selectors.threshold.uniform import draw_seed, random_keys, random_rows
+
+__all__ = ["Balance", "Stratified", "allot", "stratified_rows"]
+
+Balance = Literal["proportional", "equal"]
+
+
+@dataclass(frozen=True)
+class Stratified:
+    """So many of each stratum, a stratum being the items that agree in the column or columns `by`
+    (null is a value of its own).
+
+    `balance` "proportional" keeps the strata's shares (largest remainders); "equal" gives each the same number,
+    and what a small stratum cannot use goes to the others. Within a stratum items are drawn at random, or, with
+    `prefer` (an expression), the highest are taken: items for which it is null are then out of the question.
+    `reweight` gives each item the weight that undoes the sampling: its stratum's share before, divided by its
+    share after, mean 1. Ranks run through the strata in turn, so that every head of the selection is balanced too.
+    """
+
+    by: str | tuple[str, ...]
+    balance: Balance = "proportional"
+    prefer: str = ""
+    reweight: bool = False
+
+    name: ClassVar[str] = "stratified"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not self.by:
+            raise InputError("stratified: `by` is empty: name a column or several, such as 'label'")
+
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """The columns whose values make a stratum."""
+        return (self.by,) if isinstance(self.by, str) else tuple(self.by)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("id", *self.strata, *(column_of(self.prefer) if self.prefer else ()))
+
+    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
+        start, seed = time.perf_counter(), draw_seed(rng)
+        ids = view.to_arrow(["id"]).column("id")
+        values = numbers(view.compute(self.prefer), self.prefer) if self.prefer else None
+        usable = np.arange(len(view)) if values is None else np.flatnonzero(~np.isnan(values))
+        count = capacity(budget, len(view), len(usable), f"a value of {self.prefer!r}")
+        codes, names = _strata(view.to_arrow(list(self.strata)), self.strata)
+        sizes = np.bincount(codes[usable], minlength=len(names))
+        quotas = allot(sizes, count, self.balance)
+        kept = usable if len(usable) < len(view) else slice(None)
+        keys = random_keys(ids, seed) if values is None else -values
+        rows = usable[stratified_rows(codes[kept], keys[kept], _taken(ids, usable, kept), quotas)]
+        baseline = usable[random_rows(_taken(ids, usable, kept), count, seed + 1)] if count else rows
+        target = sizes / max(1, sizes.sum()) if self.balance == "proportional" else quotas / max(1, count)
+        return Selection(
+            rows,
+            weight=_weights(codes[rows], sizes, quotas) if self.reweight else None,
+            gain=values[rows].astype(np.float32) if values is not None else None,
+            reason=_reasons(codes[rows], names, quotas, sizes),
+            seed=seed,
+            seconds=time.perf_counter() - start,
+            random={
+                "objective": _agreement(codes[rows], target),
+                "random": _agreement(codes[baseline], target),
+            },
+        )
+
+
+def allot(
+    sizes: npt.NDArray[np.int64], count: int, balance: Balance = "proportional"
+) -> npt.NDArray[np.int64]:
+    """How many to take of each stratum: (h,) int64, at most `sizes`, summing to `count`.
+
+    Proportional: the method of largest remainders (Hamilton), in whole numbers; "equal": the same for each, what a
+    small one cannot use shared by the rest, and the last few to the largest. Ties go to the earlier stratum.
+    Raises InputError if `count` is more than there are.
+    """
+    sizes = np.asarray(sizes, np.int64)
+    total = int(sizes.sum())
+    if count > total:
+        raise InputError(f"{count} items asked for, the strata hold {total}")
+    if count == 0:
+        return np.zeros(len(sizes), np.int64)
+    if balance == "proportional":
+        floors, remainders = np.divmod(sizes * count, total)
+        last = np.argsort(-remainders, kind="stable")[: count - int(floors.sum())]
+        floors[last] += 1
+        return floors
+    levels = np.sort(
+        sizes
+    )  # the level L with sum(min(size, L)) <= count < sum(min(size, L + 1)), by bisection
+    low, high = 0, int(levels[-1])
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if np.minimum(sizes, middle).sum() <= count else (low, middle - 1)
+    quotas = np.minimum(sizes, low)
+    open_ = np.argsort(-(sizes - quotas), kind="stable")[: count - int(quotas.sum())]
+    quotas[open_] += 1
+    return quotas
+
+
+def stratified_rows(
+    codes: npt.NDArray[np.int64],
+    keys: npt.NDArray[Any],
+    ids: pa.Array | pa.ChunkedArray,
+    quotas: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    """Of each stratum the `quotas[code]` rows with the lowest keys, ties by id; strata take turns in the result.
+
+    `codes` (n,) stratum of each row, `keys` (n,) numbers, `ids` (n,) unique strings. Returns int64 rows.
+    """
+    rows = ascending(keys, ids)
+    rows = rows[np.argsort(codes[rows].astype(np.min_scalar_type(len(quotas))), kind="stable")]
+    ordered = codes[rows]
+    starts = np.searchsorted(ordered, np.arange(len(quotas)))
+    place = np.arange(len(ordered)) - starts[ordered]
+    kept = place < quotas[ordered]
+    turn = (place[kept] + 0.5) / quotas[ordered[kept]]
+    result: npt.NDArray[np.int64] = rows[kept][np.lexsort((ordered[kept], turn))]
+    return result
+
+
+def _taken(ids: pa.ChunkedArray, rows: npt.NDArray[np.int64], kept: Any) -> pa.ChunkedArray:
+    return ids if isinstance(kept, slice) else ids.take(pa.array(rows))
+
+
+def _strata(table: pa.Table, by: Sequence[str]) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """A code for each row, in the sorted order of the strata's values, and the strata's names."""
+    import polars as pl
+
+    frame = pl.DataFrame(pl.from_arrow(table.select(list(by))))
+    groups = frame.unique().sort(by, nulls_last=True).with_row_index("code")
+    coded = frame.join(groups, on=list(by), how="left", nulls_equal=True, maintain_order="left")
+    names = [
+        ", ".join(f"{b}={'null' if v is None else v}" for b, v in zip(by, row[1:], strict=True))
+        for row in groups.rows()
+    ]
+    return coded["code"].to_numpy().astype(np.int64), names
+
+
+def _weights(
+    codes: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], quotas: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    weight = (sizes / np.maximum(quotas, 1))[codes]
+    return (weight / weight.mean()).astype(np.float32) if len(weight) else weight.astype(np.float32)
+
+
+def _reasons(
+    codes: npt.NDArray[np.int64],
+    names: Sequence[str],
+    quotas: npt.NDArray[np.int64],
+    sizes: npt.NDArray[np.int64],
+) -> list[str]:
+    texts = [f"one of {q} of {n} with {name}" for name, q, n in zip(names, quotas, sizes, strict=True)]
+    return np.array(texts, object)[codes].tolist() if len(codes) else []
+
+
+def _agreement(codes: npt.NDArray[np.int64], target: npt.NDArray[np.float64]) -> float:
+    """1 - total variation distance between the strata's shares and those aimed at: 1 is exact, 0 is disjoint."""
+    shares = np.bincount(codes, minlength=len(target)) / max(1, len(codes))
+    return float(1 - 0.5 * np.abs(shares - target).sum())
