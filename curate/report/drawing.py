@@ -1,0 +1,151 @@
+"""Histograms and envelopes as SVG. Nothing here is taken from a user but numbers and names; names are escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from markupsafe import Markup, escape
+
+from curate.report.bins import choose_ticks
+from curate.report.model import Histogram, Threshold
+from curate.report.words import clean, count, number
+
+WIDTH, HEIGHT = 520, 190
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 24, 24
+PLOT_WIDTH, PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+
+
+def scale_x(value: float, low: float, high: float) -> float:
+    """Where a value lies, in SVG units, when [low, high] spans the plot."""
+    return LEFT + PLOT_WIDTH * (value - low) / (high - low)
+
+
+def scale_height(n: int, most: int) -> float:
+    """Height of a bar in SVG units; a bin that is not empty is never invisible."""
+    return max(PLOT_HEIGHT * n / most, 1.0) if n and most else 0.0
+
+
+def draw_histogram(histogram: Histogram) -> Markup:
+    """The histogram as one SVG element: stacked bars, thresholds as dashed lines, a tooltip for every bin."""
+    low, high = histogram.edges[0], histogram.edges[-1]
+    most = max((k + d for k, d in zip(histogram.kept, histogram.dropped, strict=True)), default=0)
+    parts = [
+        Markup(
+            '<svg class="histogram" viewBox="0 0 {} {}" role="img" aria-label="{}" preserveAspectRatio="xMidYMid meet">'
+        ).format(WIDTH, HEIGHT, _spoken(histogram)),
+        *_draw_axes(low, high, most),
+        *_draw_bars(histogram, most),
+        *_draw_thresholds(histogram.thresholds, low, high),
+        Markup("</svg>"),
+    ]
+    return Markup("").join(parts)
+
+
+def _spoken(histogram: Histogram) -> str:
+    total = sum(histogram.kept) + sum(histogram.dropped)
+    text = (
+        f"Histogram of {clean(histogram.column)}: {count(total)} values from "
+        f"{number(histogram.edges[0])} to {number(histogram.edges[-1])}"
+    )
+    if histogram.thresholds:
+        text += ", threshold " + " and ".join(f"{t.op} {number(t.value)}" for t in histogram.thresholds)
+    return text
+
+
+def _draw_axes(low: float, high: float, most: int) -> Iterator[Markup]:
+    bottom = TOP + PLOT_HEIGHT
+    for tick in _count_ticks(most):
+        y = bottom - PLOT_HEIGHT * tick / most
+        yield Markup(
+            '<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/><text class="tick" x="{}" y="{:.1f}" '
+            'text-anchor="end">{}</text>'
+        ).format(LEFT, WIDTH - RIGHT, y, y, LEFT - 6, y + 3.5, _short_count(tick))
+    yield Markup('<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(
+        LEFT, WIDTH - RIGHT, bottom, bottom
+    )
+    for value in choose_ticks(low, high):
+        x = scale_x(value, low, high)
+        yield Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
+            x, HEIGHT - 7, number(value)
+        )
+
+
+def _count_ticks(most: int) -> list[int]:
+    return sorted({int(t) for t in choose_ticks(0, most, 4) if t >= 1 and t == int(t)}) if most else []
+
+
+def _short_count(n: int) -> str:
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if n >= size:
+            return f"{n / size:g}{unit}"
+    return str(n)
+
+
+def _draw_bars(histogram: Histogram, most: int) -> Iterator[Markup]:
+    low, high = histogram.edges[0], histogram.edges[-1]
+    for i, (kept, dropped) in enumerate(zip(histogram.kept, histogram.dropped, strict=True)):
+        left, right = histogram.edges[i], histogram.edges[i + 1]
+        x, x2 = scale_x(left, low, high), scale_x(right, low, high)
+        gap = min(1.0, (x2 - x) * 0.12)
+        title = _bin_title(histogram, left, right, kept, dropped)
+        yield Markup('<g class="bin"><title>{}</title>').format(title)
+        yield Markup('<rect class="hit" x="{:.2f}" y="{}" width="{:.2f}" height="{}"/>').format(
+            x, TOP, x2 - x, PLOT_HEIGHT
+        )
+        y = float(TOP + PLOT_HEIGHT)
+        for name, n in (("dropped", dropped), ("kept" if histogram.decided else "all", kept)):
+            if n:
+                tall = scale_height(n, most)
+                y -= tall
+                yield Markup(
+                    '<rect class="bar {}" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"/>'
+                ).format(name, x + gap / 2, y, x2 - x - gap, tall)
+        yield Markup("</g>")
+
+
+def _bin_title(histogram: Histogram, left: float, right: float, kept: int, dropped: int) -> str:
+    where = f"{number(left)} to {number(right)}"
+    if right - left == 1 and left % 1 == 0.5:
+        where = number(left + 0.5)
+    what = f"{count(kept)} kept, {count(dropped)} dropped" if histogram.decided else count(kept)
+    return f"{where}: {what}"
+
+
+def _draw_thresholds(thresholds: Sequence[Threshold], low: float, high: float) -> Iterator[Markup]:
+    drawn = sorted((t for t in thresholds if low <= t.value <= high), key=lambda t: (t.value, t.op))
+    taken: list[float] = []
+    for threshold in drawn:
+        x = scale_x(threshold.value, low, high)
+        row = 1 if any(abs(x - other) < 60 for other in taken) and len(taken) % 2 else 0
+        taken.append(x)
+        anchor = "end" if x > WIDTH - 80 else "start" if x < 80 else "middle"
+        label = f"{threshold.op} {number(threshold.value)}"
+        yield Markup(
+            '<line class="threshold" data-value="{}" x1="{:.2f}" x2="{:.2f}" y1="{}" y2="{}"/>'
+            '<text class="threshold-label" x="{:.2f}" y="{}" text-anchor="{}">{}</text>'
+        ).format(
+            repr(threshold.value),
+            x,
+            x,
+            TOP - 4 + 10 * row,
+            TOP + PLOT_HEIGHT,
+            x,
+            TOP - 9 + 10 * row,
+            anchor,
+            escape(label),
+        )
+
+
+def draw_envelope(envelope: Sequence[float]) -> Markup:
+    """A sound's loudness over time as thin bars mirrored about the middle."""
+    width, height = 160, 44
+    step = width / max(len(envelope), 1)
+    bars = Markup("").join(
+        Markup('<rect x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}" rx="0.6"/>').format(
+            i * step, (height - tall) / 2, step * 0.65, tall
+        )
+        for i, tall in enumerate(max(1.0, height * min(v, 1.0)) for v in envelope)
+    )
+    return Markup(
+        '<svg class="envelope" viewBox="0 0 {} {}" aria-hidden="true" preserveAspectRatio="none">{}</svg>'
+    ).format(width, height, bars)

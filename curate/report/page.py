@@ -1,0 +1,126 @@
+"""ReportData -> one self-contained HTML page. Everything is escaped, nothing is loaded, one script runs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from curate.report import words
+from curate.report.drawing import draw_envelope, draw_histogram
+from curate.report.model import ReportData, Table
+
+_MEDIA = re.compile(r"data:(?:image|audio)/[a-z0-9.+-]+;base64,[A-Za-z0-9+/=]+")
+TEMPLATES = Path(__file__).parent / "templates"
+
+LONGEST = 200_000
+"""No single string on a page is longer, wherever it came from."""
+
+
+def render(data: ReportData) -> bytes:
+    """The whole page as UTF-8. The same data give the same bytes."""
+    js = _asset("report.js")
+    page = (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            data=data,
+            policy=content_policy(js),
+            css=Markup(_asset("report.css")),
+            js=Markup(js),
+            rows=embed_rows(data.table),
+            sections=list_sections(data),
+        )
+    )
+    return page.encode("utf-8", "replace")
+
+
+def content_policy(script: str) -> str:
+    """The Content-Security-Policy under which only this one script runs and nothing leaves or enters."""
+    sha = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{sha}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def embed_rows(table: Table | None) -> Markup:
+    """The table's rows as JSON that cannot end the element it stands in."""
+    if table is None:
+        return Markup("")
+    text = json.dumps(
+        {
+            "columns": [{"name": words.clean(c.name), "type": c.type} for c in table.columns],
+            "rows": [[words.clean(v) if isinstance(v, str) else v for v in row] for row in table.rows],
+        },
+        ensure_ascii=False,
+        allow_nan=False,
+        separators=(",", ":"),
+    )
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def list_sections(data: ReportData) -> list[tuple[str, str]]:
+    """(anchor, name) of the sections that this report has."""
+    present = [
+        ("summary", "Summary", True),
+        ("funnel", "What happened", data.steps),
+        ("scores", "Scores", data.histograms or data.flags),
+        ("galleries", "Items to look at", data.galleries),
+        ("duplicates", "Duplicates", data.duplicates),
+        ("labels", "Doubtful labels", data.labels),
+        ("balance", "Balance", data.balances),
+        ("items", "Items", data.table),
+        ("failures", "Rejected and failed", data.failures),
+        ("provenance", "Provenance", True),
+        ("timings", "Timings", data.timings),
+    ]
+    return [(anchor, name) for anchor, name, there in present if there]
+
+
+@cache
+def environment() -> Environment:
+    """Templates with escaping on; plain strings are cleaned of invisible characters on their way out."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    made.filters.update(
+        count=words.count,
+        items=words.items,
+        share=words.share,
+        number=words.number,
+        histogram=draw_histogram,
+        envelope=draw_envelope,
+        media=_trust_media,
+    )
+    return made
+
+
+def _finalize(value: Any) -> Any:
+    return (
+        words.shorten(value, LONGEST) if type(value) is str else value
+    )  # Markup is our own, and safe already
+
+
+def _trust_media(uri: str) -> Markup:
+    """A data URI of a picture or a sound, or nothing at all."""
+    return Markup(uri) if _MEDIA.fullmatch(uri) else Markup("")
+
+
+@cache
+def _asset(name: str) -> str:
+    return (TEMPLATES / name).read_text("utf-8")
