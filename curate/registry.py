@@ -86,3 +86,21 @@ def build(group: str, name: str, params: Mapping[str, Any] | None = None) -> Any
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or name
         raise InputError(f"{name}: parameter {where!r}: {first['msg']}, got {first['input']!r}") from error
+
+
+def about(group: str, name: str) -> str:
+    """The first line of a component's docstring, read from its source: nothing is imported."""
+    import ast
+    from importlib.util import find_spec
+
+    target = GROUPS[group].get(name) or _third_party(group)[name].value
+    module, _, attribute = target.partition(":")
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        return ""
+    with open(spec.origin, encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == attribute:
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""

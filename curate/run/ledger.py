@@ -13,8 +13,10 @@ class StepRecord:
     """One step of a run, as it ended.
 
     `before`/`after` are the items in the run's current set before and after (only `import` and `keep` change it).
-    `counts` are exact: e.g. import: read, added, unchanged, changed, updated, rejected; score: scored, reused, failed,
-    not_applicable; keep and select: kept, dropped; export: rows, files, bytes.
+    `counts` are exact and say how things stand after the step, whoever did the work and when:
+    import: read, added, unchanged, changed, updated, rejected; score: rows, scored, failed, not_applicable;
+    keep and select: kept, dropped; export: rows, files, bytes, failed. A run that was killed and taken up again ends
+    with the same counts as one that was not. `computed` is what this run did itself; `reused` that it did nothing.
     `reasons` counts why: the conjunct that dropped an item, the reason a row could not be scored, a rejection's code.
     """
 
@@ -33,8 +35,10 @@ class StepRecord:
     expression: str | None = None
     selection: str | None = None
     seconds: float = 0.0
+    computed: int = 0
     reused: bool = False
     error: str | None = None
+    notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -103,13 +103,17 @@ class LocalRunner:
             if not _died(future):
                 return future.result()  # type: ignore[no-any-return]
             self._discard_pool()
-        return Outcome(task, error=f"the worker process died {MAX_DEATHS} times on it (out of memory, or a crash)")
+        return Outcome(
+            task, error=f"the worker process died {MAX_DEATHS} times on it (out of memory, or a crash)"
+        )
 
     def _executor(self) -> Any:
         if self._pool is None:
             import loky
 
-            self._pool = loky.ProcessPoolExecutor(max_workers=self._workers, timeout=60, initializer=_start_worker)
+            self._pool = loky.ProcessPoolExecutor(
+                max_workers=self._workers, timeout=60, initializer=_start_worker
+            )
         return self._pool
 
     def _discard_pool(self) -> None:

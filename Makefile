@@ -1,0 +1,50 @@
+# Two commands do all on a fresh machine, each setting itself up: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+DEMO_VENV ?= .venv-demo
+BIN = $(VENV)/bin
+
+.PHONY: demo test lint types unit notebooks wheel core bench clean
+
+demo: $(DEMO_VENV)/.ready  ## the main job on the scanned digits that scikit-learn carries
+	$(DEMO_VENV)/bin/curate demo --out demo
+
+test: lint types unit notebooks  ## everything: style, types, tests, notebooks
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+unit: $(VENV)/.ready
+	$(BIN)/python -m pytest -n 2 tests
+
+notebooks: $(VENV)/.ready
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
+
+wheel: $(VENV)/.ready  ## build the wheel into dist/
+	rm -rf dist
+	$(BIN)/python -m build --wheel --outdir dist
+
+core: wheel  ## the wheel with the core alone in an empty environment: help, and a tiny recipe
+	bash tests/core_install.sh dist/curate-*.whl $(PYTHON)
+
+bench: $(VENV)/.ready  ## all benchmarks; results go to benchmarks/RESULTS.md by hand
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) $(DEMO_VENV) dist demo
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(DEMO_VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DEMO_VENV)
+	$(DEMO_VENV)/bin/python -m pip install --quiet uv
+	$(DEMO_VENV)/bin/python -m uv pip install --quiet --python $(DEMO_VENV)/bin/python --constraint constraints.txt --editable '.[demo]'
+	touch $@

@@ -1,0 +1,315 @@
+"""The store as users hold it: every step of a recipe as a method, every result as a view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from curate.recipe.model import (
+    AttachStep,
+    ExportStep,
+    KeepStep,
+    ScoreStep,
+    SelectStep,
+    Step,
+)
+from curate.store import PartStore, StoreView
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from curate.recipe import Recipe
+    from curate.run.context import RunContext
+    from curate.run.explain import Explanation
+    from curate.run.ledger import RunRecord, StepRecord
+    from curate.selected import StoredSelection
+
+
+def open(path: str | Path, *, create: bool = False, seed: int = 0) -> Store:
+    """Open the store at `path`; with `create`, make it where there is none.
+
+    Raises StoreNotFoundError where there is none and `create` is false, StoreFormatError where it is not a store.
+    """
+    if create:
+        return Store(PartStore.create(path, exist_ok=True), seed=seed)
+    return Store(PartStore.open(path), seed=seed)
+
+
+class Store:
+    """A store of items and everything known about them. Close it, or use it as a context manager.
+
+    Methods that change something return a record of what they did (`StepRecord`); `items` is a lazy view of all rows
+    and columns. Several processes may hold the same store open.
+    """
+
+    def __init__(self, parts: PartStore, *, seed: int = 0) -> None:
+        self.parts = parts
+        self.seed = seed
+        self._session: RunContext | None = None
+
+    # --- Rows -------------------------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """Where the store lies."""
+        return self.parts.path
+
+    @property
+    def items(self) -> StoreView:
+        """All live items with all their columns, lazily: `store.items.where("width > 200").to_polars()`."""
+        return self.parts.view()
+
+    def at(self, version: int | str) -> StoreView:
+        """The items as they were at a version, or at a tag."""
+        return self.parts.view(version)
+
+    def __len__(self) -> int:
+        return self.parts.snapshot().rows
+
+    @property
+    def selections(self) -> dict[str, StoredSelection]:
+        """Named selections: what `select` and `keep` stored."""
+        from curate.selected import StoredSelection
+
+        return {name: StoredSelection(self.parts, name) for name in self.parts.snapshot().selections}
+
+    @property
+    def rejected(self) -> pa.Table:
+        """Every row that an import refused: source, row, id, code, reason and the row itself, shortened."""
+        return self.parts.rejected()
+
+    def failed(self, scorer: str) -> StoreView:
+        """Items that a scorer could not score; the reason is in the column `<scorer>_reason`."""
+        from curate.contracts import reason_name
+
+        name = reason_name(scorer)
+        return self.items.where(f"{name} is not null and {name} <> 'not asked'")
+
+    def sql(self, query: str) -> pa.Table:
+        """Run a read-only DuckDB query over `items`, every score by its name and every selection by its name.
+
+        `store.sql("select label, avg(clip_score) from items join clip_score using (id) group by label")`
+        """
+        from curate.run.tables import query_tables
+
+        return query_tables(self.parts, query)
+
+    # --- Steps ------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        source: Any,
+        *,
+        kind: str,
+        format: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        id: str | None = None,
+        texts: str | None = None,
+        on_conflict: Literal["skip", "update", "error"] = "skip",
+        check: Literal["decode", "header", "none"] = "decode",
+        hosts: Sequence[str] = (),
+        part_rows: int = 8192,
+    ) -> StepRecord:
+        """Import items: a path, a glob, a folder, a URL, a `datasets.Dataset`, or a pandas, Polars or Arrow frame.
+
+        New items are added; rows whose id is known and whose content changed replace the old ones only with
+        `on_conflict="update"`. Rows that cannot be taken are listed in `rejected`. `columns` maps ours to theirs.
+        Raises InputError and SchemaError with a suggestion where columns do not fit.
+        """
+        from curate.recipe.model import ImportStep
+        from curate.run.steps.importing import run_import
+
+        text = source if isinstance(source, (str, Path)) else f"<{type(source).__name__}>"
+        step = ImportStep.model_validate(
+            {
+                "import": str(text),
+                "kind": kind,
+                "format": format,
+                "columns": dict(columns or {}),
+                "id": id,
+                "texts": texts,
+                "on_conflict": on_conflict,
+                "check": check,
+                "hosts": tuple(hosts),
+                "part_rows": part_rows,
+            }
+        )
+        return run_import(self._context(), step, None if isinstance(source, (str, Path)) else source)
+
+    def attach(self, vectors: Any, *, name: str, ids: Any = None, key: str | None = None) -> StepRecord:
+        """Join vectors (predicted probabilities, embeddings) to items by id: an array, .npy, .npz or Parquet file.
+
+        `ids` is a list or a file of ids row by row, or "rows" where the rows are in the order of import.
+        """
+        from curate.run.steps.attaching import run_attach
+
+        is_path = isinstance(vectors, (str, Path))
+        step = AttachStep.model_validate(
+            {
+                "attach": str(vectors) if is_path else f"<{type(vectors).__name__}>",
+                "as": name,
+                "ids": str(ids) if isinstance(ids, (str, Path)) else None,
+                "key": key,
+            }
+        )
+        return run_attach(
+            self._context(), step, None if is_path else vectors, None if isinstance(ids, (str, Path)) else ids
+        )
+
+    def score(
+        self, scorer: str, *, name: str | None = None, where: str | None = None, **params: Any
+    ) -> StepRecord:
+        """Run a registered scorer on the items (those for which `where` holds) that it has not answered yet.
+
+        `params` are the scorer's own; an unknown one is refused with those there are. `curate list` shows all.
+        """
+        return self._run(
+            ScoreStep.model_validate({"score": scorer, "with": params, "as": name, "where": where})
+        )
+
+    def keep(self, expression: str, *, name: str | None = None, within: str | None = None) -> StoredSelection:
+        """The items for which an expression over columns holds, as a stored selection that remembers why."""
+        context = self._context()
+        context.kept = self._known_selection(within)
+        try:
+            record = self._run(KeepStep.model_validate({"keep": expression, "as": name}))
+        finally:
+            context.kept = None
+        return self.selections[str(record.selection)]
+
+    def select(
+        self,
+        selector: str,
+        *,
+        budget: int | float | str | None = None,
+        name: str | None = None,
+        where: str | None = None,
+        within: str | None = None,
+        **params: Any,
+    ) -> StoredSelection:
+        """Choose items by a registered selector: `budget` is a count, a fraction or "10%"."""
+        context = self._context()
+        context.kept = self._known_selection(within)
+        try:
+            fields = {"select": selector, "budget": budget, "with": params, "as": name, "where": where}
+            record = self._run(SelectStep.model_validate(fields))
+        finally:
+            context.kept = None
+        return self.selections[str(record.selection)]
+
+    def export(
+        self,
+        path: str | Path,
+        *,
+        format: str = "parquet",
+        selection: str | None = None,
+        columns: Sequence[str] = (),
+        media: str | None = None,
+        overwrite: bool = False,
+    ) -> StepRecord:
+        """Write all items, or a selection with its weights, as a data set with manifest, card and Croissant metadata."""
+        fields = {
+            "export": str(path),
+            "format": format,
+            "selection": selection,
+            "columns": tuple(columns),
+            "media": media,
+            "overwrite": overwrite,
+        }
+        return self._run(ExportStep.model_validate(fields))
+
+    def run(self, recipe: Recipe | str | Path | Mapping[str, Any]) -> RunRecord:
+        """Run a recipe (a file, or its plain values) on this store, whatever store it names."""
+        from curate.recipe import Recipe, read_recipe
+        from curate.recipe.reader import build_recipe
+        from curate.run.engine import begin, execute
+
+        base = Path(recipe).parent if isinstance(recipe, (str, Path)) else Path()
+        if isinstance(recipe, (str, Path)):
+            recipe = read_recipe(recipe)
+        elif not isinstance(recipe, Recipe):
+            recipe = build_recipe({"store": str(self.path), **recipe})
+        return execute(begin(self.parts, recipe=recipe.plain(), seed=recipe.seed, base=base), recipe.steps)
+
+    # --- Why, and showing it ----------------------------------------------------------------------------------
+
+    def explain(self, id: str) -> Explanation:
+        """Why this item is where it is: where it came from, its scores, and which step decided what, with values."""
+        from curate.run.explain import explain
+
+        return explain(self.parts, id)
+
+    def report(self, path: str | Path, *, selection: str | None = None, title: str | None = None) -> Path:
+        """Write the report: one HTML file that needs neither network nor server."""
+        from curate.report import write_report
+
+        run = self._session.run if self._session and self._session.run.steps else self.last_run()
+        return write_report(self.parts, Path(path), run=run, selection=selection, title=title)
+
+    def last_run(self) -> RunRecord | None:
+        """The newest recipe run that ended well."""
+        from curate.run.engine import load_run
+
+        return load_run(self.parts)
+
+    def _repr_html_(self) -> str:
+        from curate.report import store_html
+
+        return store_html(self.parts)
+
+    def __repr__(self) -> str:
+        snapshot = self.parts.snapshot()
+        kinds = ", ".join(snapshot.kinds()) or "empty"
+        return f"Store({str(self.path)!r}, {snapshot.rows:,} items, {kinds}, version {snapshot.version})"
+
+    # --- Keeping it well --------------------------------------------------------------------------------------
+
+    def verify(self) -> list[Any]:
+        """Re-read every part and compare it with what was committed; an empty list means all is well."""
+        return list(self.parts.verify())
+
+    def gc(self, *, grace_seconds: float = 86400.0, dry_run: bool = False) -> Any:
+        """Delete files that no version, tag or running process needs and that are older than the grace period."""
+        return self.parts.gc(grace_seconds=grace_seconds, dry_run=dry_run)
+
+    def tag(self, name: str, version: int | None = None) -> None:
+        """Give the present version (or another) a name that keeps it from being collected."""
+        self.parts.tag(name, version)
+
+    def close(self) -> None:
+        """Close the catalog and end worker processes."""
+        if self._session is not None:
+            self._session.runner.close()
+            self.parts.end_run(self._session.run.run_id, "session", 0.0)
+            self._session = None
+        self.parts.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _context(self) -> RunContext:
+        from curate.run.engine import begin
+
+        if self._session is None:
+            self._session = begin(self.parts, seed=self.seed)
+        return self._session
+
+    def _run(self, step: Step) -> StepRecord:
+        from curate.run.engine import handler
+
+        return handler(step.verb)(self._context(), step)
+
+    def _known_selection(self, name: str | None) -> str | None:
+        if name is not None:
+            self._context().selection(name)
+        return name
+
+
+__all__ = ["Store", "open"]

@@ -1,0 +1,371 @@
+"""The command line: thin commands over the same steps as a recipe's. Nothing heavy is imported before it is used."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from curate.errors import CurateError, InputError
+
+if TYPE_CHECKING:
+    from curate.api import Store
+    from curate.run.ledger import RunRecord, StepRecord
+
+app = typer.Typer(
+    name="curate",
+    help="Decide what a model is trained on: one store, many scores, a selection, and the reason for every item.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+StorePath = Annotated[Path, typer.Argument(help="The store, e.g. pets.curate")]
+With = Annotated[list[str] | None, typer.Option("--with", "-w", help="A parameter: name=value. May be repeated.")]
+
+
+def main() -> None:
+    """Run the command line: exit code 0 done, 1 could not be done, 2 wrong usage, 130 interrupted."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        app()
+    except CurateError as error:
+        _say(f"curate: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _say("interrupted; what was committed is kept, the same command goes on from there", err=True)
+        sys.exit(130)
+
+
+# --- Recipes ----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def run(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file")],
+    set: Annotated[list[str] | None, typer.Option("--set", help="Override: key=value, e.g. steps.3.budget=5%")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core")] = None,
+) -> None:
+    """Run a recipe; what was done before is not done again."""
+    from curate.recipe import read_recipe
+    from curate.run.engine import begin, execute
+    from curate.run.runner import LocalRunner
+    from curate.store import PartStore
+
+    loaded = read_recipe(recipe, set or ())
+    base = recipe.parent.absolute()
+    with PartStore.create(base / loaded.store, exist_ok=True) as store:
+        context = begin(store, recipe=loaded.plain(), seed=loaded.seed, base=base, runner=LocalRunner(workers))
+        try:
+            done = execute(context, loaded.steps)
+        finally:
+            for step in context.run.steps:
+                _say(describe(step))
+        _end(done, base / loaded.store)
+
+
+@app.command()
+def plan(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file")],
+    set: Annotated[list[str] | None, typer.Option("--set", help="Override: key=value")] = None,
+) -> None:
+    """Say what a recipe would do: what is already there, what is to do, rows expected. Changes nothing."""
+    import tempfile
+
+    from curate.recipe import read_recipe
+    from curate.run.plan import plan as make_plan
+    from curate.store import PartStore
+
+    loaded = read_recipe(recipe, set or ())
+    base = recipe.parent.absolute()
+    with tempfile.TemporaryDirectory() as empty:
+        there = (base / loaded.store).exists()
+        with PartStore.open(base / loaded.store) if there else PartStore.create(Path(empty) / "none") as store:
+            planned = make_plan(store, loaded.steps, base=base, seed=loaded.seed)
+    rows = [[p.state, p.title, _number(p.rows), _number(p.todo), p.note] for p in planned]
+    _table(["state", "step", "rows", "to do", ""], rows)
+
+
+# --- Steps ------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def add(
+    store: StorePath,
+    source: Annotated[str, typer.Argument(help="A file, glob, folder, tar or URL")],
+    kind: Annotated[str, typer.Option(help="image-text, speech, label, instruction or preference")],
+    column: Annotated[list[str] | None, typer.Option(help="ours=theirs; may be repeated")] = None,
+    id: Annotated[str | None, typer.Option(help="Their column that identifies a row")] = None,
+    format: Annotated[str | None, typer.Option(help="Where the file name does not tell")] = None,
+    texts: Annotated[str | None, typer.Option(help="A metadata table, or the suffix of sidecar texts")] = None,
+    on_conflict: Annotated[str, typer.Option(help="skip, update or error")] = "skip",
+    check: Annotated[str, typer.Option(help="decode, header or none")] = "decode",
+) -> None:
+    """Import items; makes the store where there is none."""
+    columns = dict(_pair(text, "--column") for text in column or ())
+
+    def step(opened: Store) -> StepRecord:
+        return opened.add(
+            source,
+            kind=kind,
+            columns=columns,
+            id=id,
+            format=format,
+            texts=texts,
+            on_conflict=on_conflict,  # type: ignore[arg-type]
+            check=check,  # type: ignore[arg-type]
+        )
+
+    _step(store, step, create=True)
+
+
+@app.command()
+def attach(
+    store: StorePath,
+    vectors: Annotated[Path, typer.Argument(help=".npy, .npz, Parquet or Arrow")],
+    name: Annotated[str, typer.Option("--as", help="The column to make")],
+    ids: Annotated[str | None, typer.Option(help="A file of ids, or 'rows' for the order of import")] = None,
+    key: Annotated[str | None, typer.Option(help="The array in an .npz, or the column in a table")] = None,
+) -> None:
+    """Join vectors (predicted probabilities, embeddings) to items by id."""
+    _step(store, lambda opened: opened.attach(vectors, name=name, ids=ids, key=key))
+
+
+@app.command()
+def score(
+    store: StorePath,
+    scorer: Annotated[str, typer.Argument(help="A registered scorer; see `curate list`")],
+    with_: With = None,
+    name: Annotated[str | None, typer.Option("--as", help="Another name for its columns")] = None,
+    where: Annotated[str | None, typer.Option(help="Only items for which this holds")] = None,
+) -> None:
+    """Score items that have no score yet."""
+    _step(store, lambda opened: opened.score(scorer, name=name, where=where, **_params(with_)))
+
+
+@app.command()
+def keep(
+    store: StorePath,
+    expression: Annotated[str, typer.Argument(help="A predicate over columns, e.g. 'clip_score > 0.2'")],
+    name: Annotated[str | None, typer.Option("--as", help="The selection's name")] = None,
+    within: Annotated[str | None, typer.Option(help="Only items of this selection")] = None,
+) -> None:
+    """Store the items for which an expression holds as a selection."""
+    with _open(store) as opened:
+        kept = opened.keep(expression, name=name, within=within)
+        _say(f"{kept.name}: {len(kept):,} of {len(opened):,} items")
+
+
+@app.command()
+def select(
+    store: StorePath,
+    selector: Annotated[str, typer.Argument(help="A registered selector; see `curate list`")],
+    budget: Annotated[str | None, typer.Option(help="A count (500), a fraction (0.1) or '10%'")] = None,
+    with_: With = None,
+    name: Annotated[str | None, typer.Option("--as", help="The selection's name")] = None,
+    where: Annotated[str | None, typer.Option(help="Only items for which this holds")] = None,
+    within: Annotated[str | None, typer.Option(help="Only items of this selection")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random generator")] = 0,
+) -> None:
+    """Choose items by a selector and store the selection under a name."""
+    import curate
+
+    amount: int | float | str | None = budget
+    if budget is not None and "." in budget and not budget.strip().endswith("%"):
+        amount = float(budget)
+    with curate.open(store, seed=seed) as opened:
+        chosen = opened.select(
+            selector, budget=amount, name=name, where=where, within=within, **_params(with_)
+        )
+        _say(f"{chosen.name}: {len(chosen):,} of {len(opened):,} items")
+
+
+@app.command()
+def annotate(
+    store: StorePath,
+    annotator: Annotated[str, typer.Argument(help="A registered annotator; see `curate list`")],
+    when: Annotated[str | None, typer.Option(help="Only items for which this holds")] = None,
+    with_: With = None,
+) -> None:
+    """Send items to people."""
+    from curate.recipe.model import AnnotateStep
+    from curate.run.steps.annotating import run_annotate
+
+    fields = {"annotate": annotator, "when": when, "with": _params(with_)}
+    _step(store, lambda opened: run_annotate(opened._context(), AnnotateStep.model_validate(fields)))
+
+
+@app.command()
+def export(
+    store: StorePath,
+    out: Annotated[Path, typer.Argument(help="The folder to make")],
+    format: Annotated[str, typer.Option(help="parquet, jsonl, csv, datasets or webdataset")] = "parquet",
+    selection: Annotated[str | None, typer.Option(help="A selection; default: all items")] = None,
+    media: Annotated[str | None, typer.Option(help="reference, copy or embed")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a different export of ours")] = False,
+) -> None:
+    """Write items as a data set with manifest, card and Croissant metadata."""
+    _step(
+        store,
+        lambda opened: opened.export(
+            out.absolute(), format=format, selection=selection, media=media, overwrite=overwrite
+        ),
+    )
+
+
+# --- Looking ----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def report(
+    store: StorePath,
+    out: Annotated[Path, typer.Argument(help="The HTML file to write")] = Path("report.html"),
+    selection: Annotated[str | None, typer.Option(help="Show this selection as kept")] = None,
+) -> None:
+    """Write the report: one HTML file that needs neither network nor server."""
+    with _open(store) as opened:
+        _say(str(opened.report(out, selection=selection)))
+
+
+@app.command()
+def show(
+    store: StorePath,
+    what: Annotated[str, typer.Argument(help="items, columns, selections, runs, history, rejected or failed")] = "items",
+    where: Annotated[str | None, typer.Option(help="Only items for which this holds")] = None,
+    scorer: Annotated[str | None, typer.Option(help="With `failed`: the scorer")] = None,
+    limit: Annotated[int, typer.Option(help="Rows to show")] = 20,
+) -> None:
+    """Show what a store holds."""
+    from curate.show import tables
+
+    with _open(store) as opened:
+        _say(repr(opened))
+        for header, rows in tables(opened, what, where=where, scorer=scorer, limit=limit):
+            _table(header, rows)
+
+
+@app.command()
+def explain(store: StorePath, id: Annotated[str, typer.Argument(help="The item's id")]) -> None:
+    """Say why an item is where it is: scores, and which step decided what, with values."""
+    with _open(store) as opened:
+        _say(str(opened.explain(id)))
+
+
+@app.command("list")
+def list_() -> None:
+    """List scorers, selectors and annotators."""
+    from curate import registry
+
+    for group in registry.GROUPS:
+        rows = [[name, registry.about(group, name)] for name in registry.names(group)]
+        _table([group, ""], rows or [["none installed", ""]])
+
+
+@app.command()
+def verify(path: Annotated[Path, typer.Argument(help="A store, or an export")]) -> None:
+    """Re-read everything and compare it with what was committed. Exit code 1 if anything is damaged."""
+    from curate.formats import check_export
+
+    if (path / "manifest.json").exists() and not (path / "STORE.json").exists():
+        problems = check_export(path)
+    else:
+        with _open(path) as opened:
+            problems = [str(problem) for problem in opened.verify()]
+    for problem in problems:
+        _say(problem, err=True)
+    _say("all well" if not problems else f"{len(problems)} problem(s)")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def gc(
+    store: StorePath,
+    grace: Annotated[float, typer.Option(help="Seconds that an unneeded file is kept")] = 86400.0,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would be deleted")] = False,
+) -> None:
+    """Delete files that no version, tag or running process needs."""
+    with _open(store) as opened:
+        _say(str(opened.gc(grace_seconds=grace, dry_run=dry_run)))
+
+
+# --- Helpers ----------------------------------------------------------------------------------------------------
+
+
+def describe(step: StepRecord) -> str:
+    """One step as a line: what it did, in numbers, and whether that was done before."""
+    counts = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in step.counts.items() if value)
+    state = "failed" if step.error else "already done" if step.reused else f"{step.seconds:.1f} s"
+    lines = [f"{step.ordinal:>2}. {step.title}: {counts or 'nothing'} ({state})"]
+    lines += [f"      {count:,} x {reason}" for reason, count in list(step.reasons.items())[:6]]
+    lines += [f"      note: {note}" for note in step.notes]
+    return "\n".join(lines)
+
+
+def _end(run: RunRecord, store: Path) -> None:
+    from curate.run.engine import summary
+
+    total = summary(run)
+    _say(
+        f"kept {total['kept']:,}, dropped {total['dropped']:,}, failed {total['failed']:,}, "
+        f"rejected {total['rejected']:,}; {total['reused']} of {len(run.steps)} steps were already done"
+    )
+    if total["rejected"]:
+        _say(f"rejected rows, each with its reason: curate show {store} rejected")
+    for step in run.steps:
+        if step.kind == "score" and step.counts.get("failed"):
+            _say(f"rows that {step.name} could not score: curate show {store} failed --scorer {step.name}")
+
+
+def _open(path: Path) -> Store:
+    import curate
+
+    return curate.open(path)
+
+
+def _step(path: Path, step: Callable[[Store], StepRecord], *, create: bool = False) -> None:
+    import curate
+
+    with curate.open(path, create=create) as opened:
+        _say(describe(step(opened)))
+
+
+def _params(pairs: list[str] | None) -> Mapping[str, Any]:
+    import yaml
+
+    return {key: yaml.safe_load(value) for key, value in (_pair(text, "--with") for text in pairs or ())}
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"{option} takes name=value, got {text!r}")
+    return key.strip(), value
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}"
+
+
+def _say(text: str, *, err: bool = False) -> None:
+    # Data may hold control characters: they must not drive the terminal.
+    clean = "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+    typer.echo(clean, err=err)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in header:
+        table.add_column(Text(name), overflow="fold")
+    for row in rows:
+        # Text, not markup: a caption with square brackets is a caption.
+        table.add_row(*(Text("".join(c if c.isprintable() else " " for c in cell)) for cell in row))
+    Console().print(table)

@@ -1,0 +1,70 @@
+"""Build a scorer or selector for a set of rows: parameters checked, `auto` resolved, what it needs made first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from curate import registry
+from curate.contracts import digest
+from curate.errors import SchemaError, UnknownNameError
+from curate.kinds import KINDS, ROLES
+from curate.store import Snapshot, StoreView
+
+
+def configure(group: str, name: str, params: Mapping[str, Any], view: StoreView) -> Any:
+    """A configured component. One that has `resolve(columns, kind)` decides there what `auto` means for this data."""
+    component = registry.build(group, name, params)
+    if hasattr(component, "resolve"):
+        kinds = view.kinds()
+        component = component.resolve(view.columns, kinds[0] if kinds else "")
+    return component
+
+
+def supply(component: Any, view: StoreView, make: Callable[[str], None]) -> None:
+    """See to it that every column a component needs exists, by running the scorer of that name with its defaults.
+
+    `make(name)` runs one. Raises UnknownNameError for a column that nothing gives.
+    """
+    for need in component.needs:
+        if has(view, need):
+            continue
+        giver = giver_of(need)
+        if giver is None:
+            _refuse(component.name, need, view)
+        else:
+            make(giver)
+
+
+def has(view: StoreView, need: str) -> bool:
+    """Whether a view has this column, or its kinds play this role."""
+    if need in view.columns:
+        return True
+    return need in ROLES and any(KINDS[kind].roles.get(need) for kind in view.kinds())
+
+
+def giver_of(column: str) -> str | None:
+    """The registered scorer whose main column this is: `phash` is given by `phash`, `clip_score` by `clip-score`."""
+    name = column.replace("_", "-")
+    return name if name in registry.names("scorers") else None
+
+
+def _refuse(name: str, need: str, view: StoreView) -> None:
+    if need in ROLES:
+        kinds = ", ".join(view.kinds()) or "no items at all"
+        raise SchemaError(f"{name} needs {need}, which these items do not have (they are: {kinds})")
+    raise UnknownNameError(
+        "column",
+        need,
+        view.columns,
+        hint=f"{name} needs it: import it, attach it from a file, or run the scorer that gives it.",
+    )
+
+
+def columns_digest(snapshot: Snapshot, columns: Sequence[str]) -> str:
+    """Identity of the values in these columns: which scorer gave them, and its live parts. Scans nothing."""
+    homes = {home.digest for column in columns if (home := snapshot.column_home.get(column))}
+    parts = sorted(
+        p.part_id for (owner, _), parts in snapshot.aligned.items() if owner in homes for p in parts
+    )
+    return digest(sorted(homes), parts)

@@ -1,0 +1,106 @@
+"""Execute a recipe, step by step, and keep the ledger. What was done before under the same digest is not done again."""
+
+from __future__ import annotations
+
+import importlib
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from curate.contracts import digest
+from curate.recipe.model import Step
+from curate.run.context import RunContext
+from curate.run.ledger import RunRecord, StepRecord
+from curate.run.progress import Progress, default_progress
+from curate.run.runner import LocalRunner, Runner
+from curate.store import PartStore
+
+VERBS: dict[str, str] = {
+    "import": "curate.run.steps.importing:run_import",
+    "attach": "curate.run.steps.attaching:run_attach",
+    "score": "curate.run.steps.scoring:run_score",
+    "keep": "curate.run.steps.keeping:run_keep",
+    "select": "curate.run.steps.selecting:run_select",
+    "annotate": "curate.run.steps.annotating:run_annotate",
+    "export": "curate.run.steps.exporting:run_export",
+    "report": "curate.report.step:run_report",
+}
+"""What executes each verb, as strings: a step's machinery is imported when a recipe uses it."""
+
+
+def handler(verb: str) -> Callable[[RunContext, Any], StepRecord]:
+    """The function that executes steps of this verb."""
+    module, _, name = VERBS[verb].partition(":")
+    function: Callable[[RunContext, Any], StepRecord] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def begin(
+    store: PartStore,
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    base: str | Path = ".",
+    runner: Runner | None = None,
+    progress: Progress | None = None,
+) -> RunContext:
+    """Open a run in the ledger."""
+    plain = dict(recipe) if recipe else None
+    run = RunRecord(uuid.uuid4().hex, "running", time.time(), 0.0, plain, digest("recipe", plain), seed)
+    store.begin_run(run.run_id, plain, run.recipe_digest, seed)
+    return RunContext(
+        store, runner or LocalRunner(), progress or default_progress(), run, Path(base).absolute()
+    )
+
+
+def execute(context: RunContext, steps: Iterable[Step]) -> RunRecord:
+    """Execute steps in order; the run ends `done`, `failed` (the error is raised) or `interrupted` (Ctrl-C)."""
+    run, started = context.run, time.perf_counter()
+    run.status = "interrupted"
+    try:
+        for step in steps:
+            handler(step.verb)(context, step)
+        run.status = "done"
+    except Exception:
+        run.status = "failed"
+        raise
+    finally:
+        run.seconds = time.perf_counter() - started
+        context.store.end_run(run.run_id, run.status, run.seconds)
+        context.runner.close()
+    return run
+
+
+def load_run(store: PartStore, run_id: str | None = None) -> RunRecord | None:
+    """A run of the ledger: that one, or the newest one that ended with all its steps."""
+    for row in store.runs():
+        if row["run_id"] == run_id or (run_id is None and row["status"] == "done" and row["recipe"]):
+            steps = [StepRecord.from_dict(step) for step in store.steps(row["run_id"])]
+            return RunRecord(
+                row["run_id"],
+                row["status"],
+                row["started"],
+                row["seconds"] or 0.0,
+                row["recipe"],
+                row["recipe_digest"],
+                row["seed"] or 0,
+                steps,
+            )
+    return None
+
+
+def summary(run: RunRecord) -> dict[str, int]:
+    """Exact totals of a run: items in and kept, dropped, failed, rejected, and steps that were already done."""
+    imports = [s for s in run.steps if s.kind == "import"]
+    return {
+        "items": max(
+            (s.before for s in run.steps if s.kind == "keep"), default=run.steps[-1].after if run.steps else 0
+        ),
+        "kept": run.steps[-1].after if run.steps else 0,
+        "dropped": sum(s.counts.get("dropped", 0) for s in run.steps if s.kind == "keep"),
+        "failed": sum(s.counts.get("failed", 0) for s in run.steps),
+        "rejected": sum(s.counts.get("rejected", 0) for s in imports),
+        "reused": sum(s.reused for s in run.steps),
+    }

@@ -1,0 +1,155 @@
+"""What a recipe would do: per step, what is already there, what is to do, and how many rows to expect. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate import registry
+from curate.contracts import FittingScorer, resolve_budget
+from curate.errors import CurateError
+from curate.recipe.model import (
+    AnnotateStep,
+    AttachStep,
+    ExportStep,
+    ImportStep,
+    KeepStep,
+    ReportStep,
+    ScoreStep,
+    SelectStep,
+    Step,
+)
+from curate.run.components import configure, giver_of, has
+from curate.run.steps.importing import import_digest
+from curate.run.steps.scoring import bind, is_done, pending
+from curate.store import PartStore, StoreView
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One step as it stands: `state` is done, partly done, to do, or unknown (depends on earlier steps).
+
+    `rows` are the rows it would work on, `todo` those without an answer yet; None where only running can tell.
+    """
+
+    title: str
+    state: str
+    rows: int | None
+    todo: int | None
+    note: str = ""
+
+
+@dataclass
+class _Planner:
+    store: PartStore
+    base: Path
+    seed: int
+    view: StoreView | None
+    certain: bool = True
+
+    def path(self, text: str) -> str:
+        return text if "://" in text or Path(text).is_absolute() else str(self.base / text)
+
+
+def plan(store: PartStore, steps: Iterable[Step], *, base: str | Path = ".", seed: int = 0) -> list[PlannedStep]:
+    """Plan steps against the store as it is. Once a step is to do, what follows it is an estimate and says so."""
+    planner = _Planner(store, Path(base).absolute(), seed, store.view())
+    return [_plan_step(planner, step) for step in steps]
+
+
+def _plan_step(planner: _Planner, step: Step) -> PlannedStep:
+    planned = _PLANS[type(step)](planner, step)
+    if planned.state not in ("done",):
+        planner.certain = False
+    return planned
+
+
+def _rows(planner: _Planner) -> int | None:
+    return len(planner.view) if planner.view is not None else None
+
+
+def _plan_import(planner: _Planner, step: ImportStep) -> PlannedStep:
+    known = planner.store.recall(import_digest(planner, step))
+    if known and known.get("done"):
+        return PlannedStep(step.title, "done", known["counts"].get("read"), 0, "the source has not changed")
+    if known:
+        read = known["counts"].get("read", 0)
+        return PlannedStep(step.title, "partly done", None, None, f"{read:,} rows were read before it was interrupted")
+    return PlannedStep(step.title, "to do", None, None, "the source is new, or has changed")
+
+
+def _plan_attach(planner: _Planner, step: AttachStep) -> PlannedStep:
+    there = planner.view is not None and step.name in planner.view.columns
+    return PlannedStep(step.title, "unknown" if there else "to do", _rows(planner), None, "matched by id when it runs")
+
+
+def _plan_score(planner: _Planner, step: ScoreStep) -> PlannedStep:
+    registry.build("scorers", step.score, step.params)  # an unknown scorer or parameter is told before anything runs
+    if planner.view is None or not planner.certain:
+        return PlannedStep(step.title, "to do", _rows(planner), None, "new rows only; how many depends on earlier steps")
+    view = planner.store.view() if step.all else planner.view
+    view = view.where(step.where) if step.where else view
+    scorer = configure("scorers", step.score, step.params, view)
+    missing = [need for need in scorer.needs if not has(view, need)]
+    if missing:
+        givers = [giver_of(need) or f"a column {need!r} that nothing gives" for need in missing]
+        return PlannedStep(step.title, "to do", len(view), len(view), f"runs {', '.join(givers)} first")
+    snapshot = planner.store.snapshot()
+    column_set = bind(scorer, step.name, view, snapshot)
+    if isinstance(scorer, FittingScorer):
+        done = is_done(planner.store, snapshot, scorer, column_set, view)
+        note = "" if done else "sees all rows at once"
+        return PlannedStep(step.title, "done" if done else "to do", len(view), 0 if done else len(view), note)
+    todo = sum(len(task.rows) for task in pending(planner.store, view, snapshot, scorer, column_set))
+    state = "done" if not todo else "to do" if todo == len(view) else "partly done"
+    return PlannedStep(step.title, state, len(view), todo)
+
+
+def _plan_keep(planner: _Planner, step: KeepStep) -> PlannedStep:
+    from curate.store import Expression
+
+    expression = Expression(step.keep)
+    if planner.view is None or not planner.certain:
+        planner.view = None
+        return PlannedStep(step.title, "unknown", None, None, "how many it keeps depends on earlier steps")
+    expression.check(planner.view.schema)
+    before = len(planner.view)
+    planner.view = planner.view.where(step.keep)
+    kept = len(planner.view)
+    return PlannedStep(step.title, "done", before, 0, f"keeps {kept:,} of {before:,}")
+
+
+def _plan_select(planner: _Planner, step: SelectStep) -> PlannedStep:
+    registry.build("selectors", step.select, step.params)
+    rows = _rows(planner)
+    note = ""
+    if rows and step.budget is not None:
+        try:
+            note = f"chooses {resolve_budget(step.budget, rows):,} of {rows:,}"
+        except CurateError as error:
+            note = str(error)
+    name = step.name or step.select
+    there = name in planner.store.snapshot().selections and planner.certain
+    return PlannedStep(step.title, "unknown" if there else "to do", rows, None, note)
+
+
+def _plan_other(planner: _Planner, step: Any) -> PlannedStep:
+    target = getattr(step, step.verb)
+    exists = step.verb in ("export", "report") and Path(planner.path(target)).exists()
+    note = "exists; is left alone if it is the same" if exists else ""
+    return PlannedStep(step.title, "unknown" if exists else "to do", _rows(planner), None, note)
+
+
+_PLANS: dict[type[Step], Any] = {
+    ImportStep: _plan_import,
+    AttachStep: _plan_attach,
+    ScoreStep: _plan_score,
+    KeepStep: _plan_keep,
+    SelectStep: _plan_select,
+    AnnotateStep: _plan_other,
+    ExportStep: _plan_other,
+    ReportStep: _plan_other,
+}
+

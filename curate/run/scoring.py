@@ -1,0 +1,128 @@
+"""The unit of work of scoring: one part, read, scored, checked and written; pure, idempotent, committed by others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.contracts import ROW, Scorer, column_name, reason_name
+from curate.errors import SchemaError
+from curate.kinds import KINDS
+from curate.run.aligned import merge, read_aligned, spread
+from curate.store import ColumnSet, NewPart, Part, PartStore, PartWriter, Snapshot, StoreView
+
+BATCH_ROWS = 8192
+"""Rows a scorer sees at once."""
+
+
+@dataclass(frozen=True)
+class ScoreTask:
+    """Score `rows` (row numbers within the part) of item part `base` as the store stood at `version`."""
+
+    store: str
+    version: int
+    base: Part
+    rows: npt.NDArray[np.int64]
+    scorer: Scorer
+    column_set: ColumnSet
+    old: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True)
+class ScoredPart:
+    """Parts that are durable on disk and wait for their commit."""
+
+    base: str
+    parts: tuple[NewPart, ...]
+    rows: int
+
+
+@lru_cache(maxsize=4)
+def _open(path: str, writer: str) -> tuple[PartStore, PartWriter]:
+    store = PartStore.open(path)
+    return store, PartWriter(store.path, writer)
+
+
+def score_part(task: ScoreTask) -> ScoredPart:
+    """Score one part and write its columns. Runs in any process."""
+    import os
+
+    store, writer = _open(task.store, f"worker-{os.getpid()}")
+    view = store.view(task.version).at(task.base.seq_lo + task.rows)
+    tables = [
+        answer(task.scorer, resolved(store, batch, task.base), task.column_set)
+        for batch in view.batches(["id", *task.scorer.needs], rows=BATCH_ROWS)
+    ]
+    table = pa.concat_tables(tables).combine_chunks()
+    return write_part(store, writer, task.base, task.rows, table, task.column_set, task.old)
+
+
+def fit_tasks(
+    store: PartStore, view: StoreView, snapshot: Snapshot, fitted: Scorer, column_set: ColumnSet
+) -> Iterator[ScoredPart]:
+    """The answers of a fitted scorer, part by part, written as they come."""
+    seqs, ids = view.seqs(), view.ids()
+    with store.writer() as writer:
+        for part in snapshot.items:
+            inside = np.flatnonzero((seqs >= part.seq_lo) & (seqs < part.seq_lo + part.rows))
+            if not len(inside):
+                continue
+            batch = pa.record_batch({"id": _flat(ids.take(pa.array(inside))), ROW: pa.array(inside)})
+            table = answer(fitted, batch, column_set)
+            yield write_part(store, writer, part, seqs[inside] - part.seq_lo, table, column_set, ())
+
+
+def write_part(
+    store: PartStore,
+    writer: PartWriter,
+    base: Part,
+    rows: npt.NDArray[np.int64],
+    table: pa.Table,
+    column_set: ColumnSet,
+    old: tuple[Part, ...],
+) -> ScoredPart:
+    """Spread the scored rows over the part, merge with earlier answers, and write."""
+    reason = reason_name(column_set.name)
+    full, asked = spread(table, rows, base.rows, reason), len(rows)
+    if old:
+        before = read_aligned(store.path, old, full.schema.names)
+        full, asked = merge(before, full, rows), asked + int(old[0].stats.get("asked", 0))
+    parts = writer.columns(full, base, column_set, stats={"asked": asked})
+    return ScoredPart(base.part_id, tuple(parts), len(rows))
+
+
+def answer(scorer: Scorer, batch: pa.RecordBatch, column_set: ColumnSet) -> pa.Table:
+    """Ask a scorer, and check that what comes back is what it promised: rows, columns and types."""
+    given = scorer.score(batch)
+    if given.num_rows != batch.num_rows:
+        raise SchemaError(f"{scorer.name} gave {given.num_rows} rows for a batch of {batch.num_rows}")
+    theirs = [f.name for f in scorer.gives] + [reason_name(column_name(scorer.name))]
+    columns: dict[str, Any] = {}
+    for name, field in zip(theirs, column_set.schema(), strict=True):
+        if name not in given.schema.names:
+            raise SchemaError(f"{scorer.name} did not give {name!r}; it gave {', '.join(given.schema.names)}")
+        column = given.column(name)
+        columns[field.name] = column if pa.types.is_list(field.type) else column.cast(field.type)
+    return pa.table(columns)
+
+
+def resolved(store: PartStore, batch: pa.RecordBatch, part: Part) -> pa.RecordBatch:
+    """The batch with addresses inside the store made absolute, so that a scorer can open them."""
+    kind = KINDS[part.kind] if part.kind else None
+    media = {"image", "audio", *(kind.media if kind else ())}
+    columns = {
+        name: store.resolve(column) if name in media and pa.types.is_string(column.type) else column
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    }
+    return pa.record_batch(columns)
+
+
+def _flat(values: Any) -> pa.Array:
+    return pc.cast(values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values, pa.string())

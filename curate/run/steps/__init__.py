@@ -1,0 +1,1 @@
+"""One module per verb: how a step of that kind is executed."""

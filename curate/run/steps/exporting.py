@@ -1,0 +1,131 @@
+"""`export`: the current set or a selection, written as a data set of its own with manifest, card and metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from curate.contracts import digest
+from curate.errors import InputError, UnknownNameError
+from curate.formats import export
+from curate.kinds import KINDS
+from curate.recipe.model import ExportStep
+from curate.run.context import RunContext
+from curate.run.ledger import StepRecord
+from curate.store import StoreView
+
+SELECTION_COLUMNS = ("rank", "weight", "gain", "reason")
+
+
+def run_export(context: RunContext, step: ExportStep) -> StepRecord:
+    """Execute one `export` step: complete or absent; what is there already and intact is left alone."""
+    name = step.selection or context.kept
+    view = context.selection(step.selection) if step.selection else context.view()
+    kinds = view.kinds()
+    if len(kinds) > 1:
+        raise InputError(
+            f"the items to export are of several kinds ({', '.join(kinds)}): select one kind first"
+        )
+    if not kinds:
+        raise InputError("there is nothing to export: the store holds no items")
+    columns = chosen_columns(view, step.columns)
+    out = context.path(step.export)
+    title = f"export {step.export} ({step.format})"
+    with context.record("export", step.export, title, selection=name, columns=columns) as record:
+        manifest = describe(context, step, name, columns, view)
+        record.digest = digest("export", manifest, step.format, step.media)
+        result = export(
+            rows(context, view, name, columns),
+            out,
+            format=step.format,
+            kind=KINDS[kinds[0]],
+            manifest=manifest,
+            media=step.media or ("embed" if step.format == "webdataset" else "reference"),
+            overwrite=step.overwrite,
+        )
+        record.counts = {"rows": result.rows, "files": result.files, "bytes": result.bytes}
+        record.computed, record.reused = (result.rows, False) if result.written else (0, True)
+    return record
+
+
+def chosen_columns(view: StoreView, asked: tuple[str, ...]) -> list[str]:
+    """The columns to export: those asked for, or all that are not hidden; `id` comes first."""
+    for column in asked:
+        if column not in view.columns:
+            raise UnknownNameError("column", column, view.columns)
+    return list(dict.fromkeys(["id", *(asked or view.columns)]))
+
+
+def rows(
+    context: RunContext, view: StoreView, name: str | None, columns: list[str]
+) -> Iterator[pa.RecordBatch]:
+    """Batches of the rows in import order, addresses made absolute, with rank, weight, gain and reason if selected."""
+    media = {column for kind in view.kinds() for column in KINDS[kind].media}
+    lookup = _selected(context, name) if name else None
+    start, seqs = 0, view.seqs()
+    for batch in view.batches(columns, rows=8192):
+        out: dict[str, Any] = {}
+        for column in batch.schema.names:
+            values = batch.column(column)
+            out[column] = context.store.resolve(values) if column in media else values
+        if lookup is not None:
+            order, table = lookup
+            position = np.searchsorted(order, seqs[start : start + batch.num_rows])
+            picked = table.take(pa.array(position))
+            out |= {c: picked[c].combine_chunks() for c in SELECTION_COLUMNS if c not in out}
+        start += batch.num_rows
+        yield pa.record_batch(out)
+
+
+def _selected(context: RunContext, name: str) -> tuple[np.ndarray[Any, Any], pa.Table]:
+    table = context.store.selection_table(name).sort_by("seq")
+    return table["seq"].to_numpy(), table
+
+
+def describe(
+    context: RunContext, step: ExportStep, name: str | None, columns: list[str], view: StoreView
+) -> dict[str, Any]:
+    """What the manifest says about how this data set came to be. Holds nothing that differs between two equal runs."""
+    snapshot = context.store.snapshot()
+    info = snapshot.selections.get(name) if name else None
+    steps = [
+        {
+            "step": r.title,
+            "kind": r.kind,
+            "digest": r.digest,
+            "before": r.before,
+            "after": r.after,
+            "counts": r.counts,
+            "reasons": r.reasons,
+            "expression": r.expression,
+        }
+        for r in context.run.steps
+        if r.kind not in ("export", "report")
+    ]
+    return {
+        "recipe": context.run.recipe,
+        "recipe_digest": context.run.recipe_digest,
+        "seed": context.run.seed,
+        "items": snapshot.digest,
+        "selection": name,
+        "selection_digest": info.digest if info else None,
+        "selection_stats": {
+            k: v for k, v in (info.stats if info else {}).items() if k not in ("seconds", "memory")
+        },
+        "columns": columns,
+        "scores": {
+            s.name: {
+                "scorer": s.scorer,
+                "version": s.scorer_version,
+                "params": dict(s.params),
+                "digest": s.digest,
+            }
+            for s in snapshot.sets.values()
+            if set(s.schema().names) & set(columns)
+        },
+        "rows": len(view),
+        "steps": steps,
+    }

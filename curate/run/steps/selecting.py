@@ -1,0 +1,85 @@
+"""`select`: a selector chooses items of the current set; what it chose is stored under a name."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from curate.contracts import Selection, component_digest, digest, resolve_budget
+from curate.errors import InputError, SchemaError
+from curate.recipe.model import ScoreStep, SelectStep
+from curate.run.components import columns_digest, configure, supply
+from curate.run.context import RunContext, plain_params
+from curate.run.ledger import StepRecord
+from curate.run.selections import store_selection
+from curate.run.steps.scoring import run_score
+
+
+def run_select(context: RunContext, step: SelectStep) -> StepRecord:
+    """Execute one `select` step. The current set stays as it is."""
+    view = context.view(step.where)
+    selector = configure("selectors", step.select, step.params, view)
+    supply(selector, view, lambda name: run_score(context, ScoreStep.model_validate({"score": name})))
+    view = context.view(step.where)
+    name = step.name or step.select
+    budget = f" {step.budget}" if step.budget is not None else ""
+    title = f"select {step.select}{budget}" + (f" as {step.name}" if step.name else "")
+    with context.record(
+        "select", step.select, title, params=plain_params(selector), selection=name
+    ) as record:
+        snapshot = context.store.snapshot()
+        seed = context.run.seed
+        read = columns_digest(snapshot, selector.needs)
+        record.digest = digest(
+            "select", name, component_digest(selector), str(step.budget), seed, view.digest, read
+        )
+        known = context.store.recall(record.digest)
+        stored = snapshot.selections.get(name)
+        if known and stored and stored.digest == record.digest:
+            record.counts, record.reasons, record.reused = known["counts"], known["reasons"], True
+            return record
+        if not len(view):
+            raise InputError(
+                f"there is nothing to select from: {step.where or 'the current set'} holds no items"
+            )
+        started = time.perf_counter()
+        chosen: Selection = selector.select(view, step.budget, np.random.default_rng(seed))
+        check_selection(selector.name, chosen, len(view), step.budget)
+        record.counts = {"kept": len(chosen), "dropped": len(view) - len(chosen)}
+        record.computed = len(view)
+        stats = {
+            "selector": selector.name,
+            "version": selector.version,
+            "params": plain_params(selector),
+            "budget": step.budget,
+            "seconds": chosen.seconds or time.perf_counter() - started,
+            "memory": chosen.memory,
+            "random": dict(chosen.random),
+            "of": len(view),
+        }
+        store_selection(
+            context,
+            name,
+            record.digest,
+            view.seqs()[chosen.index],
+            weight=chosen.weight,
+            gain=chosen.gain,
+            reason=chosen.reason,
+            seed=seed,
+            stats=stats,
+            kind="select",
+            result={"counts": record.counts, "reasons": record.reasons},
+        )
+    return record
+
+
+def check_selection(name: str, chosen: Selection, n: int, budget: object) -> None:
+    """What any selector must hold to: rows of the view, each once, no more than the budget."""
+    index = np.asarray(chosen.index)
+    if index.ndim != 1 or (len(index) and (index.min() < 0 or index.max() >= n)):
+        raise SchemaError(f"{name} chose rows that the view does not have")
+    if len(np.unique(index)) != len(index):
+        raise SchemaError(f"{name} chose an item twice")
+    if isinstance(budget, (int, float, str)) and len(index) > resolve_budget(budget, n):
+        raise SchemaError(f"{name} chose {len(index)} items for a budget of {budget}")
