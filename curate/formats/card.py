@@ -1,0 +1,219 @@
+"""`README.md`: the dataset card, in the form Hugging Face reads, made of what the manifest says.
+
+Whatever comes from data or recipes is escaped: it can neither add HTML, links or headings nor break a table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+__all__ = ["CARD", "compose_card", "escape"]
+
+CARD = "README.md"
+
+_SPECIAL = re.compile(r"[&<>\"'`*\[\]()|\\~#!{}$@]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=:)//|(?<=www)\.")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_LEADING = re.compile(r"^([-+=]|[0-9]+[.)])")
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_LARGE = ((10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))
+_TASKS = {
+    "image-text": ["image-to-text", "text-to-image"],
+    "speech": ["automatic-speech-recognition"],
+    "instruction": ["text-generation"],
+    "preference": ["text-generation"],
+}
+_LABEL_TASKS = {
+    "image": "image-classification",
+    "audio": "audio-classification",
+    "text": "text-classification",
+}
+_DATA_FILES = {
+    "parquet": "data/train-*.parquet",
+    "jsonl": "data/train-*.jsonl",
+    "csv": "data/train-*.csv",
+    "datasets": "data/train-*.arrow",
+    "webdataset": "shard-*.tar",
+}
+
+
+def escape(text: object, limit: int = 300) -> str:
+    """Text as Markdown that shows as that text and nothing else, on one line, cut after `limit` characters."""
+    line = _CONTROL.sub(" ", str(text)).strip()
+    line = line[:limit] + "…" if len(line) > limit else line
+    line = _SPECIAL.sub(lambda match: "".join(f"&#{ord(c)};" for c in match.group()), line)
+    return _LEADING.sub(lambda match: "".join(f"&#{ord(c)};" for c in match.group()), line)
+
+
+def compose_card(manifest: Mapping[str, Any]) -> bytes:
+    """The bytes of `README.md`."""
+    sections = [
+        f"# {escape(manifest['title'])}",
+        _intro(manifest),
+        "## How it was curated",
+        _curation(manifest),
+        "## Columns",
+        _table(
+            ("column", "type", "meaning"),
+            ((_code(c["name"]), _code(c["type"]), c["role"]) for c in manifest["columns"]),
+        ),
+        "## Counts",
+        _counts(manifest["counts"]),
+        "## Known limits",
+        _limits(manifest),
+        "## How to load it",
+        f"```python\n{_loading(manifest)}\n```",
+        "`manifest.json` lists every file with its checksum; `curate verify` on this folder compares them.",
+    ]
+    return (f"---\n{_front_matter(manifest)}---\n\n" + "\n\n".join(sections) + "\n").encode("utf-8")
+
+
+def _front_matter(manifest: Mapping[str, Any]) -> str:
+    kind = manifest["kind"]
+    tasks = _TASKS.get(kind, [])
+    if kind == "label":
+        names = [c["name"] for c in manifest["columns"]]
+        tasks = [task for column, task in _LABEL_TASKS.items() if column in names]
+    config = {
+        "config_name": "default",
+        "data_files": [{"split": "train", "path": _DATA_FILES[manifest["format"]]}],
+    }
+    front = {
+        "pretty_name": manifest["title"],
+        "license": manifest["license"],
+        "size_categories": [_size(manifest["counts"]["rows"])],
+        "task_categories": tasks,
+        "tags": ["curate", kind],
+        "configs": [config],
+    }
+    return yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
+
+
+def _size(rows: int) -> str:
+    return next(
+        (name for bound, name in (*_SIZES, *_LARGE) if rows < bound), "n>1T" if rows >= 10**12 else "1B<n<10B"
+    )
+
+
+def _intro(manifest: Mapping[str, Any]) -> str:
+    counts, selection = manifest["counts"], manifest.get("selection") or {}
+    text = escape(manifest["description"], 2000)
+    lines = [text] if text else []
+    named = f", the selection {_code(selection['name'])}" if selection.get("name") else ""
+    lines.append(
+        f"{counts['rows']:,} items of kind `{manifest['kind']}`{named}, as {_FORMAT[manifest['format']]}."
+    )
+    if counts["failed"]:
+        lines.append(
+            f"**{counts['failed']:,} more items are missing here because their media could not be read** when this "
+            "was exported; `failed.jsonl` lists each with the reason."
+        )
+    return "\n\n".join(lines)
+
+
+_FORMAT = {
+    "parquet": "Parquet",
+    "jsonl": "JSON Lines",
+    "csv": "CSV",
+    "datasets": "a saved `datasets.Dataset`",
+    "webdataset": "WebDataset shards",
+}
+
+
+def _curation(manifest: Mapping[str, Any]) -> str:
+    steps = manifest.get("steps") or []
+    facts = [
+        f"{label}: {_code(manifest[key])}."
+        for key, label in (("recipe_digest", "Recipe"), ("store_version", "Store version"), ("seed", "Seed"))
+        if manifest.get(key) not in (None, "")
+    ]
+    if not steps:
+        return "\n\n".join(["No steps were recorded.", *facts])
+    table = _table(("step", "what", "items before", "items after"), map(_step, steps))
+    dropped = [
+        f"- {escape(step.get('title') or step.get('name'))}: {escape(reason)}: {count:,}"
+        for step in steps
+        if isinstance(step, Mapping)
+        for reason, count in (step.get("reasons") or {}).items()
+        if isinstance(count, int)
+    ]
+    return "\n\n".join(
+        [
+            table,
+            *(["Dropped, rejected or not scored, by reason:", "\n".join(dropped)] if dropped else []),
+            *facts,
+        ]
+    )
+
+
+def _step(step: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    what = _code(step["expression"]) if step.get("expression") else escape(step.get("title", ""))
+    params = ", ".join(
+        f"{key}={value!r}" for key, value in (step.get("params") or {}).items() if value is not None
+    )
+    name = " ".join(str(step.get(key, "")) for key in ("kind", "name")).strip()
+    shown = f"{what} {_code(params)}" if params and not step.get("expression") else what
+    return escape(name), shown, f"{step.get('before', 0):,}", f"{step.get('after', 0):,}"
+
+
+def _counts(counts: Mapping[str, Any]) -> str:
+    flat: list[tuple[str, str]] = []
+    for name, value in counts.items():
+        if isinstance(value, Mapping):
+            flat += [(f"{escape(name)}: {escape(inner)}", _number(count)) for inner, count in value.items()]
+        else:
+            flat.append((escape(name), _number(value)))
+    return _table(("what", "count"), flat)
+
+
+def _limits(manifest: Mapping[str, Any]) -> str:
+    limits = [escape(note, 600) for note in manifest["notes"]]
+    if manifest["license"] == "unknown":
+        limits.append(
+            "No licence was given: find out under which terms the sources may be used before publishing this."
+        )
+    if manifest["media"] == "reference" and any(c["name"] in ("image", "audio") for c in manifest["columns"]):
+        limits.append("Images and sounds are not in here: the columns hold their addresses.")
+    limits.append(
+        "Scores and selections are made by models and rules; they carry the errors and biases of those."
+    )
+    return "\n".join(f"- {limit}" for limit in limits)
+
+
+def _loading(manifest: Mapping[str, Any]) -> str:
+    texts = {c["name"]: "str" for c in manifest["columns"] if c["type"] not in _NUMBERS}
+    return {
+        "parquet": 'import datasets\n\ndata = datasets.load_dataset("parquet", data_files="data/*.parquet", split="train")',
+        "jsonl": 'import polars\n\ndata = polars.read_ndjson("data/*.jsonl")',
+        "csv": "import glob, pandas\n\n"
+        f'texts = {{name: "str" for name in {sorted(texts)!r}}}\n'
+        "data = pandas.concat(pandas.read_csv(f, dtype=texts, keep_default_na=False, na_values={name: [''] for name in "
+        f"{_numeric(manifest)!r}}}) for f in sorted(glob.glob('data/*.csv')))",
+        "datasets": 'import datasets\n\ndata = datasets.load_from_disk(".")',
+        "webdataset": "import glob, webdataset\n\n"
+        'data = webdataset.WebDataset(sorted(glob.glob("shard-*.tar")), shardshuffle=False).decode("pil")',
+    }[manifest["format"]]
+
+
+_NUMBERS = ("bool", "float", "double", *(f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)))
+
+
+def _numeric(manifest: Mapping[str, Any]) -> list[str]:
+    return sorted(c["name"] for c in manifest["columns"] if c["type"] in _NUMBERS)
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, (int, float)) else escape(value)
+
+
+def _code(text: object) -> str:
+    return f"<code>{escape(text)}</code>"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [" | ".join(head), " | ".join("---" for _ in head), *(" | ".join(row) for row in rows)]
+    return "\n".join(f"| {line} |" for line in lines)
