@@ -12,6 +12,7 @@ Tables:
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +37,7 @@ class NewPart:
     rows: int
     bytes: int
     blake3: str
-    schema: bytes
+    schema: builtins.bytes
     kind: str | None = None
     base: str | None = None
     column_set: str | None = None

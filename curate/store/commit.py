@@ -1,0 +1,214 @@
+"""The one transaction that makes durable files part of the store.
+
+Inside BEGIN IMMEDIATE, so that neither another commit nor garbage collection can come between: a known token is
+answered with its version; what is to be removed must still be live; every new file must be there in full length;
+then the rows are written. If COMMIT fails its outcome is looked up by the token. Files are never deleted here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.errors import ConflictError, InputError, SchemaError, StoreError
+from curate.store import failpoints, records
+from curate.store.catalog import Catalog, CommitUnknown, dump
+from curate.store.changes import Changes, Commit
+from curate.store.packs import pack_path
+from curate.store.parts import NewPart
+
+_LIVE = "removed IS NULL AND purged = 0"
+
+
+def commit(root: Path, catalog: Catalog, changes: Changes) -> Commit:
+    """Apply `changes` as one new version. Raises ConflictError, InputError, BusyError; nothing was changed then."""
+    if not changes.token:
+        raise InputError("a commit needs a token that names its work, so that a retry can be recognised")
+    try:
+        failpoints.hit("commit.begin")
+        with catalog.write() as con:
+            done = _version_of(con, changes.token)
+            if done is not None:
+                return Commit(done, replayed=True)
+            version = _apply(root, con, changes)
+            failpoints.hit("commit.commit")
+        failpoints.hit("commit.after")
+    except (CommitUnknown, OSError) as error:
+        return _look_up(catalog, changes, error)
+    return Commit(version)
+
+
+def _look_up(catalog: Catalog, changes: Changes, error: Exception) -> Commit:
+    try:
+        with catalog.read() as con:
+            done = _version_of(con, changes.token)
+    except StoreError as again:
+        raise StoreError(
+            f"whether {changes.op!r} was committed is unknown: {error}, and then {again}. Run it again: it is "
+            "applied exactly once"
+        ) from error
+    if done is None:
+        raise StoreError(
+            f"{changes.op!r} was not committed: {error}. Nothing was changed; run it again"
+        ) from error
+    return Commit(done)
+
+
+def _version_of(con: sqlite3.Connection, token: str) -> int | None:
+    row = con.execute("SELECT version FROM snapshot WHERE token = ?", (token,)).fetchone()
+    return int(row[0]) if row else None
+
+
+def _apply(root: Path, con: sqlite3.Connection, changes: Changes) -> int:
+    version = records.head(con) + 1
+    if changes.items_at is not None:
+        _check_items_at(con, changes.items_at)
+    con.execute(
+        "INSERT INTO snapshot(version, op, token, run_id, time, message, stats) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            version,
+            changes.op,
+            changes.token,
+            changes.run_id,
+            time.time(),
+            changes.message,
+            dump(changes.stats),
+        ),
+    )
+    _remove(con, changes.remove, version)
+    _add(root, con, changes.add, version)
+    for column_set in changes.columns:
+        records.insert_column_set(con, column_set, version)
+        if _unbind(con, "binding", column_set.name, version, unless=column_set.digest):
+            row = (column_set.name, column_set.digest, version)
+            con.execute("INSERT INTO binding VALUES (?, ?, ?, NULL)", row)
+    for selection in changes.selections:
+        if _unbind(con, "selection", selection.name, version, unless=selection.digest):
+            records.insert_selection(con, selection, version)
+    for name in changes.drop_columns:
+        _unbind(con, "binding", name, version)
+    for name in changes.drop_selections:
+        _unbind(con, "selection", name, version)
+    if changes.step is not None:
+        step, result = changes.step
+        con.execute("INSERT INTO step VALUES (?, ?, ?)", (step, dump(result), version))
+    return version
+
+
+def _unbind(con: sqlite3.Connection, table: str, name: str, version: int, unless: str | None = None) -> bool:
+    """End the name's binding, unless it is to that digest already; whether the name is free now."""
+    row = con.execute(
+        f"SELECT digest, added FROM {table} WHERE name = ? AND removed IS NULL", (name,)
+    ).fetchone()
+    if row is None:
+        return True
+    if row[0] == unless:
+        return False
+    con.execute(f"UPDATE {table} SET removed = ? WHERE name = ? AND removed IS NULL", (version, name))
+    return True
+
+
+def _check_items_at(con: sqlite3.Connection, seen: int) -> None:
+    later = con.execute(
+        "SELECT max(max(added), max(coalesce(removed, 0))) FROM part WHERE tbl IN ('items', 'deleted')"
+    ).fetchone()[0]
+    if later is not None and later > seen:
+        raise ConflictError(
+            f"this change was worked out from the items of version {seen}, but version {later} added or removed "
+            "items. Nothing was changed; run again"
+        )
+
+
+def _remove(con: sqlite3.Connection, part_ids: list[str], version: int) -> None:
+    for part_id in part_ids:
+        where = f"WHERE part_id = ? AND {_LIVE}"
+        if con.execute(f"UPDATE part SET removed = ? {where}", (version, part_id)).rowcount == 0:
+            raise ConflictError(
+                f"part {part_id}, which this commit replaces, is not live any more: another process replaced or "
+                "removed it. Nothing was changed; run again"
+            )
+        con.execute(f"UPDATE part SET removed = ? WHERE base = ? AND {_LIVE}", (version, part_id))
+
+
+def _add(root: Path, con: sqlite3.Connection, parts: list[NewPart], version: int) -> None:
+    seq = records.next_seq(con)
+    for part in parts:
+        _check_file(root, part)
+        if con.execute(f"SELECT 1 FROM part WHERE part_id = ? AND {_LIVE}", (part.part_id,)).fetchone():
+            continue
+        if part.table in ("column", "vector"):
+            _check_base(con, part)
+            if _slot_taken(con, part):
+                continue  # another process scored the same items with the same scorer: the first stays
+        if part.table == "deleted":
+            _check_deleted(root, con, part, seq)
+        records.insert_part(con, part, seq if part.table == "items" else 0, version)
+        seq += part.rows if part.table == "items" else 0
+
+
+def _check_file(root: Path, part: NewPart) -> None:
+    """The file may have been swept since it was written, if someone collected garbage without a grace period."""
+    sizes = {root / part.path: part.bytes}
+    for path in (*sizes, *(pack_path(root, name) for name in part.stats.get("packs", ()))):
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            size = -1
+        if size != sizes.get(path, size) or size < 0:
+            found = "is gone" if size < 0 else f"holds {size} bytes, not {part.bytes}"
+            raise ConflictError(
+                f"{path} {found}: it was swept or damaged before it could be committed (gc with too short a "
+                "grace_seconds?). Nothing was changed; run again"
+            )
+
+
+def _check_base(con: sqlite3.Connection, part: NewPart) -> None:
+    row = con.execute(
+        f"SELECT rows FROM part WHERE part_id = ? AND tbl = 'items' AND {_LIVE}", (part.base,)
+    ).fetchone()
+    if row is None:
+        raise ConflictError(
+            f"item part {part.base}, which {part.table} part {part.part_id} belongs to, is not live: another "
+            "process replaced or removed it. Nothing was changed; run again"
+        )
+    if row[0] != part.rows:
+        raise SchemaError(
+            f"{part.table} part {part.part_id} has {part.rows} rows, item part {part.base} has {row[0]}"
+        )
+
+
+def _slot_taken(con: sqlite3.Connection, part: NewPart) -> bool:
+    row = (part.column_set, part.base, records.slot_of(part))
+    found = con.execute(f"SELECT 1 FROM part WHERE column_set = ? AND base = ? AND slot = ? AND {_LIVE}", row)
+    return found.fetchone() is not None
+
+
+def _check_deleted(root: Path, con: sqlite3.Connection, part: NewPart, next_seq: int) -> None:
+    """An item can be deleted once: counts of live items rely on it."""
+    seqs = _read_seqs(root / part.path)
+    if seqs[0] < 0 or seqs[-1] >= next_seq:
+        raise InputError(
+            f"there are items with seq 0 to {next_seq - 1}: cannot delete {seqs[0]} to {seqs[-1]}"
+        )
+    rows = con.execute(
+        f"SELECT path FROM part WHERE tbl = 'deleted' AND {_LIVE}"
+        " AND json_extract(stats, '$.min') <= ? AND json_extract(stats, '$.max') >= ?",
+        (int(seqs[-1]), int(seqs[0])),
+    )
+    for (path,) in rows.fetchall():
+        both = np.intersect1d(seqs, _read_seqs(root / path), assume_unique=True)
+        if len(both):
+            raise ConflictError(
+                f"{len(both)} of {len(seqs)} items are deleted already, the first with seq {both[0]}. Nothing was "
+                "changed; run again"
+            )
+
+
+def _read_seqs(path: Path) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    with pa.OSFile(str(path)) as source:
+        return np.asarray(pq.read_table(source)["seq"].to_numpy())
