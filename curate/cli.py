@@ -25,7 +25,9 @@ app = typer.Typer(
 )
 
 StorePath = Annotated[Path, typer.Argument(help="The store, e.g. pets.curate")]
-With = Annotated[list[str] | None, typer.Option("--with", "-w", help="A parameter: name=value. May be repeated.")]
+With = Annotated[
+    list[str] | None, typer.Option("--with", "-w", help="A parameter: name=value. May be repeated.")
+]
 
 
 def main() -> None:
@@ -47,7 +49,9 @@ def main() -> None:
 @app.command()
 def run(
     recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file")],
-    set: Annotated[list[str] | None, typer.Option("--set", help="Override: key=value, e.g. steps.3.budget=5%")] = None,
+    set: Annotated[
+        list[str] | None, typer.Option("--set", help="Override: key=value, e.g. steps.3.budget=5%")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core")] = None,
 ) -> None:
     """Run a recipe; what was done before is not done again."""
@@ -59,7 +63,9 @@ def run(
     loaded = read_recipe(recipe, set or ())
     base = recipe.parent.absolute()
     with PartStore.create(base / loaded.store, exist_ok=True) as store:
-        context = begin(store, recipe=loaded.plain(), seed=loaded.seed, base=base, runner=LocalRunner(workers))
+        context = begin(
+            store, recipe=loaded.plain(), seed=loaded.seed, base=base, runner=LocalRunner(workers)
+        )
         try:
             done = execute(context, loaded.steps)
         finally:
@@ -84,7 +90,9 @@ def plan(
     base = recipe.parent.absolute()
     with tempfile.TemporaryDirectory() as empty:
         there = (base / loaded.store).exists()
-        with PartStore.open(base / loaded.store) if there else PartStore.create(Path(empty) / "none") as store:
+        with (
+            PartStore.open(base / loaded.store) if there else PartStore.create(Path(empty) / "none") as store
+        ):
             planned = make_plan(store, loaded.steps, base=base, seed=loaded.seed)
     rows = [[p.state, p.title, _number(p.rows), _number(p.todo), p.note] for p in planned]
     _table(["state", "step", "rows", "to do", ""], rows)
@@ -101,7 +109,9 @@ def add(
     column: Annotated[list[str] | None, typer.Option(help="ours=theirs; may be repeated")] = None,
     id: Annotated[str | None, typer.Option(help="Their column that identifies a row")] = None,
     format: Annotated[str | None, typer.Option(help="Where the file name does not tell")] = None,
-    texts: Annotated[str | None, typer.Option(help="A metadata table, or the suffix of sidecar texts")] = None,
+    texts: Annotated[
+        str | None, typer.Option(help="A metadata table, or the suffix of sidecar texts")
+    ] = None,
     on_conflict: Annotated[str, typer.Option(help="skip, update or error")] = "skip",
     check: Annotated[str, typer.Option(help="decode, header or none")] = "decode",
 ) -> None:
@@ -234,7 +244,9 @@ def report(
 @app.command()
 def show(
     store: StorePath,
-    what: Annotated[str, typer.Argument(help="items, columns, selections, runs, history, rejected or failed")] = "items",
+    what: Annotated[
+        str, typer.Argument(help="items, columns, selections, runs, history, rejected or failed")
+    ] = "items",
     where: Annotated[str | None, typer.Option(help="Only items for which this holds")] = None,
     scorer: Annotated[str | None, typer.Option(help="With `failed`: the scorer")] = None,
     limit: Annotated[int, typer.Option(help="Rows to show")] = 20,
@@ -291,6 +303,16 @@ def gc(
     """Delete files that no version, tag or running process needs."""
     with _open(store) as opened:
         _say(str(opened.gc(grace_seconds=grace, dry_run=dry_run)))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for images, store, export and report")] = Path("demo"),
+) -> None:
+    """Run the main job on 1,797 scanned digits with 5 % of the labels flipped, and say what was found."""
+    from curate.demo import run_demo
+
+    run_demo(out, _say)
 
 
 # --- Helpers ----------------------------------------------------------------------------------------------------

@@ -33,7 +33,9 @@ def tables(store: Store, what: str, *, where: str | None, scorer: str | None, li
 def items(store: Store, where: str | None, limit: int) -> Rows:
     """The first rows, vectors left out."""
     view = store.items.where(where) if where else store.items
-    names = [f.name for f in view.schema if role_of(f) != "vector" and not f.name.endswith(("_sha256", "_reason"))]
+    names = [
+        f.name for f in view.schema if role_of(f) != "vector" and not f.name.endswith(("_sha256", "_reason"))
+    ]
     table = view.limit(limit).to_arrow(names)
     return names, [[_cell(value) for value in row.values()] for row in table.to_pylist()]
 
@@ -44,7 +46,9 @@ def columns(store: Store) -> Rows:
     rows = []
     for field in store.items.schema:
         home = homes.get(field.name)
-        rows.append([field.name, str(field.type), role_of(field) if home else "item", home.scorer if home else ""])
+        rows.append(
+            [field.name, str(field.type), role_of(field) if home else "item", home.scorer if home else ""]
+        )
     return ["column", "type", "role", "from"], rows
 
 
@@ -53,20 +57,26 @@ def selections(store: Store) -> Rows:
     rows = []
     for name, info in store.parts.snapshot().selections.items():
         random = ", ".join(f"{k} {v:.4g}" for k, v in (info.stats.get("random") or {}).items())
-        rows.append([name, f"{info.rows:,}", str(info.stats.get("selector", info.stats.get("kind", ""))), random])
+        rows.append(
+            [name, f"{info.rows:,}", str(info.stats.get("selector", info.stats.get("kind", ""))), random]
+        )
     return ["selection", "items", "by", "objective, and at random"], rows
 
 
 def runs(store: Store, limit: int) -> Rows:
     """Runs, newest first."""
     listed = store.parts.runs()[:limit]
-    return ["run", "status", "seconds"], [[r["run_id"], r["status"], f"{r['seconds'] or 0:.1f}"] for r in listed]
+    return ["run", "status", "seconds"], [
+        [r["run_id"], r["status"], f"{r['seconds'] or 0:.1f}"] for r in listed
+    ]
 
 
 def history(store: Store, limit: int) -> Rows:
     """Versions of the store, newest first."""
     listed = list(reversed(store.parts.history()))[:limit]
-    return ["version", "what", "message"], [[str(h["version"]), h["op"], h.get("message") or ""] for h in listed]
+    return ["version", "what", "message"], [
+        [str(h["version"]), h["op"], h.get("message") or ""] for h in listed
+    ]
 
 
 def rejected(store: Store, limit: int) -> Rows:

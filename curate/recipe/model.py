@@ -39,7 +39,9 @@ class ImportStep(Step):
     on_conflict: Literal["skip", "update", "error"] = "skip"
     check: Literal["decode", "header", "none"] = "decode"
     hosts: tuple[str, ...] = Field((), description="hosts that media may be fetched from")
-    part_rows: int = Field(8192, ge=1, le=1_000_000, description="rows in a part: the unit of work and of resume")
+    part_rows: int = Field(
+        8192, ge=1, le=1_000_000, description="rows in a part: the unit of work and of resume"
+    )
 
 
 class AttachStep(Step):
@@ -100,7 +102,9 @@ class ExportStep(Step):
     format: Literal["parquet", "jsonl", "csv", "datasets", "webdataset"] = "parquet"
     selection: str | None = None
     columns: tuple[str, ...] = ()
-    media: Literal["reference", "copy", "embed"] | None = Field(None, description="default: embed in webdataset")
+    media: Literal["reference", "copy", "embed"] | None = Field(
+        None, description="default: embed in webdataset"
+    )
     overwrite: bool = False
 
 

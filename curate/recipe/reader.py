@@ -110,7 +110,7 @@ def _load(text: str, where: str) -> Any:
                 depth -= 1
             if depth > MAX_DEPTH:
                 raise RecipeError(f"{where}: nested deeper than {MAX_DEPTH} levels")
-        return yaml.load(text, Loader=_UniqueKeys)
+        return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise RecipeError(f"{where} is not YAML: {error}") from None
 

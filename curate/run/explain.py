@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from curate.errors import UnknownNameError
 from curate.run.ledger import StepRecord
+from curate.run.selections import read_selection
 from curate.store import Expression, PartStore, StoreView
 
 
@@ -65,7 +66,13 @@ def explain(store: PartStore, item: str) -> Explanation:
     scores = {n: row[n] for n in given if not n.endswith("_reason") and not isinstance(row[n], list)}
     values = {n: row[n] for n in row if n not in given and not n.startswith("_") and n != "id"}
     return Explanation(
-        item, part.kind or "", row.get("_source") or "", values, scores, reasons, decisions(store, view, position, row)
+        item,
+        part.kind or "",
+        row.get("_source") or "",
+        values,
+        scores,
+        reasons,
+        decisions(store, view, position, row),
     )
 
 
@@ -99,19 +106,25 @@ def _decide(
     if step.kind == "score":
         given = [c for c in step.columns if row.get(c) is not None and not isinstance(row.get(c), list)]
         said = ", ".join(f"{c} = {_short(row[c])}" for c in given[:8])
-        why = next((row[c] for c in row if c.endswith("_reason") and c.startswith(step.name.replace("-", "_"))), None)
+        why = next(
+            (row[c] for c in row if c.endswith("_reason") and c.startswith(step.name.replace("-", "_"))), None
+        )
         return Decision(step.title, "scored" if given else "not scored", said or str(why or "a vector"))
     if step.kind == "keep" and step.expression:
         return _judged(view, position, row, step)
     if step.kind == "select" and step.selection and step.selection in store.snapshot().selections:
-        table = store.selection_table(step.selection)
+        table = read_selection(store, step.selection)
         index = pc.index(table["seq"], pa.scalar(seq, pa.int64())).as_py()
         if index < 0:
-            return Decision(step.title, "not selected", f"{len(table):,} others were, under the name {step.selection!r}")
+            return Decision(
+                step.title, "not selected", f"{len(table):,} others were, under the name {step.selection!r}"
+            )
         chosen = table.slice(index, 1).to_pylist()[0]
         parts = [f"rank {chosen['rank']} of {len(table):,}"]
         parts += [f"{k} {chosen[k]:.4g}" for k in ("weight", "gain") if chosen[k] is not None]
-        return Decision(step.title, "selected", ", ".join(parts) + (f"; {chosen['reason']}" if chosen["reason"] else ""))
+        return Decision(
+            step.title, "selected", ", ".join(parts) + (f"; {chosen['reason']}" if chosen["reason"] else "")
+        )
     if step.kind == "import" and row.get("_source") is not None:
         return None  # told in the headline: the row's own source is more exact than the step's
     return None
@@ -128,7 +141,9 @@ def _judged(view: StoreView, position: int, row: dict[str, Any], step: StepRecor
         verdict = one.compute(text)[0].as_py()
         if verdict is not True:
             values = ", ".join(f"{c} = {_short(row.get(c))}" for c in sorted(part.columns))
-            return Decision(step.title, "dropped", f"{text} is {'unknown' if verdict is None else 'false'}: {values}")
+            return Decision(
+                step.title, "dropped", f"{text} is {'unknown' if verdict is None else 'false'}: {values}"
+            )
     values = ", ".join(f"{c} = {_short(row.get(c))}" for c in sorted(expression.columns))
     return Decision(step.title, "kept", values)
 

@@ -53,7 +53,9 @@ class _Planner:
         return text if "://" in text or Path(text).is_absolute() else str(self.base / text)
 
 
-def plan(store: PartStore, steps: Iterable[Step], *, base: str | Path = ".", seed: int = 0) -> list[PlannedStep]:
+def plan(
+    store: PartStore, steps: Iterable[Step], *, base: str | Path = ".", seed: int = 0
+) -> list[PlannedStep]:
     """Plan steps against the store as it is. Once a step is to do, what follows it is an estimate and says so."""
     planner = _Planner(store, Path(base).absolute(), seed, store.view())
     return [_plan_step(planner, step) for step in steps]
@@ -76,19 +78,27 @@ def _plan_import(planner: _Planner, step: ImportStep) -> PlannedStep:
         return PlannedStep(step.title, "done", known["counts"].get("read"), 0, "the source has not changed")
     if known:
         read = known["counts"].get("read", 0)
-        return PlannedStep(step.title, "partly done", None, None, f"{read:,} rows were read before it was interrupted")
+        return PlannedStep(
+            step.title, "partly done", None, None, f"{read:,} rows were read before it was interrupted"
+        )
     return PlannedStep(step.title, "to do", None, None, "the source is new, or has changed")
 
 
 def _plan_attach(planner: _Planner, step: AttachStep) -> PlannedStep:
     there = planner.view is not None and step.name in planner.view.columns
-    return PlannedStep(step.title, "unknown" if there else "to do", _rows(planner), None, "matched by id when it runs")
+    return PlannedStep(
+        step.title, "unknown" if there else "to do", _rows(planner), None, "matched by id when it runs"
+    )
 
 
 def _plan_score(planner: _Planner, step: ScoreStep) -> PlannedStep:
-    registry.build("scorers", step.score, step.params)  # an unknown scorer or parameter is told before anything runs
+    registry.build(
+        "scorers", step.score, step.params
+    )  # an unknown scorer or parameter is told before anything runs
     if planner.view is None or not planner.certain:
-        return PlannedStep(step.title, "to do", _rows(planner), None, "new rows only; how many depends on earlier steps")
+        return PlannedStep(
+            step.title, "to do", _rows(planner), None, "new rows only; how many depends on earlier steps"
+        )
     view = planner.store.view() if step.all else planner.view
     view = view.where(step.where) if step.where else view
     scorer = configure("scorers", step.score, step.params, view)
@@ -152,4 +162,3 @@ _PLANS: dict[type[Step], Any] = {
     ExportStep: _plan_other,
     ReportStep: _plan_other,
 }
-

@@ -24,7 +24,8 @@ BATCH_ROWS = 8192
 
 @dataclass(frozen=True)
 class ScoreTask:
-    """Score `rows` (row numbers within the part) of item part `base` as the store stood at `version`."""
+    """Score `rows` (row numbers within the part) of item part `base` as the store stood at `version`; `writer` is the
+    lease under which files are made."""
 
     store: str
     version: int
@@ -33,6 +34,7 @@ class ScoreTask:
     scorer: Scorer
     column_set: ColumnSet
     old: tuple[Part, ...] = ()
+    writer: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,7 @@ def _open(path: str, writer: str) -> tuple[PartStore, PartWriter]:
 
 def score_part(task: ScoreTask) -> ScoredPart:
     """Score one part and write its columns. Runs in any process."""
-    import os
-
-    store, writer = _open(task.store, f"worker-{os.getpid()}")
+    store, writer = _open(task.store, task.writer)
     view = store.view(task.version).at(task.base.seq_lo + task.rows)
     tables = [
         answer(task.scorer, resolved(store, batch, task.base), task.column_set)
@@ -71,9 +71,10 @@ def fit_tasks(
     seqs, ids = view.seqs(), view.ids()
     with store.writer() as writer:
         for part in snapshot.items:
-            inside = np.flatnonzero((seqs >= part.seq_lo) & (seqs < part.seq_lo + part.rows))
-            if not len(inside):
+            low, high = np.searchsorted(seqs, [part.seq_lo, part.seq_lo + part.rows])
+            if low == high:
                 continue
+            inside = np.arange(low, high)
             batch = pa.record_batch({"id": _flat(ids.take(pa.array(inside))), ROW: pa.array(inside)})
             table = answer(fitted, batch, column_set)
             yield write_part(store, writer, part, seqs[inside] - part.seq_lo, table, column_set, ())

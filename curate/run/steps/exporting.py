@@ -13,8 +13,10 @@ from curate.errors import InputError, UnknownNameError
 from curate.formats import export
 from curate.kinds import KINDS
 from curate.recipe.model import ExportStep
+from curate.run.components import columns_digest
 from curate.run.context import RunContext
 from curate.run.ledger import StepRecord
+from curate.run.selections import read_selection
 from curate.store import StoreView
 
 SELECTION_COLUMNS = ("rank", "weight", "gain", "reason")
@@ -43,10 +45,16 @@ def run_export(context: RunContext, step: ExportStep) -> StepRecord:
             format=step.format,
             kind=KINDS[kinds[0]],
             manifest=manifest,
-            media=step.media or ("embed" if step.format == "webdataset" else "reference"),
+            media=step.media,
+            schema=pa.schema([f for f in view.schema if f.name in columns]),
             overwrite=step.overwrite,
         )
-        record.counts = {"rows": result.rows, "files": result.files, "bytes": result.bytes}
+        record.counts = {
+            "rows": result.rows,
+            "files": result.files,
+            "bytes": result.bytes,
+            "failed": result.failed,
+        }
         record.computed, record.reused = (result.rows, False) if result.written else (0, True)
     return record
 
@@ -81,7 +89,7 @@ def rows(
 
 
 def _selected(context: RunContext, name: str) -> tuple[np.ndarray[Any, Any], pa.Table]:
-    table = context.store.selection_table(name).sort_by("seq")
+    table = read_selection(context.store, name).sort_by("seq")
     return table["seq"].to_numpy(), table
 
 
@@ -109,7 +117,7 @@ def describe(
         "recipe": context.run.recipe,
         "recipe_digest": context.run.recipe_digest,
         "seed": context.run.seed,
-        "items": snapshot.digest,
+        "input": digest(snapshot.digest, info.digest if info else None, columns_digest(snapshot, columns)),
         "selection": name,
         "selection_digest": info.digest if info else None,
         "selection_stats": {

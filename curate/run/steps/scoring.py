@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,9 @@ def score_digest(snapshot: Snapshot, scorer: Any, column_set: ColumnSet, view: S
     return digest("score", column_set.digest, view.digest, columns_digest(snapshot, scorer.needs))
 
 
-def is_done(store: PartStore, snapshot: Snapshot, scorer: Any, column_set: ColumnSet, view: StoreView) -> bool:
+def is_done(
+    store: PartStore, snapshot: Snapshot, scorer: Any, column_set: ColumnSet, view: StoreView
+) -> bool:
     """Whether this scoring was done before and still stands."""
     known = store.recall(score_digest(snapshot, scorer, column_set, view))
     return bool(known) and _stands(snapshot, scorer, column_set, known or {})
@@ -135,8 +138,10 @@ def _score(
             _commit_all(context, results, snapshot, column_set, record, meter, atomic=True)
         else:
             tasks = list(pending(context.store, view, snapshot, scorer, column_set))
-            results = _answers(context, tasks, scorer, record)
-            _commit_all(context, results, snapshot, column_set, record, meter, atomic=False)
+            with context.store.writer() as writer:
+                leased = [replace(task, writer=writer.writer_id) for task in tasks]
+                results = _answers(context, leased, scorer, record)
+                _commit_all(context, results, snapshot, column_set, record, meter, atomic=False)
     if record.error is None:
         _count(context, view, scorer, column_set, record)
     failed_parts = record.counts.pop("failed_parts", 0)

@@ -1,0 +1,270 @@
+"""Turn source batches into item parts: media checked, ids given, every row compared with what the store holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.errors import InputError
+from curate.formats import SourceBatch
+from curate.formats.normalise import DerivedIds, DuplicateIds, finish
+from curate.kinds import Kind
+from curate.kinds import kind as kind_of
+from curate.media import MediaPolicy, probe
+from curate.recipe.model import ImportStep
+from curate.run.context import RunContext
+from curate.run.identity import KnownIds
+from curate.run.selections import REJECTED
+from curate.store import NewPart, PartWriter, Snapshot
+
+COUNTS = ("read", "added", "unchanged", "changed", "updated", "rejected")
+
+
+@dataclass
+class _Batch:
+    """A batch on its way: the rows as read and checked, and what comparing them with the store said."""
+
+    table: pa.Table
+    packs: list[str]
+    rejected: list[pa.Table]
+    parts: list[NewPart] = field(default_factory=list)
+    superseded: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+class Importer:
+    """State of one import: what the store knows, ids seen, batches that wait for their commit."""
+
+    def __init__(
+        self, context: RunContext, step: ImportStep, identity: str, known: Mapping[str, Any] | None
+    ) -> None:
+        self.context, self.step, self.identity = context, step, identity
+        self.kind: Kind = kind_of(step.kind)
+        self.policy = MediaPolicy(hosts=frozenset(step.hosts))
+        self._counts: Counter[str] = Counter(known["counts"] if known else {})
+        self._reasons: Counter[str] = Counter(known["reasons"] if known else {})
+        self.waiting: list[_Batch] = []
+        self.duplicates, self.derived = DuplicateIds(), DerivedIds()
+        self._look()
+
+    # --- What the store holds -------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        view = self.context.store.view()
+        self.version = view.snapshot.version
+        self.known = KnownIds.of(view, contents=True)
+        self.own = _own(view.snapshot, self.known.seq, self.identity)
+
+    # --- Batches --------------------------------------------------------------------------------------------------
+
+    def skip(self, batch: SourceBatch) -> None:
+        """Pass over a batch that an interrupted run committed, remembering the ids it held."""
+        if batch.table.num_rows:
+            finish(batch.table, self.kind, self.derived)
+
+    def take(self, batch: SourceBatch, writer: PartWriter) -> None:
+        """Check one batch and write its part."""
+        table, packs, rejected = batch.table, list[str](), [batch.rejected]
+        for column in self.kind.media:
+            table, names = self._packed(table, column)
+            packs += names
+            table, refused = self._probed(table, column)
+            rejected.append(refused)
+        table = finish(table, self.kind, self.derived)
+        table, refused = self.duplicates.split(table)
+        rejected.append(refused)
+        one = _Batch(table, packs, rejected)
+        one.counts["read"] = batch.table.num_rows + batch.rejected.num_rows
+        self._compare(one, writer)
+        self.waiting.append(one)
+
+    def _packed(self, table: pa.Table, column: str) -> tuple[pa.Table, list[str]]:
+        """Media given as bytes, put into one pack file of the store and referred to by address."""
+        name = f"{column}_data"
+        if name not in table.schema.names:
+            return table, []
+        data = table[name]
+        with self.context.store.pack() as pack:
+            places = [
+                None if value is None else pack.add(value.as_buffer()) for value in data.combine_chunks()
+            ]
+        uris = pa.array([None if p is None else pack.uri(*p) for p in places], pa.string())
+        if column in table.schema.names:
+            uris = pc.coalesce(uris, table[column].combine_chunks())
+            table = table.set_column(table.schema.get_field_index(column), column, uris)
+        else:
+            table = table.append_column(column, uris)
+        return table.drop_columns([name]), [pack.name] if pack.name else []
+
+    def _probed(self, table: pa.Table, column: str) -> tuple[pa.Table, pa.Table]:
+        """Facts about each medium as columns; rows whose medium cannot be opened are refused."""
+        if column not in table.schema.names or not table.num_rows:
+            return table, no_rejections()
+        modality = "image" if column in self.kind.roles.get("image", ()) else "audio"
+        uris = self.context.store.resolve(table[column].combine_chunks())
+        facts = probe(uris, modality, self.step.check, policy=self.policy)
+        bad = pc.and_(pc.is_valid(facts["code"]), pc.is_valid(table[column])).combine_chunks()
+        refused = rejections(table.filter(bad), facts["code"].filter(bad), facts["error"].filter(bad))
+        good = pc.invert(bad)
+        table, facts = table.filter(good), facts.filter(good)
+        for name in facts.schema.names:
+            if name not in ("code", "error") and facts[name].null_count < facts.num_rows:
+                table = _set(table, f"{column}_{name}", facts[name])
+        return table, refused
+
+    # --- Comparison with the store --------------------------------------------------------------------------------
+
+    def _compare(self, batch: _Batch, writer: PartWriter) -> None:
+        table = batch.table
+        found = self.known.find(table["id"].combine_chunks())
+        old = np.where(found >= 0, found, 0)
+        hashes = table["_hash"].to_numpy()
+        exists = found >= 0
+        own = exists & self.own[old] if len(self.own) else exists & False
+        same = exists & (self.known.row_hash[old] == hashes) if len(self.own) else own
+        changed = exists & ~same & ~own
+        rejected = list(batch.rejected)
+        rejected.append(_refuse(table, own, "duplicate-id", "an earlier row of this source has the same id"))
+        take = ~exists
+        batch.counts = Counter(
+            read=batch.counts["read"], added=int(take.sum()), unchanged=int((same & ~own).sum())
+        )
+        batch.superseded = []
+        if changed.any():
+            take = self._conflicts(batch, table, changed, take, old, rejected)
+        batch.reasons = Counter(c for t in rejected for c in t["code"].to_pylist())
+        batch.counts["rejected"] = sum(
+            t.num_rows for t in rejected if t.num_rows and t["code"][0].as_py() != "changed"
+        )
+        batch.parts = []
+        if take.any():
+            stats = {"import": self.identity, "packs": batch.packs}
+            batch.parts.append(writer.items(table.filter(pa.array(take)), self.kind.name, stats))
+        refused = pa.concat_tables(rejected) if rejected else no_rejections()
+        if refused.num_rows:
+            batch.parts.append(writer.rejected(refused))
+
+    def _conflicts(
+        self,
+        batch: _Batch,
+        table: pa.Table,
+        changed: npt.NDArray[np.bool_],
+        take: npt.NDArray[np.bool_],
+        old: npt.NDArray[np.int64],
+        rejected: list[pa.Table],
+    ) -> npt.NDArray[np.bool_]:
+        """Rows whose id is known with other content: refused, replaced, or kept as they are and listed."""
+        if self.step.on_conflict == "error":
+            first = table["id"][int(np.flatnonzero(changed)[0])].as_py()
+            raise InputError(
+                f"{int(changed.sum())} row(s) have an id that the store holds with other content, first {first!r}; "
+                'on_conflict="update" replaces them, "skip" keeps the old ones and lists the new'
+            )
+        if self.step.on_conflict == "update":
+            batch.superseded = [np.sort(self.known.seq[old[changed]])]
+            batch.counts["updated"] = int(changed.sum())
+            return take | changed
+        why = 'the store holds this id with other content; on_conflict="update" would replace it'
+        rejected.append(_refuse(table, changed, "changed", why))
+        batch.counts["changed"] = int(changed.sum())
+        return take
+
+    def compare_again(self, writer: PartWriter) -> None:
+        """Compare what waits with the store as another process has left it."""
+        self._look()
+        for batch in self.waiting:
+            self._compare(batch, writer)
+
+    # --- Commit ---------------------------------------------------------------------------------------------------
+
+    def changes(self, writer: PartWriter, progress: Mapping[str, Any]) -> dict[str, Any]:
+        """What to commit: parts in order, tombstones, and how far the source was read."""
+        add = [part for batch in self.waiting for part in batch.parts]
+        gone = [seqs for batch in self.waiting for seqs in batch.superseded]
+        if gone:
+            add.append(writer.deleted(np.sort(np.concatenate(gone))))
+        result = {"counts": self.counts, "reasons": self.reasons, **progress}
+        out: dict[str, Any] = {"add": add, "items_at": self.version}
+        if self.identity:
+            out["step"] = (self.identity, result)
+        return out
+
+    def committed(self) -> None:
+        """What waited is in the store."""
+        self._counts, self._reasons = Counter(self.counts), Counter(self.reasons)
+        self.waiting = []
+        self.version = self.context.store.snapshot().version
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Totals so far, those of an interrupted run included."""
+        total = self._counts + sum((b.counts for b in self.waiting), Counter())
+        return {name: total.get(name, 0) for name in COUNTS}
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Codes of rejections so far, most frequent first."""
+        total = self._reasons + sum((b.reasons for b in self.waiting), Counter())
+        return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
+
+
+# --- Rejections -------------------------------------------------------------------------------------------------
+
+
+def no_rejections() -> pa.Table:
+    """An empty list of rejections."""
+    return REJECTED.empty_table()
+
+
+def rejections(rows: pa.Table, codes: pa.ChunkedArray, reasons: pa.ChunkedArray) -> pa.Table:
+    """Refused rows in the form in which they are listed."""
+    if not rows.num_rows:
+        return no_rejections()
+    visible = [
+        n
+        for n in rows.schema.names
+        if not n.startswith("_") and not pa.types.is_binary(rows.schema.field(n).type)
+    ]
+    data = [str(row)[:1000] for row in rows.select(visible).to_pylist()]
+    columns = [
+        rows["_source"].cast(pa.string()),
+        rows["_index"],
+        rows["id"],
+        codes,
+        reasons,
+        pa.array(data, pa.string()),
+    ]
+    return pa.table(columns, names=REJECTED.names).cast(REJECTED)
+
+
+def _refuse(table: pa.Table, which: npt.NDArray[np.bool_], code: str, reason: str) -> pa.Table:
+    n = int(which.sum())
+    if not n:
+        return no_rejections()
+    rows = table.filter(pa.array(which))
+    return rejections(
+        rows, pa.chunked_array([[code] * n], pa.string()), pa.chunked_array([[reason] * n], pa.string())
+    )
+
+
+def _own(snapshot: Snapshot, seqs: npt.NDArray[np.int64], identity: str) -> npt.NDArray[np.bool_]:
+    """Which known items an interrupted run of this very import has added."""
+    mine = np.zeros(len(seqs), dtype=bool)
+    if identity:
+        for part in snapshot.items:
+            if part.stats.get("import") == identity:
+                mine |= (seqs >= part.seq_lo) & (seqs < part.seq_lo + part.rows)
+    return mine
+
+
+def _set(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
+    index = table.schema.get_field_index(name)
+    return table.append_column(name, values) if index < 0 else table.set_column(index, name, values)

@@ -1,0 +1,142 @@
+"""`attach`: vectors from a file or an array, joined to items by id, as a column aligned with the item parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import xxhash
+
+from curate.contracts import digest, reason_name, vector
+from curate.errors import InputError, SchemaError
+from curate.formats import read_vectors
+from curate.recipe.model import AttachStep
+from curate.run.context import RunContext
+from curate.run.identity import KnownIds
+from curate.run.ledger import StepRecord
+from curate.run.selections import REJECTED
+from curate.store import ColumnSet, NewPart
+
+MISSING = "no row for this id in what was attached"
+
+
+def run_attach(context: RunContext, step: AttachStep, data: Any = None, ids: Any = None) -> StepRecord:
+    """Execute one `attach` step. Items without a vector are null with a reason; vectors without an item are listed."""
+    by_rows = step.ids == "rows"
+    listed = ids if ids is not None else (None if by_rows or step.ids is None else context.path(step.ids))
+    source = data if data is not None else context.path(step.attach)
+    found, values = read_vectors(source, ids=listed, key=step.key)
+    name = step.name.replace("-", "_")
+    with context.record("attach", step.attach, f"attach {step.attach} as {name}", columns=[name]) as record:
+        view = context.store.view()
+        rows = _in_order(len(view), values) if by_rows else _by_id(view, found, values)
+        column_set = _column_set(context, name, values)
+        content = xxhash.xxh3_128_hexdigest(np.ascontiguousarray(values).data)
+        record.digest = digest("attach", column_set.digest, view.digest, content, by_rows)
+        have = rows >= 0
+        unknown = np.setdiff1d(np.arange(len(values)), rows[have])
+        record.counts = {
+            "rows": len(view),
+            "scored": int(have.sum()),
+            "failed": int((~have).sum()),
+            "unknown": len(unknown),
+        }
+        record.reasons = {MISSING: int((~have).sum())} if not have.all() else {}
+        if context.store.recall(record.digest) and name in context.store.snapshot().sets:
+            record.reused = True
+            return record
+        _write(context, column_set, rows, values, found, unknown, record)
+    return record
+
+
+def _by_id(view: Any, ids: pa.Array | None, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """For each item, the row of its vector, -1 where there is none."""
+    if ids is None:
+        raise InputError(
+            f"there are {len(values):,} vectors without ids; name a file of ids, or say ids='rows' if they are in the "
+            f"order of import ({len(view):,} items)"
+        )
+    known = KnownIds.of(view, contents=False)
+    position = known.find(ids.cast(pa.string()))
+    hit = np.flatnonzero(position >= 0)
+    if len(ids) and not len(hit):
+        raise InputError(f"none of the {len(ids):,} ids (first {ids[0].as_py()!r}) is the id of an item")
+    seqs = known.seq[position[hit]]
+    unique, counts = np.unique(seqs, return_counts=True)
+    if (counts > 1).any():
+        twice = ids[int(hit[np.flatnonzero(seqs == unique[counts > 1][0])[0]])].as_py()
+        raise InputError(f"the id {twice!r} has more than one vector; keep one row for each id")
+    rows = np.full(len(view), -1, np.int64)
+    rows[np.searchsorted(view.seqs(), seqs)] = hit
+    return rows
+
+
+def _in_order(n: int, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    if len(values) != n:
+        raise InputError(
+            f"there are {len(values):,} vectors and {n:,} items: in the order of import they must be as many"
+        )
+    return np.arange(n)
+
+
+def _column_set(context: RunContext, name: str, values: npt.NDArray[Any]) -> ColumnSet:
+    snapshot = context.store.snapshot()
+    home = snapshot.column_home.get(name, False)
+    if home is None or (home and home.scorer != "attach"):
+        raise SchemaError(f"there is a column {name!r} already; attach under another name")
+    kind = pa.from_numpy_dtype(values.dtype)
+    fields = pa.schema([vector(name, values.shape[1], kind), pa.field(reason_name(name), pa.string())])
+    identity = digest("attach", name, str(kind), values.shape[1])
+    return ColumnSet(name, identity, fields.serialize().to_pybytes(), "attach", 1)
+
+
+def _write(
+    context: RunContext,
+    column_set: ColumnSet,
+    rows: npt.NDArray[np.int64],
+    values: npt.NDArray[Any],
+    ids: pa.Array | None,
+    unknown: npt.NDArray[np.int64],
+    record: StepRecord,
+) -> None:
+    snapshot = context.store.snapshot()
+    seqs, schema = context.store.view().seqs(), column_set.schema()
+    add: list[NewPart] = []
+    remove: list[str] = []
+    with context.progress.step(record.title, len(rows)) as meter, context.store.writer() as writer:
+        for part in snapshot.items:
+            low, high = np.searchsorted(seqs, [part.seq_lo, part.seq_lo + part.rows])
+            local = np.full(part.rows, -1, np.int64)
+            local[seqs[low:high] - part.seq_lo] = rows[low:high]
+            absent = local < 0
+            block = values[np.where(absent, 0, local)]
+            mask = pa.array(absent)
+            flat = pa.FixedSizeListArray.from_arrays(pa.array(block.reshape(-1)), block.shape[1], mask=mask)
+            why = pa.array(np.where(absent, MISSING, None), pa.string())
+            table = pa.table([flat, why], names=schema.names)
+            live = {p.part_id for p in snapshot.aligned.get((column_set.digest, part.part_id), ())}
+            parts = writer.columns(table, part, column_set, stats={"asked": part.rows})
+            add += [p for p in parts if p.part_id not in live]
+            remove += sorted(live - {p.part_id for p in parts})
+            meter.advance(part.rows)
+        if len(unknown) and ids is not None:
+            add.append(writer.rejected(_unknown(ids, unknown, record.name)))
+        record.computed = int((rows >= 0).sum())
+        context.commit(
+            "attach", add=add, remove=remove, columns=[column_set], step=(record.digest, {"done": True})
+        )
+
+
+def _unknown(ids: pa.Array, rows: npt.NDArray[np.int64], source: str) -> pa.Table:
+    n = len(rows)
+    columns = {
+        "source": pa.array([source] * n),
+        "row": pa.array(rows, pa.int64()),
+        "id": ids.take(pa.array(rows)).cast(pa.string()),
+        "code": pa.array(["unknown-id"] * n),
+        "reason": pa.array(["no item has this id"] * n),
+        "data": pa.nulls(n, pa.string()),
+    }
+    return pa.table(columns, schema=REJECTED)

@@ -1,0 +1,21 @@
+"""Step records go through JSON and back; keys of later versions are ignored."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.run.ledger import StepRecord
+
+
+@given(st.text(), st.dictionaries(st.text(), st.integers()), st.booleans())
+def test_records_survive_json(title, counts, reused):
+    record = StepRecord(1, "keep", "k", title, counts=counts, reused=reused)
+    assert StepRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record
+
+
+def test_unknown_keys_of_a_later_version_are_ignored():
+    data = StepRecord(1, "keep", "k", "t").to_dict() | {"added_in_2031": 1}
+    assert StepRecord.from_dict(data).title == "t"
