@@ -40,6 +40,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS part_live ON part(part_id) WHERE removed IS NU
 CREATE UNIQUE INDEX IF NOT EXISTS part_slot ON part(column_set, base, slot)
   WHERE removed IS NULL AND purged = 0 AND slot IS NOT NULL;
 CREATE INDEX IF NOT EXISTS part_span ON part(tbl, added, removed);
+CREATE INDEX IF NOT EXISTS part_added ON part(added);
+CREATE INDEX IF NOT EXISTS part_removed ON part(removed) WHERE removed IS NOT NULL;
 CREATE INDEX IF NOT EXISTS part_seq ON part(tbl, seq_lo, rows);
 CREATE INDEX IF NOT EXISTS part_base ON part(base) WHERE base IS NOT NULL AND removed IS NULL;
 CREATE TABLE IF NOT EXISTS column_set(
@@ -55,6 +57,7 @@ CREATE TABLE IF NOT EXISTS selection(
 CREATE TABLE IF NOT EXISTS step(
   digest TEXT NOT NULL, result TEXT NOT NULL, version INTEGER NOT NULL REFERENCES snapshot,
   PRIMARY KEY(digest, version));
+CREATE INDEX IF NOT EXISTS step_version ON step(version);
 CREATE TABLE IF NOT EXISTS tag(name TEXT PRIMARY KEY, version INTEGER NOT NULL, seal TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS run(
   run_id TEXT PRIMARY KEY, started REAL NOT NULL, record TEXT NOT NULL, seal TEXT NOT NULL);

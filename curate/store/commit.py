@@ -29,6 +29,7 @@ def commit(root: Path, catalog: Catalog, changes: Changes) -> Commit:
     """Apply `changes` as one new version. Raises ConflictError, InputError, BusyError; nothing was changed then."""
     if not changes.token:
         raise InputError("a commit needs a token that names its work, so that a retry can be recognised")
+    _check_names(changes)
     try:
         failpoints.hit("commit.begin")
         with catalog.write() as con:
@@ -41,6 +42,15 @@ def commit(root: Path, catalog: Catalog, changes: Changes) -> Commit:
     except (CommitUnknown, OSError) as error:
         return _look_up(catalog, changes, error)
     return Commit(version)
+
+
+def _check_names(changes: Changes) -> None:
+    columns = [*(s.name for s in changes.columns), *changes.drop_columns]
+    selections = [*(s.name for s in changes.selections), *changes.drop_selections]
+    for names in (columns, selections):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise InputError(f"one commit binds or drops {', '.join(twice)} more than once")
 
 
 def _look_up(catalog: Catalog, changes: Changes, error: Exception) -> Commit:

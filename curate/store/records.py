@@ -117,20 +117,7 @@ def schemas(con: sqlite3.Connection) -> dict[str, bytes]:
 
 def make_parts(rows: Iterable[tuple[Any, ...]], known: Mapping[str, bytes]) -> Iterable[Part]:
     """Records for rows of PART_COLUMNS. Sidesteps the frozen dataclass's slow constructor: there may be 100,000."""
-    names = (
-        "part_id",
-        "table",
-        "path",
-        "rows",
-        "bytes",
-        "blake3",
-        "schema",
-        "kind",
-        "base",
-        "column_set",
-        "owner",
-    )
-    names += ("stats", "seq_lo", "added", "removed")
+    names = PART_COLUMNS.replace("tbl", "table").split(", ")
     for row in rows:
         part = object.__new__(Part)
         values = part.__dict__

@@ -45,12 +45,16 @@ class Snapshot:
     def item_schema(self) -> pa.Schema:
         """Union of the item parts' schemas, in order of first appearance."""
         schemas = {p.schema: p for p in self.items}
-        return pa.unify_schemas([p.arrow_schema() for p in schemas.values()], promote_options="permissive") if schemas else pa.schema([])
+        return (
+            pa.unify_schemas([p.arrow_schema() for p in schemas.values()], promote_options="permissive")
+            if schemas
+            else pa.schema([])
+        )
 
     @cached_property
     def column_home(self) -> Mapping[str, ColumnSet | None]:
         """Every visible column -> the set that gives it, or None for a column of the items themselves."""
-        homes: dict[str, ColumnSet | None] = {name: None for name in self.item_schema.names}
+        homes: dict[str, ColumnSet | None] = dict.fromkeys(self.item_schema.names)
         for column_set in self.sets.values():
             homes.update(dict.fromkeys(column_set.schema().names, column_set))
         return homes

@@ -74,11 +74,11 @@ class PartStore:
 
         Nobody else may have the store open. Raises CorruptionError if manifests are missing or damaged too.
         """
-        from curate.store import rebuild
+        from curate.store.rebuild import rebuild
 
         root = folder.absolute(path)
         filesystem.refuse_network(root)
-        rebuild.rebuild(root)
+        rebuild(root)
         return cls.open(root)
 
     def close(self) -> None:

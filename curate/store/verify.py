@@ -1,0 +1,214 @@
+"""Is the store what was committed? Every check, every file, nothing repaired.
+
+`deep` reads and hashes every file that a readable version needs. The hash is made while a part is written; the
+writer itself only checks size, footer and row count, so that what the disk gives back is compared here.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import blake3
+import pyarrow as pa
+
+from curate.contracts import digest
+from curate.errors import CorruptionError, StoreError
+from curate.store import folder, gc, history, manifest, records
+from curate.store.catalog import Catalog
+from curate.store.packs import pack_path
+from curate.store.parts import Part
+from curate.store.writer import check_file
+
+_REDO = "restore it from a copy, or commit without it and make it again"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    `kind`: store, catalog, versions, manifest, missing, size, damaged, rows, pack. `path` is relative to the store,
+    and empty where no single file is meant.
+    """
+
+    kind: str
+    path: str
+    message: str
+
+
+def verify(root: Path, catalog: Catalog, *, deep: bool) -> list[Problem]:
+    """Everything that is wrong with a store, most general first; [] if it is healthy."""
+    problems = list(_check_store(root))
+    try:
+        with catalog.read() as con:
+            problems += _check_catalog(con)
+            problems += _check_manifests(root, con)
+            problems += _check_rows(con)
+            parts = _needed_parts(con)
+            packs = _needed_packs(con)
+    except (CorruptionError, StoreError, ValueError, KeyError, TypeError, sqlite3.Error) as error:
+        said = str(error) if isinstance(error, StoreError) else f"it cannot be read: {error!r}"
+        return [
+            *problems,
+            Problem("catalog", "catalog.sqlite", f"{said}. PartStore.rebuild(path) makes it anew"),
+        ]
+    for part in parts:
+        problems += _check_part(root, part, deep)
+    for name in packs:
+        problems += _check_pack(root, name, deep)
+    return problems
+
+
+def _check_store(root: Path) -> Iterator[Problem]:
+    try:
+        folder.read_format(root)
+    except StoreError as error:
+        yield Problem("store", "STORE.json", str(error))
+
+
+def _check_catalog(con: sqlite3.Connection) -> Iterator[Problem]:
+    again = "PartStore.rebuild(path) makes the catalog anew"
+    for (said,) in con.execute("PRAGMA integrity_check(20)").fetchall():
+        if said != "ok":
+            yield Problem("catalog", "catalog.sqlite", f"SQLite finds: {said}. {again}")
+    for row in con.execute("PRAGMA foreign_key_check").fetchall():
+        yield Problem(
+            "catalog", "catalog.sqlite", f"a row of {row[0]!r} points at no row of {row[2]!r}. {again}"
+        )
+    seals = {
+        "tag": "SELECT name, version, seal FROM tag",
+        "run": "SELECT run_id, started, record, seal FROM run",
+        "step_log": "SELECT run_id, ordinal, record, seal FROM step_log",
+    }
+    for table, query in seals.items():
+        for *values, seal in con.execute(query):
+            if history.seal(*values) != seal:
+                yield Problem(
+                    "catalog", "catalog.sqlite", f"{table} {values[0]!r} is not as it was written. {again}"
+                )
+    count, newest, tokens = con.execute(
+        "SELECT count(*), coalesce(max(version), 0), count(DISTINCT token) FROM snapshot WHERE version > 0"
+    ).fetchone()
+    if count != newest or tokens != newest:
+        text = f"{count} versions and {tokens} tokens, but the newest version is {newest}: they run from 1 without gaps"
+        yield Problem("versions", "catalog.sqlite", f"{text}. {again}")
+
+
+def _check_manifests(root: Path, con: sqlite3.Connection) -> Iterator[Problem]:
+    """Manifests repeat the catalog: a difference is damage in one of them. The newest ones may not be there yet."""
+    there = sorted((root / "manifests").glob("*.json")) if (root / "manifests").is_dir() else []
+    numbers = [int(p.stem) for p in there if p.stem.isdigit()]
+    last = min(max(numbers, default=0), records.head(con))
+    again = "delete it and run gc, which writes it anew from the catalog"
+    for version in range(1, last + 1):
+        path = manifest.path_of(root, version)
+        name = path.relative_to(root).as_posix()
+        try:
+            content = manifest.decode(path.read_bytes(), path)
+        except FileNotFoundError:
+            yield Problem(
+                "manifest", name, f"{name} is missing: run gc, which writes it anew from the catalog"
+            )
+        except CorruptionError as error:
+            yield Problem("manifest", name, f"{error}: {again}")
+        else:
+            if content != json.loads(json.dumps(manifest.describe(con, version))):
+                text = f"{name} is intact but the catalog tells another story of version {version}"
+                yield Problem("catalog", "catalog.sqlite", f"{text}. PartStore.rebuild(path) makes it anew")
+    extras = [root / "manifests/tags.json", *sorted((root / "manifests/runs").glob("*.json"))]
+    for path in extras:
+        try:
+            manifest.decode(path.read_bytes(), path)
+        except FileNotFoundError:
+            continue
+        except CorruptionError as error:
+            text = f"{error}: it is a copy that only rebuild reads; delete it"
+            yield Problem("manifest", path.relative_to(root).as_posix(), text)
+
+
+def _check_rows(con: sqlite3.Connection) -> Iterator[Problem]:
+    seq = 0
+    query = "SELECT part_id, path, seq_lo, rows FROM part WHERE tbl = 'items' ORDER BY seq_lo, rows"
+    for part_id, path, seq_lo, rows in con.execute(query):
+        if seq_lo != seq:
+            yield Problem(
+                "rows", path, f"item part {part_id} begins at seq {seq_lo}, not {seq}: rebuild the catalog"
+            )
+        seq = seq_lo + rows
+    query = (
+        "SELECT c.part_id, c.path, c.rows, c.base, b.rows FROM part c LEFT JOIN part b ON b.part_id = c.base AND"
+        " b.tbl = 'items' AND b.removed IS NULL WHERE c.tbl IN ('column', 'vector') AND c.removed IS NULL"
+    )
+    for part_id, path, rows, base, found in con.execute(query):
+        if rows != found:
+            text = f"part {part_id} has {rows} rows, its item part {base} {'is not live' if found is None else found}"
+            yield Problem("rows", path, f"{text}: rebuild the catalog")
+    available = [r[0] for r in con.execute("SELECT version FROM snapshot WHERE available ORDER BY version")]
+    for part_id, added, spans in gc.needed_spans(con, "purged <> 0"):
+        if gc.touches(available, spans):
+            text = f"part {part_id} of version {added} is marked as deleted, but a readable version needs it"
+            yield Problem(
+                "catalog", "catalog.sqlite", f"{text}. PartStore.rebuild(path) makes the catalog anew"
+            )
+
+
+def _needed_parts(con: sqlite3.Connection) -> list[Part]:
+    query = f"SELECT {records.PART_COLUMNS} FROM part WHERE purged = 0 GROUP BY part_id ORDER BY tbl, added, part_id"
+    return list(records.make_parts(con.execute(query), records.schemas(con)))
+
+
+def _needed_packs(con: sqlite3.Connection) -> list[str]:
+    rows = con.execute("SELECT stats FROM part WHERE tbl = 'items' AND purged = 0")
+    return sorted({name for (stats,) in rows for name in gc.packs_in(stats)})
+
+
+def _check_part(root: Path, part: Part, deep: bool) -> Iterator[Problem]:
+    place: dict[str, Any] = {
+        "kind": part.kind,
+        "base": part.base,
+        "column_set": part.column_set,
+        "owner": part.owner,
+    }
+    place = {k: v for k, v in place.items() if v is not None}
+    if digest(part.table, place, part.blake3) != part.part_id:
+        text = f"the catalog's row of part {part.part_id} is not as it was written"
+        yield Problem("catalog", "catalog.sqlite", f"{text}. PartStore.rebuild(path) makes the catalog anew")
+    path = root / part.path
+    try:
+        size = path.stat().st_size
+        if size != part.bytes:
+            yield Problem(
+                "size", part.path, f"{part.path} holds {size} bytes, {part.bytes} were committed: {_REDO}"
+            )
+        elif (
+            deep
+            and blake3.blake3(max_threads=blake3.blake3.AUTO).update_mmap(path).hexdigest() != part.blake3
+        ):
+            yield Problem("damaged", part.path, f"{part.path} is not what was committed: {_REDO}")
+        elif deep:
+            check_file(path, part.rows, part.bytes)
+    except FileNotFoundError:
+        yield Problem("missing", part.path, f"{part.path} is gone: {_REDO}")
+    except CorruptionError as error:
+        yield Problem("rows", part.path, str(error))
+    except (OSError, pa.ArrowInvalid) as error:
+        yield Problem("damaged", part.path, f"{part.path} cannot be read ({error}): {_REDO}")
+
+
+def _check_pack(root: Path, name: str, deep: bool) -> Iterator[Problem]:
+    path = pack_path(root, name)
+    relative = path.relative_to(root).as_posix()
+    try:
+        hasher = blake3.blake3(max_threads=blake3.blake3.AUTO)
+        if not path.is_file():
+            yield Problem("missing", relative, f"{relative}, which items point into, is gone: {_REDO}")
+        elif deep and path.stat().st_size and hasher.update_mmap(path).hexdigest(length=16) != name:
+            yield Problem("pack", relative, f"{relative} is not what was written: {_REDO}")
+        elif not path.stat().st_size and hasher.hexdigest(length=16) != name:
+            yield Problem("pack", relative, f"{relative} is empty: {_REDO}")
+    except OSError as error:
+        yield Problem("pack", relative, f"{relative} cannot be read ({error}): {_REDO}")
