@@ -58,7 +58,9 @@ def choose_edges(
     # One edge lies on the first threshold, so that no bin is kept by half.
     width = (high - low) / (bins - 1)
     before = math.ceil((inside[0] - low) / width)
-    edges: npt.NDArray[np.float64] = inside[0] + width * np.arange(-before, bins + 1 - before, dtype=np.float64)
+    edges: npt.NDArray[np.float64] = inside[0] + width * np.arange(
+        -before, bins + 1 - before, dtype=np.float64
+    )
     return edges
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from curate.report.bins import choose_ticks
 from curate.report.model import Histogram, Threshold
@@ -44,12 +44,12 @@ def draw_histogram(histogram: Histogram) -> Markup:
 def _spoken(histogram: Histogram) -> str:
     total = sum(histogram.kept) + sum(histogram.dropped)
     text = (
-        f"Histogram of {clean(histogram.column)}: {count(total)} values from "
+        f"Histogram of {histogram.column}: {count(total)} values from "
         f"{number(histogram.edges[0])} to {number(histogram.edges[-1])}"
     )
     if histogram.thresholds:
         text += ", threshold " + " and ".join(f"{t.op} {number(t.value)}" for t in histogram.thresholds)
-    return text
+    return clean(text)
 
 
 def _draw_axes(low: float, high: float, most: int) -> Iterator[Markup]:
@@ -119,7 +119,7 @@ def _draw_thresholds(thresholds: Sequence[Threshold], low: float, high: float) -
         row = 1 if any(abs(x - other) < 60 for other in taken) and len(taken) % 2 else 0
         taken.append(x)
         anchor = "end" if x > WIDTH - 80 else "start" if x < 80 else "middle"
-        label = f"{threshold.op} {number(threshold.value)}"
+        label = clean(f"{threshold.op} {number(threshold.value)}")
         yield Markup(
             '<line class="threshold" data-value="{}" x1="{:.2f}" x2="{:.2f}" y1="{}" y2="{}"/>'
             '<text class="threshold-label" x="{:.2f}" y="{}" text-anchor="{}">{}</text>'
@@ -132,7 +132,7 @@ def _draw_thresholds(thresholds: Sequence[Threshold], low: float, high: float) -
             x,
             TOP - 9 + 10 * row,
             anchor,
-            escape(label),
+            label,
         )
 
 

@@ -1,0 +1,152 @@
+"""PartStore + RunRecord -> ReportData: asks each part of the report for its share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from curate.report import words
+from curate.report.balance import collect_balances
+from curate.report.cards import CardMaker, ChosenReasons, find_layout
+from curate.report.decision import Decision, decide
+from curate.report.duplicates import collect_duplicates, collect_labels
+from curate.report.excerpts import Excerpts
+from curate.report.failures import collect_failures, count_rejected, count_unscored
+from curate.report.funnel import collect_steps, collect_timings
+from curate.report.galleries import collect_galleries, main_scores
+from curate.report.model import ReportData, Tile
+from curate.report.provenance import collect_provenance
+from curate.report.rows import collect_table
+from curate.report.scores import collect_flags, collect_histograms, score_columns
+from curate.run.ledger import RunRecord
+from curate.store import PartStore
+
+MOST_HISTOGRAMS = 24
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of everything goes into a report. `thumbnail` is the side of a thumbnail on the page, in pixels."""
+
+    table_rows: int = 2000
+    gallery: int = 24
+    groups: int = 12
+    thumbnail: int = 160
+    media_bytes: int = 12_000_000
+
+    def halve(self) -> Limits:
+        """A smaller report."""
+        return replace(
+            self,
+            table_rows=max(self.table_rows // 2, 10),
+            gallery=self.gallery // 2,
+            groups=self.groups // 2,
+            media_bytes=self.media_bytes // 2,
+        )
+
+
+def collect(
+    store: PartStore,
+    run: RunRecord | None = None,
+    selection: str | None = None,
+    title: str | None = None,
+    *,
+    limits: Limits | None = None,
+    timings: bool = False,
+) -> ReportData:
+    """Everything the report says. Reads columns one at a time and, of the rows, only those that are shown."""
+    limits = limits or Limits()
+    decision = decide(store, run, selection)
+    layout = find_layout(decision.view, decision.snapshot.kinds())
+    excerpts = Excerpts(store, side=2 * limits.thumbnail, budget=limits.media_bytes)
+    maker = CardMaker(decision, layout, excerpts, ChosenReasons.of(store, decision))
+    columns = score_columns(decision)
+    scores = main_scores(decision) if len(decision.view) else []
+    galleries = collect_galleries(maker, scores, limits.gallery)
+    duplicates = collect_duplicates(maker, limits.groups) if limits.groups else ()
+    labels = collect_labels(maker, limits.gallery)
+    unscored, rejected = count_unscored(decision), count_rejected(decision.snapshot)
+    return ReportData(
+        title=title or _name(store, run),
+        sentence=write_sentence(decision, unscored, rejected),
+        tiles=make_tiles(decision, unscored, rejected),
+        notices=collect_notices(run, decision, excerpts),
+        steps=collect_steps(run, decision),
+        histograms=collect_histograms(decision, columns[:MOST_HISTOGRAMS]),
+        histograms_left_out=max(0, len(columns) - MOST_HISTOGRAMS),
+        flags=collect_flags(decision),
+        galleries=galleries,
+        duplicates=duplicates,
+        labels=labels,
+        balances=collect_balances(decision, layout),
+        table=collect_table(decision, layout, limits.table_rows),
+        failures=collect_failures(store, decision, run),
+        provenance=collect_provenance(decision, run),
+        timings=collect_timings(run, decision) if timings else None,
+        thumbnail=limits.thumbnail,
+        decided=decision.decided,
+    )
+
+
+def _name(store: PartStore, run: RunRecord | None) -> str:
+    named = (run.recipe or {}).get("name") if run else None
+    return str(named) if named else store.path.name
+
+
+def count_kept(decision: Decision) -> int:
+    """Items that were kept in the end."""
+    return int((decision.verdict == 0).sum())
+
+
+def write_sentence(decision: Decision, unscored: int, rejected: int) -> str:
+    """What happened, in one or two sentences with exact counts."""
+    total, kept = len(decision.view), count_kept(decision)
+    if not total:
+        text = "The store holds no items."
+    elif not decision.decided:
+        text = f"The store holds {words.items(total)}; nothing has been dropped or selected."
+    else:
+        into = f" for the selection {decision.chosen}" if decision.chosen else ""
+        text = (
+            f"{words.items(total)} went in; {words.count(kept)} were kept{into} and {words.count(total - kept)} dropped "
+            f"({words.share(total - kept, total)})."
+        )
+    also = [f"{words.items(unscored)} could not be scored by at least one scorer"] if unscored else []
+    also += (
+        [f"{words.count(rejected)} {'row was' if rejected == 1 else 'rows were'} rejected at import"]
+        if rejected
+        else []
+    )
+    return f"{text} {' and '.join(also)}." if also else text
+
+
+def make_tiles(decision: Decision, unscored: int, rejected: int) -> tuple[Tile, ...]:
+    """The headline numbers."""
+    total, kept = len(decision.view), count_kept(decision)
+    tiles = [Tile("Items in", total, ", ".join(decision.snapshot.kinds()))]
+    if decision.decided:
+        tiles.append(Tile("Kept", kept, words.share(kept, total), "kept"))
+        tiles.append(Tile("Dropped", total - kept, words.share(total - kept, total), "dropped"))
+    tiles.append(Tile("Not scored", unscored, "by at least one scorer", "bad" if unscored else "plain"))
+    tiles.append(Tile("Rejected", rejected, "at import, never items", "bad" if rejected else "plain"))
+    return tuple(tiles)
+
+
+def collect_notices(run: RunRecord | None, decision: Decision, excerpts: Excerpts) -> tuple[str, ...]:
+    """What a reader must know before believing the numbers."""
+    notices = []
+    keeps = [s for s in run.steps if s.kind == "keep" and not s.error] if run else []
+    if keeps and keeps[-1].after != decision.passed:
+        notices.append(
+            f"The run recorded {words.items(keeps[-1].after)} after its last keep; the same conditions keep "
+            f"{words.count(decision.passed)} of the items that the store holds now."
+        )
+    failed = [s for s in run.steps if s.error] if run else []
+    if failed:
+        notices.append(
+            f"The run stopped at step {failed[0].ordinal} ({failed[0].title}): {words.shorten(str(failed[0].error), 400)}"
+        )
+    if excerpts.left_out:
+        notices.append(
+            f"{words.count(excerpts.left_out)} thumbnails or sounds were left out to keep the file small."
+        )
+    return tuple(notices)

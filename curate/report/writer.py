@@ -1,0 +1,100 @@
+"""`write_report`: collect, draw, and put one file in place, complete or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from curate.errors import InputError
+from curate.report.collector import Limits, collect
+from curate.report.page import render
+from curate.run.ledger import RunRecord
+from curate.store import PartStore
+
+SMALLEST = 150_000
+"""Bytes below which no report worth the name fits."""
+
+
+def write_report(
+    store: PartStore,
+    path: str | Path,
+    *,
+    run: RunRecord | None = None,
+    selection: str | None = None,
+    title: str | None = None,
+    timings: bool = False,
+    max_table_rows: int = 2000,
+    max_gallery: int = 24,
+    thumbnail: int = 160,
+    max_bytes: int = 20_000_000,
+) -> Path:
+    """Write one self-contained HTML file about a store, a run, or a selection, and return its path.
+
+    It needs no network, no server and no other file. The same store and run give the same bytes; what differs between
+    two runs of one recipe (times, run id, version of the store) is left out unless `timings` asks for it.
+
+    `run`             the run to tell of: its funnel, what it kept, the thresholds it used. None: the store as it is.
+    `selection`       a stored selection that has the last word on what was kept; by default the run's last.
+    `title`           by default the recipe's name, else the store's.
+    `max_table_rows`  rows in the table; of more items an even sample is shown, and said to be one.
+    `max_gallery`     items in a gallery, 0 for no galleries.
+    `thumbnail`       side of a thumbnail on the page in pixels.
+    `max_bytes`       the file is never larger: galleries, table and thumbnails shrink until it fits, which is said.
+
+    Raises InputError for limits that make no sense and UnknownNameError for an unknown selection.
+    """
+    _check(max_table_rows, max_gallery, thumbnail, max_bytes)
+    limits = Limits(
+        table_rows=max_table_rows, gallery=max_gallery, thumbnail=thumbnail, media_bytes=int(max_bytes * 0.6)
+    )
+    data = collect(store, run, selection, title, limits=limits, timings=timings)
+    page, halvings = render(data), 0
+    while len(page) > max_bytes:
+        halvings += 1
+        if halvings > 12:
+            raise InputError(
+                f"the report cannot be made smaller than {len(page):,} bytes; max_bytes is {max_bytes:,}"
+            )
+        limits = limits.halve()
+        data = collect(store, run, selection, title, limits=limits, timings=timings)
+        said = f"To stay within {max_bytes:,} bytes, galleries hold at most {limits.gallery} items and the table {limits.table_rows} rows."
+        page = render(replace(data, notices=(*data.notices, said)))
+    return write_whole(Path(path).expanduser(), page)
+
+
+def _check(max_table_rows: int, max_gallery: int, thumbnail: int, max_bytes: int) -> None:
+    for name, value, low, high in (
+        ("max_table_rows", max_table_rows, 1, 100_000),
+        ("max_gallery", max_gallery, 0, 500),
+        ("thumbnail", thumbnail, 32, 512),
+        ("max_bytes", max_bytes, SMALLEST, 1_000_000_000),
+    ):
+        if not low <= value <= high:
+            raise InputError(f"{name} is {value:,}: it must lie between {low:,} and {high:,}")
+
+
+def write_whole(path: Path, data: bytes) -> Path:
+    """Replace a file durably: a sibling is written and synced, then renamed over it. Its folder is made if needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    scratch = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        scratch.chmod(0o666 & ~umask)  # mkstemp makes it private; a report is to be handed on
+        scratch.replace(path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return path
