@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from curate.formats.writers.text import GUARDED, guard_name
+
 __all__ = ["CARD", "compose_card", "escape"]
 
 CARD = "README.md"
@@ -59,7 +61,7 @@ def compose_card(manifest: Mapping[str, Any]) -> bytes:
         "## Columns",
         _table(
             ("column", "type", "meaning"),
-            ((_code(c["name"]), _code(c["type"]), c["role"]) for c in manifest["columns"]),
+            ((_code(c["name"]), _code(c["type"]), _meaning(c)) for c in manifest["columns"]),
         ),
         "## Counts",
         _counts(manifest["counts"]),
@@ -100,10 +102,11 @@ def _size(rows: int) -> str:
 
 
 def _intro(manifest: Mapping[str, Any]) -> str:
-    counts, selection = manifest["counts"], manifest.get("selection") or {}
+    counts, selection = manifest["counts"], manifest.get("selection")
+    name = selection.get("name") if isinstance(selection, Mapping) else selection
     text = escape(manifest["description"], 2000)
     lines = [text] if text else []
-    named = f", the selection {_code(selection['name'])}" if selection.get("name") else ""
+    named = f", the selection {_code(name)}" if name else ""
     lines.append(
         f"{counts['rows']:,} items of kind `{manifest['kind']}`{named}, as {_FORMAT[manifest['format']]}."
     )
@@ -135,7 +138,7 @@ def _curation(manifest: Mapping[str, Any]) -> str:
         return "\n\n".join(["No steps were recorded.", *facts])
     table = _table(("step", "what", "items before", "items after"), map(_step, steps))
     dropped = [
-        f"- {escape(step.get('title') or step.get('name'))}: {escape(reason)}: {count:,}"
+        f"- {escape(_title(step))}: {escape(reason)}: {count:,}"
         for step in steps
         if isinstance(step, Mapping)
         for reason, count in (step.get("reasons") or {}).items()
@@ -150,14 +153,36 @@ def _curation(manifest: Mapping[str, Any]) -> str:
     )
 
 
+def _title(step: Mapping[str, Any]) -> str:
+    return str(step.get("title") or step.get("step") or step.get("name") or "")
+
+
 def _step(step: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    what = _code(step["expression"]) if step.get("expression") else escape(step.get("title", ""))
+    what = _code(step["expression"]) if step.get("expression") else escape(_title(step))
     params = ", ".join(
         f"{key}={value!r}" for key, value in (step.get("params") or {}).items() if value is not None
     )
     name = " ".join(str(step.get(key, "")) for key in ("kind", "name")).strip()
     shown = f"{what} {_code(params)}" if params and not step.get("expression") else what
     return escape(name), shown, f"{step.get('before', 0):,}", f"{step.get('after', 0):,}"
+
+
+_MEANINGS = {
+    "id": "identifies the item",
+    "rank": "place in the selection, 0 is best",
+    "weight": "training weight",
+    "gain": "what the item added when it was selected",
+    "reason": "why it was selected",
+}
+_ROLES = {
+    "score": "score, higher = keep",
+    "flag": "true = what the name says",
+    "vector": "vector, one length for all",
+}
+
+
+def _meaning(column: Mapping[str, str]) -> str:
+    return _MEANINGS.get(column["name"]) or _ROLES.get(column["role"], "")
 
 
 def _counts(counts: Mapping[str, Any]) -> str:
@@ -185,25 +210,35 @@ def _limits(manifest: Mapping[str, Any]) -> str:
 
 
 def _loading(manifest: Mapping[str, Any]) -> str:
-    texts = {c["name"]: "str" for c in manifest["columns"] if c["type"] not in _NUMBERS}
     return {
-        "parquet": 'import datasets\n\ndata = datasets.load_dataset("parquet", data_files="data/*.parquet", split="train")',
+        "parquet": _PARQUET,
         "jsonl": 'import polars\n\ndata = polars.read_ndjson("data/*.jsonl")',
-        "csv": "import glob, pandas\n\n"
-        f'texts = {{name: "str" for name in {sorted(texts)!r}}}\n'
-        "data = pandas.concat(pandas.read_csv(f, dtype=texts, keep_default_na=False, na_values={name: [''] for name in "
-        f"{_numeric(manifest)!r}}}) for f in sorted(glob.glob('data/*.csv')))",
+        "csv": _csv(manifest),
         "datasets": 'import datasets\n\ndata = datasets.load_from_disk(".")',
-        "webdataset": "import glob, webdataset\n\n"
-        'data = webdataset.WebDataset(sorted(glob.glob("shard-*.tar")), shardshuffle=False).decode("pil")',
+        "webdataset": _TARS,
     }[manifest["format"]]
 
 
+_PARQUET = """import datasets
+
+data = datasets.load_dataset("parquet", data_files="data/*.parquet", split="train")"""
+_TARS = """import glob, webdataset
+
+data = webdataset.WebDataset(sorted(glob.glob("shard-*.tar")), shardshuffle=False).decode("pil")"""
 _NUMBERS = ("bool", "float", "double", *(f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)))
 
 
-def _numeric(manifest: Mapping[str, Any]) -> list[str]:
-    return sorted(c["name"] for c in manifest["columns"] if c["type"] in _NUMBERS)
+def _csv(manifest: Mapping[str, Any]) -> str:
+    """pandas, told to leave texts such as `007`, `NA` and `` alone and to take the guard off formulas."""
+    numbers = sorted(guard_name(c["name"]) for c in manifest["columns"] if c["type"] in _NUMBERS)
+    texts = sorted(guard_name(c["name"]) for c in manifest["columns"] if c["type"] not in _NUMBERS)
+    return f"""import glob, pandas
+
+texts = {texts!a}
+options = {{"dtype": dict.fromkeys(texts, str), "keep_default_na": False}}
+options["na_values"] = dict.fromkeys({numbers!a}, "")
+data = pandas.concat(pandas.read_csv(file, **options) for file in sorted(glob.glob("data/*.csv")))
+data[texts] = data[texts].replace(r"{GUARDED}", "", regex=True)"""
 
 
 def _number(value: Any) -> str:

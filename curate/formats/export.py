@@ -77,10 +77,11 @@ def export(
 ) -> ExportResult:
     """Write the rows to the folder `out`, whole or not at all.
 
-    `manifest` says where the rows come from and goes into `manifest.json` and the card: `input` (a digest of the
-    rows: by it an export that is there already is recognised without reading a row), and where known `recipe`,
-    `recipe_digest`, `steps` (as `StepRecord.to_dict`), `store_version`, `seed`, `selection`, `counts`, `title`,
-    `description`, `license`, `citation`, `url`, `dataset_version`, `date_published`. Other keys are kept.
+    `manifest` says where the rows come from and goes into `manifest.json` and the card: `input` or `items` (a digest:
+    with it, the manifest is taken to identify the rows, and an export that is there already is recognised before any
+    is read; without it, by its content), and where known `recipe`, `recipe_digest`, `steps` (as `StepRecord.to_dict`),
+    `store_version`, `seed`, `selection`, `selection_stats`, `counts`, `title`, `description`, `license`, `citation`,
+    `url`, `dataset_version`, `date_published`. Other keys are kept.
     `media`: `reference` keeps addresses, `copy` puts files into `media/`, `embed` puts the bytes into the rows.
     None means `embed` for WebDataset and `reference` otherwise. `policy` is the `MediaPolicy` to read them with.
     `schema` is needed only to give an export of no rows its columns.
@@ -91,34 +92,7 @@ def export(
     writes the same export, RunError when the disk is full.
     """
     job = _Job.plan(format, kind, manifest, media, Limits(shard_rows, shard_bytes), policy)
-    target = Path(out).resolve()
-    settle(target)
-    found = _look(target)
-    if (
-        found is not None
-        and job.known
-        and found["digest"] == job.identity
-        and not (overwrite and _failed(found))
-    ):
-        problems = _damage(target, found)
-        if not problems:
-            return _result(target, found, written=False)
-        if not overwrite:
-            raise InputError(
-                f"{target} is this export, but damaged or edited ({problems[0]}); overwrite=True renews it"
-            )
-    elif found is not None and job.known:
-        _refuse(target, found, overwrite)
-    with drafting(target, job.identity) as draft:
-        made = job.write(draft, batches, schema)
-        if found is not None and not job.known:
-            if found["digest"] == made["digest"] and not _damage(target, found):
-                return _result(target, found, written=False)
-            _refuse(target, found, overwrite)
-        if found is not None:
-            _keep_strangers(target, found)
-        publish(draft, target, replace=found is not None)
-    return _result(target, made, written=True)
+    return _place(job, Path(out).resolve(), batches, schema, overwrite)
 
 
 @dataclass
@@ -227,8 +201,8 @@ class _Job:
         if self.guard.cells:
             cells = ", ".join(f"{name!r} ({count:,})" for name, count in sorted(self.guard.cells.items()))
             notes.append(
-                "Texts that a spreadsheet would run as a formula have an apostrophe in front, in the columns "
-                f"{cells}. To undo it in Python: re.sub(r\"^'(?='*[=+\\-@\\t\\r\\n])\", '', text)."
+                "Texts that a spreadsheet would run as a formula have one apostrophe in front, in the columns "
+                f"{cells}. The lines under 'How to load it' take it away again."
             )
         if failed:
             notes.append(
@@ -255,6 +229,33 @@ class _Tally:
                 if len(self.classes) > _CLASSES:
                     self._label, self.classes = None, {}
             yield batch
+
+
+def _place(
+    job: _Job, target: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema | None, overwrite: bool
+) -> ExportResult:
+    settle(target)
+    found = _look(target)
+    if found is not None and job.known:
+        if found["digest"] == job.identity and not (overwrite and _failed(found)):
+            problems = _damage(target, found)
+            if not problems:
+                return _result(target, found, written=False)
+            if not overwrite:
+                raise InputError(
+                    f"{target} is this export, but damaged or edited ({problems[0]}); overwrite=True renews it"
+                )
+        _refuse(target, found, overwrite)
+    with drafting(target, job.identity) as draft:
+        made = job.write(draft, batches, schema)
+        if found is not None and not job.known:
+            if found["digest"] == made["digest"] and not _damage(target, found):
+                return _result(target, found, written=False)
+            _refuse(target, found, overwrite)
+        if found is not None:
+            _keep_strangers(target, found)
+        publish(draft, target, replace=found is not None)
+    return _result(target, made, written=True)
 
 
 def _look(target: Path) -> dict[str, Any] | None:

@@ -96,6 +96,7 @@ def compose(
     """The manifest but for its `digest` and `files`, which `seal` adds."""
     mine = plain_manifest(given)
     given_counts = mine.pop("counts", None) or {}
+    mine.pop("columns", None)  # names alone: below they are described in full
     return {
         "manifest_version": VERSION,
         "curate_version": versions()["curate"],

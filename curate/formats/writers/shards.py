@@ -96,12 +96,23 @@ class _Cutter:
         return self.shard_rows >= self.limits.rows or self.shard_bytes >= self.limits.bytes
 
     def _flush(self) -> tuple[int, pa.Table]:
-        table = pa.Table.from_batches(self.pending, self.schema).combine_chunks()
+        table = compact(pa.Table.from_batches(self.pending, self.schema))
         number = self.shard
         if self._shard_full():
             self.shard, self.shard_rows, self.shard_bytes = number + 1, 0, 0
         self.pending, self.chunk_rows, self.chunk_bytes = [], 0, 0
         return number, table
+
+
+def compact(table: pa.Table) -> pa.Table:
+    """The same rows in fresh buffers: no slices of larger ones, and nothing left over under nulls.
+
+    Two tables of equal rows are then equal in memory too, which Arrow files show; and Polars refuses slices of
+    fixed-size lists.
+    """
+    rows = pa.array(np.arange(table.num_rows))
+    columns = [column.combine_chunks().take(rows) for column in table.columns]
+    return pa.Table.from_arrays(columns, schema=table.schema)
 
 
 def weigh(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -93,8 +94,12 @@ class GuardedStrings:
                     .otherwise(pl.col(name))
                 )
                 frame = frame.with_columns(guarded.alias(name))
-        renamed = {name: "'" + name for name in frame.columns if name[:1] in "=+-@\t\r\n" and name}
-        return frame.rename(renamed) if renamed else frame
+        return frame.rename({name: guard_name(name) for name in frame.columns})
+
+
+def guard_name(name: str) -> str:
+    """A column name as the header of a CSV file has it."""
+    return "'" + name if re.match(FORMULA, name) else name
 
 
 def write_csv(
