@@ -1,0 +1,174 @@
+"""A DuckDB that can do nothing but read one store's parts.
+
+DuckDB is the query engine, never the system of record. Its connection is in memory, sees the files under `parts/`
+and its own spill folder, and nothing else: no other path, no extension, no Python variable, and its configuration
+is locked. That is the second line of defence behind the allow-list of `expression.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from curate.errors import CorruptionError, CurateError, InputError, StoreError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MEMORY = "400MB"
+"""What DuckDB may hold before it spills to `tmp/`; the process needs about 150 MB beside it."""
+
+
+class Engine:
+    """The DuckDB of one store. `cursor()` gives one thread a connection of its own onto the shared instance."""
+
+    def __init__(self, root: Path, memory: str = MEMORY) -> None:
+        self.root = Path(os.path.realpath(root))
+        self.memory = memory
+        self._lock = threading.Lock()
+        self._connection: DuckDBPyConnection | None = None
+        self._pid = os.getpid()
+
+    @contextmanager
+    def cursor(self) -> Iterator[DuckDBPyConnection]:
+        """A connection whose temporary views and variables are its own; DuckDB's errors come out as ours."""
+        with translated():
+            cursor = self._connect().cursor()
+            try:
+                yield cursor
+            finally:
+                cursor.close()
+
+    def _connect(self) -> DuckDBPyConnection:
+        with self._lock:
+            # An instance does not survive a fork: its threads are gone, its locks may be held for ever.
+            if self._connection is None or self._pid != os.getpid():
+                self._connection, self._pid = _locked_down(self.root, self.memory), os.getpid()
+            return self._connection
+
+
+def _locked_down(root: Path | None, memory: str) -> DuckDBPyConnection:
+    import duckdb
+
+    spill = "" if root is None else str(root / "tmp" / f"query-{os.getpid()}")
+    seen = [] if root is None else [quote_text(str(root / "parts")), quote_text(spill)]
+    connection = duckdb.connect(":memory:")
+    settings: Mapping[str, str] = {
+        "memory_limit": quote_text(memory),
+        "threads": str(_cores()),
+        "temp_directory": quote_text(spill),
+        "allowed_directories": f"[{', '.join(seen)}]",
+        "preserve_insertion_order": "true",
+        "python_enable_replacements": "false",
+        "enable_progress_bar": "false",
+        "TimeZone": "'UTC'",
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "allow_community_extensions": "false",
+        "enable_external_access": "false",
+        "lock_configuration": "true",
+    }
+    for name, value in settings.items():
+        connection.execute(f"SET {name} = {value}")
+    return connection
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_blank: dict[int, DuckDBPyConnection] = {}
+
+
+@contextmanager
+def blank_cursor() -> Iterator[DuckDBPyConnection]:
+    """A connection that sees no file at all, for asking DuckDB about types."""
+    with _engines_lock:
+        if os.getpid() not in _blank:
+            _blank[os.getpid()] = _locked_down(None, "100MB")
+        cursor = _blank[os.getpid()].cursor()
+    try:
+        yield cursor
+    finally:
+        cursor.close()
+
+
+_engines: dict[tuple[str, str], Engine] = {}
+_engines_lock = threading.Lock()
+
+
+def engine(root: Path, memory: str = MEMORY) -> Engine:
+    """The process's one engine for this store and memory limit: many views share it, and its limit."""
+    key = (os.path.realpath(root), memory)
+    with _engines_lock:
+        if key not in _engines:
+            _engines[key] = Engine(Path(key[0]), memory)
+        return _engines[key]
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn DuckDB's errors into curate's, each with the next step."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise CurateError(
+            f"the query needs more memory than DuckDB may use here, and could not spill it: {_first_line(error)} "
+            "Ask for fewer columns, or open the view with a higher `memory`."
+        ) from error
+    except duckdb.PermissionException as error:
+        raise InputError(f"a query may only read this store's parts: {_first_line(error)}") from error
+    except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
+        # A file that is no Parquet file is an "invalid input" to DuckDB; for us it is a damaged part.
+        raise (_damaged(error) if "arquet" in str(error) else _refused(error)) from error
+    except duckdb.IOException as error:
+        raise _damaged(error) from error
+    except duckdb.Error as error:
+        raise StoreError(f"the query failed: {_first_line(error)}") from error
+    except pa.ArrowException as error:
+        raise _refused(error) from error  # the same errors, met half-way through a stream
+
+
+def _damaged(error: Exception) -> CurateError:
+    return CorruptionError(
+        f"a part cannot be read: {_first_line(error)} Run `curate verify` to list what is damaged or missing."
+    )
+
+
+def _refused(error: Exception) -> CurateError:
+    return InputError(f"the query cannot be run: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]
+
+
+def quote_text(text: str) -> str:
+    """An SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def quote_name(name: str) -> str:
+    """An SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def duckdb_types(cursor: DuckDBPyConnection, schema: pa.Schema) -> list[str]:
+    """DuckDB's name for the type of each field, found by asking DuckDB rather than by a table of our own."""
+    if not len(schema):
+        return []
+    fields = [pa.field(f"c{i}", f.type) for i, f in enumerate(schema)]
+    cursor.register("_types", pa.schema(fields).empty_table())
+    try:
+        rows: list[tuple[Any, ...]] = cursor.execute("DESCRIBE _types").fetchall()
+    finally:
+        cursor.unregister("_types")
+    return [row[1] for row in rows]

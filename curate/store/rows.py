@@ -1,0 +1,60 @@
+"""Row sets that are read from parts: live items, stored selections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.store.engine import Engine, quote_text
+from curate.store.parts import Part
+from curate.store.rowset import RowSet, int64_values
+from curate.store.snapshot import Snapshot
+
+
+class LazyRows:
+    """A row set that is found when it is first needed, and kept."""
+
+    def __init__(self, find: Callable[[], RowSet]) -> None:
+        self._find = find
+
+    @cached_property
+    def rows(self) -> RowSet:
+        """The set."""
+        return self._find()
+
+
+def live(engine: Engine, snapshot: Snapshot) -> RowSet:
+    """Items that were not removed."""
+    found = RowSet.spanning(snapshot.items, full=True)
+    _mark(engine, snapshot.deleted, found, value=False)
+    return found
+
+
+def listed(engine: Engine, snapshot: Snapshot, files: Sequence[Part], inside: bool) -> RowSet:
+    """Items whose `seq` the files list, or, with `inside=False`, all others."""
+    found = RowSet.spanning(snapshot.items, full=not inside)
+    _mark(engine, files, found, value=inside)
+    return found
+
+
+def _mark(engine: Engine, files: Sequence[Part], found: RowSet, value: bool) -> None:
+    paths = ", ".join(quote_text(str(engine.root / f.path)) for f in files if f.rows)
+    if not paths:
+        return
+    with engine.cursor() as cursor:
+        for batch in cursor.sql(f"SELECT seq FROM read_parquet([{paths}])").to_arrow_reader(1 << 17):
+            found.mark(int64_values(batch.column(0)), value)
+
+
+def members(
+    known: RowSet | None, parts: Sequence[Part], seqs: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Which of these seqs are rows of the view: of `known`, or, where that is None, of its parts."""
+    rows = RowSet.spanning(parts, full=True) if known is None else known
+    position = seqs - rows.start
+    inside = (position >= 0) & (position < len(rows.flags))
+    inside[inside] = rows.flags[position[inside]]
+    return inside

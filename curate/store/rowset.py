@@ -1,0 +1,79 @@
+"""A set of rows of a snapshot, as one flag per item sequence number.
+
+Row sets carry what SQL need not do again: removed items, a stored selection, the survivors of a deduplication.
+DuckDB gets them as one bit per row, which filters a scan without a join, so without disturbing its order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.store.parts import Part
+
+Flags = npt.NDArray[np.bool_]
+Seqs = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class RowSet:
+    """`flags[i]` says whether the item with seq `start + i` is in the set."""
+
+    start: int
+    flags: Flags
+
+    @classmethod
+    def spanning(cls, parts: Sequence[Part], full: bool) -> RowSet:
+        """All rows of these parts, or none of them."""
+        start, stop = span(parts)
+        flags = np.zeros(stop - start, np.bool_)
+        if full:
+            for part in parts:
+                flags[part.seq_lo - start : part.seq_lo - start + part.rows] = True
+        return cls(start, flags)
+
+    def mark(self, seqs: Seqs, value: bool = True) -> None:
+        """Set the flag of each seq; seqs outside the span are ignored. Only while the set is being built."""
+        inside = seqs[(seqs >= self.start) & (seqs < self.start + len(self.flags))]
+        self.flags[inside - self.start] = value
+
+    def of(self, start: int, stop: int) -> Flags:
+        """Flags of seq `start` to `stop`; rows outside the span are not in the set."""
+        out = np.zeros(stop - start, np.bool_)
+        lo, hi = max(start, self.start), min(stop, self.start + len(self.flags))
+        if lo < hi:
+            out[lo - start : hi - start] = self.flags[lo - self.start : hi - self.start]
+        return out
+
+    def seqs(self) -> Seqs:
+        """The members, ascending."""
+        return np.flatnonzero(self.flags).astype(np.int64, copy=False) + self.start
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self.flags))
+
+    def __and__(self, other: RowSet) -> RowSet:
+        return RowSet(self.start, self.flags & other.of(self.start, self.start + len(self.flags)))
+
+    def touches(self, part: Part) -> bool:
+        """Whether any row of the part is in the set."""
+        lo = part.seq_lo - self.start
+        return bool(self.flags[max(lo, 0) : max(lo + part.rows, 0)].any())
+
+
+def span(parts: Sequence[Part]) -> tuple[int, int]:
+    """First seq, and one past the last, of these parts."""
+    if not parts:
+        return 0, 0
+    return min(p.seq_lo for p in parts), max(p.seq_lo + p.rows for p in parts)
+
+
+def int64_values(column: pa.ChunkedArray | pa.Array) -> Seqs:
+    """An int64 column without nulls as NumPy, without pyarrow's `to_numpy`, which imports pandas where it can."""
+    chunks: Iterable[pa.Array] = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    pieces = [np.frombuffer(c.buffers()[1], np.int64, len(c), c.offset * 8) for c in chunks if len(c)]
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces) if pieces else np.empty(0, np.int64)
