@@ -111,7 +111,9 @@ class Importer:
         modality = "image" if column in self.kind.roles.get("image", ()) else "audio"
         uris = self.context.store.resolve(table[column].combine_chunks())
         facts = probe(uris, modality, self.step.check, policy=self.policy)
-        bad = pc.and_(pc.is_valid(facts["code"]), pc.is_valid(table[column])).combine_chunks()
+        # An address that we may not fetch is no fault of the row: it is kept, its facts stay unknown.
+        refusable = pc.not_equal(pc.fill_null(facts["code"], "remote-not-allowed"), "remote-not-allowed")
+        bad = pc.and_(refusable, pc.is_valid(table[column])).combine_chunks()
         refused = rejections(table.filter(bad), facts["code"].filter(bad), facts["error"].filter(bad))
         good = pc.invert(bad)
         table, facts = table.filter(good), facts.filter(good)

@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 
 from curate.contracts import ROW, Scorer, column_name, reason_name
 from curate.errors import SchemaError
-from curate.kinds import KINDS
 from curate.run.aligned import merge, read_aligned, spread
 from curate.store import ColumnSet, NewPart, Part, PartStore, PartWriter, Snapshot, StoreView
 
@@ -57,7 +56,7 @@ def score_part(task: ScoreTask) -> ScoredPart:
     store, writer = _open(task.store, task.writer)
     view = store.view(task.version).at(task.base.seq_lo + task.rows)
     tables = [
-        answer(task.scorer, resolved(store, batch, task.base), task.column_set)
+        answer(task.scorer, batch, task.column_set)
         for batch in view.batches(["id", *task.scorer.needs], rows=BATCH_ROWS)
     ]
     table = pa.concat_tables(tables).combine_chunks()
@@ -112,17 +111,6 @@ def answer(scorer: Scorer, batch: pa.RecordBatch, column_set: ColumnSet) -> pa.T
         column = given.column(name)
         columns[field.name] = column if pa.types.is_list(field.type) else column.cast(field.type)
     return pa.table(columns)
-
-
-def resolved(store: PartStore, batch: pa.RecordBatch, part: Part) -> pa.RecordBatch:
-    """The batch with addresses inside the store made absolute, so that a scorer can open them."""
-    kind = KINDS[part.kind] if part.kind else None
-    media = {"image", "audio", *(kind.media if kind else ())}
-    columns = {
-        name: store.resolve(column) if name in media and pa.types.is_string(column.type) else column
-        for name, column in zip(batch.schema.names, batch.columns, strict=True)
-    }
-    return pa.record_batch(columns)
 
 
 def _flat(values: Any) -> pa.Array:

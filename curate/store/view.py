@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import blake3
+import blake3
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -162,6 +163,10 @@ class StoreView:
     def snapshot(self) -> Snapshot:
         """The version of the store that the view reads."""
         return self.layout.snapshot
+
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of item that the view's parts hold, in order of first appearance."""
+        return tuple(dict.fromkeys(p.kind for p in self.query.parts if p.kind))
 
     @cached_property
     def digest(self) -> str:

@@ -70,15 +70,11 @@ def chosen_columns(view: StoreView, asked: tuple[str, ...]) -> list[str]:
 def rows(
     context: RunContext, view: StoreView, name: str | None, columns: list[str]
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of the rows in import order, addresses made absolute, with rank, weight, gain and reason if selected."""
-    media = {column for kind in view.kinds() for column in KINDS[kind].media}
+    """Batches of the rows in import order, with rank, weight, gain and reason if selected."""
     lookup = _selected(context, name) if name else None
     start, seqs = 0, view.seqs()
     for batch in view.batches(columns, rows=8192):
-        out: dict[str, Any] = {}
-        for column in batch.schema.names:
-            values = batch.column(column)
-            out[column] = context.store.resolve(values) if column in media else values
+        out: dict[str, Any] = dict(zip(batch.schema.names, batch.columns, strict=True))
         if lookup is not None:
             order, table = lookup
             position = np.searchsorted(order, seqs[start : start + batch.num_rows])
