@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import blake3
-import blake3
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
