@@ -246,13 +246,15 @@ class Store:
     def report(self, path: str | Path, *, selection: str | None = None, title: str | None = None) -> Path:
         """Write the report: one HTML file that needs neither network nor server."""
         from curate.report import write_report
+        from curate.run.history import what_happened
 
-        run = self._session.run if self._session and self._session.run.steps else self.last_run()
-        return write_report(self.parts, Path(path), run=run, selection=selection, title=title)
+        return write_report(
+            self.parts, Path(path), run=what_happened(self.parts), selection=selection, title=title
+        )
 
     def last_run(self) -> RunRecord | None:
         """The newest recipe run that ended well."""
-        from curate.run.engine import load_run
+        from curate.run.history import load_run
 
         return load_run(self.parts)
 

@@ -280,7 +280,7 @@ def list_() -> None:
 @app.command()
 def verify(path: Annotated[Path, typer.Argument(help="A store, or an export")]) -> None:
     """Re-read everything and compare it with what was committed. Exit code 1 if anything is damaged."""
-    from curate.formats import check_export
+    from curate.formats.manifest import check_export
 
     if (path / "manifest.json").exists() and not (path / "STORE.json").exists():
         problems = check_export(path)
@@ -329,7 +329,7 @@ def describe(step: StepRecord) -> str:
 
 
 def _end(run: RunRecord, store: Path) -> None:
-    from curate.run.engine import summary
+    from curate.run.history import summary
 
     total = summary(run)
     _say(

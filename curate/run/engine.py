@@ -71,36 +71,3 @@ def execute(context: RunContext, steps: Iterable[Step]) -> RunRecord:
         context.store.end_run(run.run_id, run.status, run.seconds)
         context.runner.close()
     return run
-
-
-def load_run(store: PartStore, run_id: str | None = None) -> RunRecord | None:
-    """A run of the ledger: that one, or the newest one that ended with all its steps."""
-    for row in store.runs():
-        if row["run_id"] == run_id or (run_id is None and row["status"] == "done" and row["recipe"]):
-            steps = [StepRecord.from_dict(step) for step in store.steps(row["run_id"])]
-            return RunRecord(
-                row["run_id"],
-                row["status"],
-                row["started"],
-                row["seconds"] or 0.0,
-                row["recipe"],
-                row["recipe_digest"],
-                row["seed"] or 0,
-                steps,
-            )
-    return None
-
-
-def summary(run: RunRecord) -> dict[str, int]:
-    """Exact totals of a run: items in and kept, dropped, failed, rejected, and steps that were already done."""
-    imports = [s for s in run.steps if s.kind == "import"]
-    return {
-        "items": max(
-            (s.before for s in run.steps if s.kind == "keep"), default=run.steps[-1].after if run.steps else 0
-        ),
-        "kept": run.steps[-1].after if run.steps else 0,
-        "dropped": sum(s.counts.get("dropped", 0) for s in run.steps if s.kind == "keep"),
-        "failed": sum(s.counts.get("failed", 0) for s in run.steps),
-        "rejected": sum(s.counts.get("rejected", 0) for s in imports),
-        "reused": sum(s.reused for s in run.steps),
-    }

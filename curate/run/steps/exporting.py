@@ -15,8 +15,9 @@ from curate.kinds import KINDS
 from curate.recipe.model import ExportStep
 from curate.run.components import columns_digest
 from curate.run.context import RunContext
+from curate.run.history import manual_steps
 from curate.run.ledger import StepRecord
-from curate.run.selections import read_selection
+from curate.run.selections import SCHEMA, read_selection
 from curate.store import StoreView
 
 SELECTION_COLUMNS = ("rank", "weight", "gain", "reason")
@@ -46,7 +47,7 @@ def run_export(context: RunContext, step: ExportStep) -> StepRecord:
             kind=KINDS[kinds[0]],
             manifest=manifest,
             media=step.media,
-            schema=pa.schema([f for f in view.schema if f.name in columns]),
+            schema=row_schema(view, columns, selected=name is not None),
             overwrite=step.overwrite,
         )
         record.counts = {
@@ -84,6 +85,14 @@ def rows(
         yield pa.record_batch(out)
 
 
+def row_schema(view: StoreView, columns: list[str], *, selected: bool) -> pa.Schema:
+    """The fields of the batches that `rows` gives."""
+    fields = [view.schema.field(column) for column in columns]
+    if selected:
+        fields += [field for field in SCHEMA if field.name in SELECTION_COLUMNS and field.name not in columns]
+    return pa.schema(fields)
+
+
 def _selected(context: RunContext, name: str) -> tuple[np.ndarray[Any, Any], pa.Table]:
     table = read_selection(context.store, name).sort_by("seq")
     return table["seq"].to_numpy(), table
@@ -106,7 +115,7 @@ def describe(
             "reasons": r.reasons,
             "expression": r.expression,
         }
-        for r in context.run.steps
+        for r in (context.run.steps if context.run.recipe else manual_steps(context.store))
         if r.kind not in ("export", "report")
     ]
     return {
@@ -119,7 +128,6 @@ def describe(
         "selection_stats": {
             k: v for k, v in (info.stats if info else {}).items() if k not in ("seconds", "memory")
         },
-        "columns": columns,
         "scores": {
             s.name: {
                 "scorer": s.scorer,
