@@ -123,6 +123,7 @@ class _Job:
     ) -> _Job:
         if format_ not in FORMATS:
             raise UnknownNameError("export format", format_, FORMATS)
+        chosen = kind_named(kind) if isinstance(kind, str) else kind
         media = media or ("embed" if format_ == "webdataset" else "reference")
         if media not in get_args(Media):
             raise UnknownNameError("way to export media", media, get_args(Media))
@@ -130,13 +131,12 @@ class _Job:
             raise InputError(
                 f"{format_} cannot hold the bytes of media: use media='copy' or 'reference', or Parquet"
             )
-        if media == "copy" and format_ == "webdataset":
+        if format_ == "webdataset" and media != "embed" and (media == "copy" or chosen.media):
             raise InputError("WebDataset shards hold the bytes of media themselves: use media='embed'")
         if limits.rows < 1 or limits.bytes < 1:
             raise InputError(
                 f"a shard needs at least 1 row and 1 byte, got {limits.rows} rows and {limits.bytes} bytes"
             )
-        chosen = kind_named(kind) if isinstance(kind, str) else kind
         settings = {
             "format": format_,
             "kind": chosen.name,

@@ -10,6 +10,7 @@ import json
 import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -197,6 +198,7 @@ def strangers(root: Path, manifest: Mapping[str, Any]) -> list[str]:
     ]
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of curate, Python and the libraries that write files."""
     found = {"curate": _version("curate"), "python": platform.python_version()}

@@ -269,6 +269,7 @@ CHILD = textwrap.dedent(
     from curate.formats.export import export
 
     digest, count, overwrite, *places = sys.argv[1:]  # places: <folder>=<system call to die at, 0 for none>
+    rows = pa.table({"id": [f"{n}" for n in range(int(count))], "text": [f"text {n}" for n in range(int(count))]})
     calls = 0
 
     def counted(function, kill_at):
@@ -283,7 +284,6 @@ CHILD = textwrap.dedent(
     def run(out, kill_at):
         for name in ("rename", "fsync", "mkdir", "unlink", "rmdir"):
             setattr(os, name, counted(getattr(os, name), kill_at))
-        rows = pa.table({"id": [f"{n}" for n in range(int(count))], "text": [f"text {n}" for n in range(int(count))]})
         export(rows.to_batches(), out, format="jsonl", kind="speech", manifest={"input": digest}, shard_rows=4,
                overwrite=overwrite == "yes")
         print(calls, flush=True)

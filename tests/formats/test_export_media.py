@@ -1,0 +1,374 @@
+"""Images and sounds in exports: embedded, copied, in tar shards; what cannot be read is listed, never lost."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import webdataset
+from PIL import Image
+
+from curate.errors import InputError, SchemaError
+from curate.formats.export import export
+from curate.formats.manifest import check_export, read_manifest
+from curate.formats.writers.media import safe_key
+from curate.formats.writers.tars import tar_header
+
+GIVEN = {"input": "d1"}
+HOSTILE = [
+    "../../etc/passwd",
+    "/absolute",
+    "a/b/c",
+    "..",
+    ".",
+    ".hidden",
+    "dots.in.it",
+    "-rf",
+    "😀 emoji",
+    "new\nline",
+    "tab\tand\x00nul",
+    "__meta__",
+    "per%cent",
+    "per%25cent",
+    "CON",
+    "",
+    " ",
+    "é",
+    "e\u0301",
+    "a" * 5000,
+    "a" * 4999 + "b",
+    "ä" * 40,
+    "ä" * 41,
+    "\u202egnp.exe",
+    "$(reboot)",
+    "'; drop table items; --",
+]
+
+
+def png(shade: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 3), (shade, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def pictures(folder: Path, count: int) -> list[str]:
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{n}.png" for n in range(count)]
+    for n, path in enumerate(paths):
+        path.write_bytes(png(n))
+    return [str(path) for path in paths]
+
+
+def image_rows(folder: Path, ids: list[str]) -> pa.Table:
+    uris = pictures(folder, len(ids))
+    return pa.table({"id": ids, "image": uris, "caption": [f"caption {n}" for n in range(len(ids))]})
+
+
+def write(rows: pa.Table, out: Path, **options: Any) -> Any:
+    return export(
+        rows.to_batches(), out, **{"format": "parquet", "kind": "image-text", "manifest": GIVEN, **options}
+    )
+
+
+def members(folder: Path) -> list[tarfile.TarInfo]:
+    found = []
+    for shard in sorted(folder.glob("shard-*.tar")):
+        with tarfile.open(shard) as tar:
+            found += tar.getmembers()
+    return found
+
+
+def test_reference_reads_no_media(tmp_path: Path) -> None:
+    rows = pa.table({"id": ["a"], "image": ["/nowhere/a.png"], "caption": ["x"]})
+    result = write(rows, tmp_path / "out")
+    assert (result.rows, result.failed) == (1, 0)
+    assert pq.read_table(tmp_path / "out" / "data")["image"].to_pylist() == ["/nowhere/a.png"]
+    assert "Images and sounds are not in here" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_embedded_images_are_images_to_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    rows = image_rows(tmp_path / "in", ["a", "b/c"])
+    for name in ("parquet", "datasets"):
+        assert write(rows, tmp_path / name, format=name, media="embed").rows == 2
+    stored = pq.read_table(tmp_path / "parquet" / "data")["image"].to_pylist()
+    assert stored == [{"bytes": png(0), "path": "a.png"}, {"bytes": png(1), "path": "b%2Fc.png"}]
+    saved = datasets.load_from_disk(str(tmp_path / "datasets"))
+    files = [str(tmp_path / "parquet" / "data" / "train-00000.parquet")]
+    loaded = datasets.load_dataset(
+        "parquet", data_files=files, split="train", cache_dir=str(tmp_path / "cache")
+    )
+    for data in (saved, loaded):
+        assert data.features["image"] == datasets.Image() and data.features["caption"] == datasets.Value(
+            "string"
+        )
+        assert [data[n]["image"].getpixel((0, 0)) for n in range(2)] == [(0, 0, 0), (1, 0, 0)]
+        assert data["caption"] == ["caption 0", "caption 1"]
+
+
+def test_embedded_sounds_are_audio_to_datasets(tmp_path: Path) -> None:
+    import datasets
+
+    soundfile.write(tmp_path / "a.wav", np.zeros(80, np.float32), 8000)
+    rows = pa.table({"id": ["a"], "audio": [str(tmp_path / "a.wav")], "text": ["zero"]})
+    write(rows, tmp_path / "out", kind="speech", media="embed", format="datasets")
+    data = datasets.load_from_disk(str(tmp_path / "out"))
+    assert data.features["audio"] == datasets.Audio()
+    raw = data.cast_column("audio", datasets.Audio(decode=False))[0]["audio"]
+    assert raw == {"bytes": (tmp_path / "a.wav").read_bytes(), "path": "a.wav"}
+
+
+@pytest.mark.parametrize("name", ["parquet", "jsonl", "csv", "datasets"])
+def test_copied_media_stand_beside_the_rows(tmp_path: Path, name: str) -> None:
+    rows = image_rows(tmp_path / "in", ["a", "x/../y"])
+    write(rows, tmp_path / "out", format=name, media="copy")
+    assert (tmp_path / "out" / "media" / "000000" / "a.png").read_bytes() == png(0)
+    assert (tmp_path / "out" / "media" / "000000" / "x%2F%2E%2E%2Fy.png").read_bytes() == png(1)
+    listed = {f["path"] for f in read_manifest(tmp_path / "out")["files"]}
+    assert {"media/000000/a.png", "media/000000/x%2F%2E%2E%2Fy.png"} <= listed
+    assert check_export(tmp_path / "out") == []
+    if name == "jsonl":
+        lines = (tmp_path / "out" / "data" / "train-00000.jsonl").read_text().splitlines()
+        assert json.loads(lines[1])["image"] == "media/000000/x%2F%2E%2E%2Fy.png"
+
+
+def test_byte_ranges_are_cut_out(tmp_path: Path) -> None:
+    pack = tmp_path / "x.pack"
+    pack.write_bytes(b"junk" + png(7) + png(8))
+    size = len(png(7))
+    rows = pa.table(
+        {
+            "id": ["a", "b"],
+            "image": [f"{pack}#bytes=4,{size}", f"{pack}#bytes={4 + size},{size}"],
+            "caption": ["", ""],
+        }
+    )
+    write(rows, tmp_path / "out", media="embed")
+    stored = pq.read_table(tmp_path / "out" / "data")["image"].to_pylist()
+    assert stored == [{"bytes": png(7), "path": "a.png"}, {"bytes": png(8), "path": "b.png"}]
+
+
+@pytest.mark.parametrize(("name", "media"), [("parquet", "embed"), ("webdataset", None), ("csv", "copy")])
+def test_media_that_cannot_be_read_are_listed_and_counted(
+    tmp_path: Path, name: str, media: str | None
+) -> None:
+    uris = pictures(tmp_path / "in", 4)
+    Path(uris[1]).unlink()
+    Path(uris[2]).write_bytes(png(99))  # no longer what was imported
+    checksums = [hashlib.sha256(png(n)).digest() for n in range(4)]
+    rows = pa.table(
+        {
+            "id": ["a", "b", "c", "d"],
+            "image": uris,
+            "caption": ["w", "x", "y", "z"],
+            "image_sha256": pa.array(checksums, pa.binary(32)),
+        }
+    )
+    result = write(rows, tmp_path / "out", format=name, media=media)
+    assert (result.rows, result.failed) == (2, 2)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "failed.jsonl").read_text().splitlines()]
+    assert [(line["id"], line["column"], line["uri"], line["code"]) for line in lines] == [
+        ("b", "image", uris[1], "missing"),
+        ("c", "image", uris[2], "changed"),
+    ]
+    counts = read_manifest(tmp_path / "out")["counts"]
+    assert counts == {"rows": 2, "failed": 2, "failed_by_reason": {"changed": 1, "missing": 1}}
+    assert "2 more items are missing here" in (tmp_path / "out" / "README.md").read_text()
+    assert check_export(tmp_path / "out") == []
+    # The same again leaves it; asked to overwrite, what failed is tried again.
+    assert write(rows, tmp_path / "out", format=name, media=media).written is False
+    for n in (1, 2):
+        Path(uris[n]).write_bytes(png(n))
+    again = write(rows, tmp_path / "out", format=name, media=media, overwrite=True)
+    assert (again.written, again.rows, again.failed) == (True, 4, 0)
+    assert not (tmp_path / "out" / "failed.jsonl").exists()
+
+
+def test_nothing_readable_gives_an_empty_data_set_and_the_list(tmp_path: Path) -> None:
+    rows = pa.table({"id": ["a", "b"], "image": ["/no/1", "http://127.0.0.1/x.png"], "caption": ["", ""]})
+    result = write(rows, tmp_path / "out", format="webdataset")
+    assert (result.rows, result.failed) == (0, 2)
+    codes = [
+        json.loads(line)["code"] for line in (tmp_path / "out" / "failed.jsonl").read_text().splitlines()
+    ]
+    assert codes == ["missing", "remote-not-allowed"]
+
+
+def test_the_policy_is_the_one_that_reads(tmp_path: Path) -> None:
+    from curate.media import MediaPolicy
+
+    rows = image_rows(tmp_path / "in", ["a"])
+    result = write(rows, tmp_path / "out", media="embed", policy=MediaPolicy(max_bytes=10))
+    assert (result.rows, result.failed) == (0, 1)
+    assert read_manifest(tmp_path / "out")["counts"]["failed_by_reason"] == {"too-large": 1}
+
+
+def test_webdataset_members_and_their_order(tmp_path: Path) -> None:
+    rows = image_rows(tmp_path / "in", ["b", "a"]).append_column(
+        "clip_score", pa.array([0.5, None], pa.float32())
+    )
+    write(rows, tmp_path / "out", format="webdataset")
+    found = members(tmp_path / "out")
+    assert [m.name for m in found] == ["b.json", "b.png", "b.txt", "a.json", "a.png", "a.txt"]
+    assert {(m.mtime, m.uid, m.gid, m.uname, m.gname, m.mode, m.type) for m in found} == {
+        (0, 0, 0, "", "", 0o444, b"0")
+    }
+    with tarfile.open(tmp_path / "out" / "shard-000000.tar") as tar:
+        document = tar.extractfile("b.json").read()
+    assert document == b'{"id":"b","image":"b.png","caption":"caption 0","clip_score":0.5}'
+    assert (tmp_path / "out" / "shard-000000.tar").stat().st_size % 10240 == 0
+
+
+def test_webdataset_is_read_by_its_library(tmp_path: Path) -> None:
+    rows = image_rows(tmp_path / "in", ["a/1", "é.2", "c"])
+    write(rows, tmp_path / "out", format="webdataset", shard_rows=2)
+    shards = [str(p) for p in sorted((tmp_path / "out").glob("shard-*.tar"))]
+    samples = list(webdataset.WebDataset(shards, shardshuffle=False).decode("pil"))
+    assert [s["json"]["id"] for s in samples] == ["a/1", "é.2", "c"]
+    assert [s["__key__"] for s in samples] == ["a%2F1", "%C3%A9%2E2", "c"]
+    assert [s["png"].getpixel((0, 0)) for s in samples] == [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
+    assert [s["txt"] for s in samples] == ["caption 0", "caption 1", "caption 2"]
+
+
+def test_whole_numbers_are_cls_and_names_are_label_txt(tmp_path: Path) -> None:
+    for out, labels, member in (("digits", ["3", "-1"], "cls"), ("names", ["cat", "dog"], "label.txt")):
+        rows = pa.table({"id": ["a", "b"], "text": ["x", None], "label": labels})
+        write(rows, tmp_path / out, format="webdataset", kind="label")
+        samples = list(
+            webdataset.WebDataset([str(tmp_path / out / "shard-000000.tar")], shardshuffle=False).decode()
+        )
+        assert [s[member] for s in samples] == ([3, -1] if member == "cls" else labels)
+        assert [s["txt"] for s in samples] == ["x", ""]
+        assert [s["json"]["text"] for s in samples] == ["x", None]
+
+
+def test_an_image_and_a_sound_of_one_item_keep_apart(tmp_path: Path) -> None:
+    rows = pa.table(
+        {
+            "id": ["a"],
+            "image": pictures(tmp_path / "in", 1),
+            "audio": pa.array([None], pa.string()),
+            "label": ["x"],
+        }
+    )
+    write(rows, tmp_path / "out", format="webdataset", kind="label")
+    assert [m.name for m in members(tmp_path / "out")] == ["a.image.png", "a.json", "a.label.txt"]
+
+
+def test_hugging_face_reads_the_shards(tmp_path: Path) -> None:
+    import datasets
+
+    rows = image_rows(tmp_path / "in", ["a", "b"])
+    write(rows, tmp_path / "out", format="webdataset")
+    files = [str(tmp_path / "out" / "shard-000000.tar")]
+    data = datasets.load_dataset(
+        "webdataset", data_files=files, split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert [row["txt"] for row in data] == ["caption 0", "caption 1"]
+    assert data[1]["png"].getpixel((0, 0)) == (1, 0, 0) and data[1]["json"]["id"] == "b"
+
+
+def test_hostile_ids_become_harmless_names_and_come_back(tmp_path: Path) -> None:
+    rows = image_rows(tmp_path / "in", HOSTILE)
+    write(rows, tmp_path / "tars", format="webdataset")
+    found = members(tmp_path / "tars")
+    for member in found:
+        assert member.isreg() and "/" not in member.name and member.name.isascii() and len(member.name) <= 100
+        assert member.name[0] not in "-." and ".." not in member.name
+    shards = [str(tmp_path / "tars" / "shard-000000.tar")]
+    samples = list(webdataset.WebDataset(shards, shardshuffle=False).decode())
+    assert [s["json"]["id"] for s in samples] == HOSTILE
+    write(rows, tmp_path / "copies", media="copy")
+    copied = sorted(
+        p.relative_to(tmp_path / "copies").as_posix() for p in (tmp_path / "copies" / "media").rglob("*.png")
+    )
+    assert len(copied) == len(HOSTILE)
+    paths = pq.read_table(tmp_path / "copies" / "data")["image"].to_pylist()
+    assert [(tmp_path / "copies" / p).read_bytes() for p in paths] == [png(n) for n in range(len(HOSTILE))]
+    assert check_export(tmp_path / "copies") == []
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["copies", "in", "tars"]
+
+
+def test_tar_of_the_system_extracts_our_shards(tmp_path: Path) -> None:
+    write(image_rows(tmp_path / "in", HOSTILE), tmp_path / "out", format="webdataset")
+    (tmp_path / "x").mkdir()
+    command = ["tar", "-xf", str(tmp_path / "out" / "shard-000000.tar"), "-C", str(tmp_path / "x")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list((tmp_path / "x").iterdir())) == 3 * len(HOSTILE)
+
+
+def test_safe_key_by_hand() -> None:
+    assert safe_key("img_000-1") == "img_000-1"
+    assert safe_key("a/b.c") == "a%2Fb%2Ec"
+    assert safe_key("a%2Fb") == "a%252Fb"
+    assert safe_key("é") == "%C3%A9" and safe_key("e\u0301") == "e%CC%81"
+    assert safe_key("-x") == "%2Dx" and safe_key("a-x") == "a-x"
+    assert safe_key("a" * 80) == "a" * 80
+    assert safe_key("a" * 81).startswith("a" * 48 + "%_") and len(safe_key("a" * 81)) == 82
+    assert len({safe_key(text) for text in HOSTILE}) == len(HOSTILE)
+
+
+def test_two_items_of_one_id_are_refused_where_they_would_merge(tmp_path: Path) -> None:
+    rows = image_rows(tmp_path / "in", ["a", "b", "a"])
+    with pytest.raises(SchemaError, match=r"same id \(key 'a'\)"):
+        write(rows, tmp_path / "out", format="webdataset")
+    with pytest.raises(SchemaError, match=r"same id: both want media/000000/a\.png"):
+        write(rows, tmp_path / "out", media="copy")
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_webdataset_takes_no_other_way_for_media(tmp_path: Path) -> None:
+    rows = image_rows(tmp_path / "in", ["a"])
+    with pytest.raises(InputError, match="hold the bytes of media themselves"):
+        write(rows, tmp_path / "out", format="webdataset", media="copy")
+    with pytest.raises(InputError, match="hold the bytes of media themselves"):
+        write(rows, tmp_path / "out", format="webdataset", media="reference")
+
+
+def test_tar_headers_are_read_by_tarfile() -> None:
+    header = tar_header("a%2Fb.json", 1234567)
+    info = tarfile.TarInfo.frombuf(header, "ascii", "strict")  # compares the checksum
+    assert (info.name, info.size, info.mode, info.mtime, info.type) == ("a%2Fb.json", 1234567, 0o444, 0, b"0")
+    assert len(header) == 512 and header[257:265] == b"ustar\x0000"
+    with pytest.raises(ValueError, match="at most 100 characters"):
+        tar_header("x" * 101, 0)
+
+
+def test_many_media_stay_within_bounded_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curate.formats.writers.media._SLICE_BYTES", 1)  # a slice for every item
+    rows = image_rows(tmp_path / "in", [f"{n}" for n in range(5)])
+    write(rows, tmp_path / "out", media="embed")
+    read = pq.read_table(tmp_path / "out" / "data")
+    assert read["id"].to_pylist() == ["0", "1", "2", "3", "4"]
+    assert [v["bytes"] for v in read["image"].to_pylist()] == [png(n) for n in range(5)]
+
+
+@pytest.mark.data
+def test_real_photographs_keep_every_byte(tmp_path: Path, data_dir: Path) -> None:
+    with zipfile.ZipFile(data_dir / "cifar10_images" / "test.zip") as archive:
+        names = [n for n in archive.namelist() if n.lower().endswith((".jpg", ".jpeg"))][:50]
+        contents = [archive.read(name) for name in names]
+    (tmp_path / "in").mkdir()
+    for n, data in enumerate(contents):
+        (tmp_path / "in" / f"{n}.jpg").write_bytes(data)
+    rows = pa.table(
+        {"id": names, "image": [str(tmp_path / "in" / f"{n}.jpg") for n in range(50)], "caption": names}
+    )
+    write(rows, tmp_path / "out", format="webdataset", shard_rows=20)
+    shards = [str(p) for p in sorted((tmp_path / "out").glob("shard-*.tar"))]
+    samples = list(webdataset.WebDataset(shards, shardshuffle=False))
+    assert len(shards) == 3 and [s["jpg"] for s in samples] == contents
+    assert [json.loads(s["json"])["id"] for s in samples] == names
