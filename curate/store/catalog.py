@@ -1,7 +1,7 @@
 """The catalog: one SQLite file that says which parts are live at which version.
 
-Rows are never changed but for `removed` (the version that ended them), `purged` (garbage collection deleted the
-file) and `available` (every file of that version is still there).
+Rows are never changed but for `removed` (the version that ended them), `purged` (the first version after garbage
+collection deleted the file, else 0) and `available` (every file of that version is still there).
 
 Journal mode is DELETE with synchronous=EXTRA, not WAL: no slower here, no shared memory file, and free of the
 WAL-reset bug fixed in SQLite 3.51.3. Nothing in this package may `open()` the catalog file: closing any descriptor of

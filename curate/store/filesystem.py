@@ -6,6 +6,7 @@ is on the disk only when its folder is synced too.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -75,9 +76,11 @@ def sync_folder(path: Path) -> None:
 
 
 def replace_file(target: Path, data: bytes, scratch: Path, point: str) -> None:
-    """Write a small file whole or not at all: beside, then renamed over."""
+    """Write a small file whole or not at all: beside, read back, then renamed over."""
     scratch.parent.mkdir(parents=True, exist_ok=True)
     write_file(scratch, data, point)
+    if scratch.read_bytes() != data:
+        raise OSError(errno.EIO, f"{scratch} is not what was written to it")
     publish(scratch, target, point)
 
 

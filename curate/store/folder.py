@@ -46,10 +46,15 @@ def create(root: Path) -> None:
 
 def write_format(root: Path, store_uuid: str) -> None:
     """Write STORE.json, which makes the folder a store."""
-    text = json.dumps({"format": FORMAT, "uuid": store_uuid, "is": "a curate store"}, indent=1) + "\n"
     scratch = root / "tmp" / f"create-{scratch_name()}"
-    filesystem.replace_file(root / "STORE.json", text.encode(), scratch / "STORE.json", "store")
+    filesystem.replace_file(root / "STORE.json", format_bytes(store_uuid), scratch / "STORE.json", "store")
     shutil.rmtree(scratch, ignore_errors=True)
+
+
+def format_bytes(store_uuid: str) -> bytes:
+    """What STORE.json holds."""
+    content = {"format": FORMAT, "uuid": store_uuid, "is": "a curate store"}
+    return (json.dumps(content, indent=1) + "\n").encode()
 
 
 def read_format(root: Path) -> dict[str, Any]:

@@ -21,12 +21,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from curate.errors import InputError
+from curate.errors import InputError, StoreError
 from curate.store import failpoints, filesystem, lease, records
 from curate.store.catalog import Catalog
 from curate.store.parts import TABLES
 
 _FOREVER = 1 << 62
+_CLOCK_SLACK = 2.0  # file times are coarser than the clock
 Span = tuple[int, int]
 
 
@@ -54,6 +55,17 @@ def collect(root: Path, catalog: Catalog, grace: float, keep_versions: int, *, d
             "least the newest version is kept"
         )
     report = GcReport()
+    try:
+        _collect(root, catalog, (grace, keep_versions, dry_run), report)
+    except OSError as error:
+        raise StoreError(
+            f"garbage collection in {root} stopped: {error}. Nothing that is needed was deleted; run it again"
+        ) from error
+    return report
+
+
+def _collect(root: Path, catalog: Catalog, how: tuple[float, int, bool], report: GcReport) -> None:
+    grace, keep_versions, dry_run = how
     failpoints.hit("gc.begin")
     with catalog.read() if dry_run else catalog.write() as con:
         doomed = _doomed(con, kept_versions(con, grace, keep_versions))
@@ -66,7 +78,6 @@ def collect(root: Path, catalog: Catalog, grace: float, keep_versions: int, *, d
         sweep = _Sweep(root, grace, dry_run, report)
         sweep.files(con, {part_id for part_id, _, _ in doomed})
         sweep.folders(con)
-    return report
 
 
 def kept_versions(con: sqlite3.Connection, grace: float, keep_versions: int) -> list[int]:
@@ -85,9 +96,9 @@ def needed_spans(con: sqlite3.Connection, where: str) -> Iterator[tuple[str, int
     for table in ("binding", "selection"):
         for digest, added, removed in con.execute(f"SELECT digest, added, removed FROM {table}"):
             bound.setdefault(digest, []).append((added, _FOREVER if removed is None else removed))
-    query = f"SELECT part_id, added, removed, coalesce(column_set, owner) FROM part WHERE {where}"
-    for part_id, added, removed, digest in con.execute(query):
-        end = _FOREVER if removed is None else removed
+    ends = f"min(coalesce(removed, {_FOREVER}), iif(purged, purged, {_FOREVER}))"
+    query = f"SELECT part_id, added, {ends}, coalesce(column_set, owner) FROM part WHERE {where}"
+    for part_id, added, end, digest in con.execute(query):
         spans = bound.get(digest, [])
         if added >= max((hi for _, hi in spans), default=0):
             yield part_id, added, [(added, end)]  # not bound yet: a run may be about to do so
@@ -116,8 +127,9 @@ def _expired(con: sqlite3.Connection, doomed: list[tuple[str, int, list[Span]]])
 
 
 def _mark(con: sqlite3.Connection, doomed: list[tuple[str, int, list[Span]]], expired: list[int]) -> None:
-    rows = [(part_id, added) for part_id, added, _ in doomed]
-    con.executemany("UPDATE part SET purged = 1 WHERE part_id = ? AND added = ?", rows)
+    following = records.head(con) + 1
+    rows = [(following, part_id, added) for part_id, added, _ in doomed]
+    con.executemany("UPDATE part SET purged = ? WHERE part_id = ? AND added = ?", rows)
     con.executemany("UPDATE snapshot SET available = 0 WHERE version = ?", [(v,) for v in expired])
 
 
@@ -133,7 +145,7 @@ class _Sweep:
     def files(self, con: sqlite3.Connection, doomed: set[str]) -> None:
         """Delete part files and packs that nothing needs."""
         writers = [taken for _, version, taken in lease.live(con) if version is None]
-        limit = min([time.time() - self.grace, *writers])
+        limit = min([time.time() - self.grace, *(taken - _CLOCK_SLACK for taken in writers)])
         known = {r[0] for r in con.execute("SELECT path FROM part")}
         rows = con.execute("SELECT part_id, path, tbl = 'items', stats FROM part WHERE purged = 0").fetchall()
         needed = {path for part_id, path, _, _ in rows if part_id not in doomed or not self.dry_run}

@@ -36,9 +36,8 @@ def rebuild(root: Path) -> int:
         filesystem.publish(fresh, root / "catalog.sqlite", "rebuild")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    try:
-        folder.read_format(root)
-    except StoreError:
+    path = root / "STORE.json"
+    if not path.is_file() or path.read_bytes() != folder.format_bytes(store_uuid):
         folder.write_format(root, store_uuid)
     return len(contents)
 
@@ -145,7 +144,8 @@ def _mark_deleted(root: Path, con: sqlite3.Connection) -> None:
     gone = {part_id for part_id, path in paths.items() if not (root / path).exists()}
     for part_id, added, spans in list(gc.needed_spans(con, "1")):
         if part_id in gone and not gc.touches([newest], spans):
-            con.execute("UPDATE part SET purged = 1 WHERE part_id = ? AND added = ?", (part_id, added))
+            row = (newest + 1, part_id, added)
+            con.execute("UPDATE part SET purged = ? WHERE part_id = ? AND added = ?", row)
             for lo, hi in spans:
                 con.execute("UPDATE snapshot SET available = 0 WHERE version >= ? AND version < ?", (lo, hi))
 

@@ -42,9 +42,10 @@ class Problem:
 
 def verify(root: Path, catalog: Catalog, *, deep: bool) -> list[Problem]:
     """Everything that is wrong with a store, most general first; [] if it is healthy."""
-    problems = list(_check_store(root))
+    problems: list[Problem] = []
     try:
         with catalog.read() as con:
+            problems += _check_meta(root, con)
             problems += _check_catalog(con)
             problems += _check_manifests(root, con)
             problems += _check_rows(con)
@@ -63,11 +64,19 @@ def verify(root: Path, catalog: Catalog, *, deep: bool) -> list[Problem]:
     return problems
 
 
-def _check_store(root: Path) -> Iterator[Problem]:
-    try:
-        folder.read_format(root)
-    except StoreError as error:
-        yield Problem("store", "STORE.json", str(error))
+def _check_meta(root: Path, con: sqlite3.Connection) -> Iterator[Problem]:
+    meta = dict(con.execute("SELECT key, value FROM meta"))
+    path = root / "STORE.json"
+    if meta != {"format": str(folder.FORMAT), "uuid": meta.get("uuid")}:
+        yield Problem(
+            "catalog", "catalog.sqlite", f"the table meta holds {meta}. PartStore.rebuild(path) makes it anew"
+        )
+    elif not path.is_file() or path.read_bytes() != folder.format_bytes(meta["uuid"]):
+        yield Problem(
+            "store",
+            "STORE.json",
+            "STORE.json is not what was written. PartStore.rebuild(path) writes it anew",
+        )
 
 
 def _check_catalog(con: sqlite3.Connection) -> Iterator[Problem]:
@@ -141,14 +150,26 @@ def _check_rows(con: sqlite3.Connection) -> Iterator[Problem]:
         seq = seq_lo + rows
     query = (
         "SELECT c.part_id, c.path, c.rows, c.base, b.rows FROM part c LEFT JOIN part b ON b.part_id = c.base AND"
-        " b.tbl = 'items' AND b.removed IS NULL WHERE c.tbl IN ('column', 'vector') AND c.removed IS NULL"
+        " b.tbl = 'items' AND b.removed IS NULL WHERE c.tbl IN ('column', 'vector') AND c.removed IS NULL AND c.purged = 0"
     )
     for part_id, path, rows, base, found in con.execute(query):
         if rows != found:
             text = f"part {part_id} has {rows} rows, its item part {base} {'is not live' if found is None else found}"
             yield Problem("rows", path, f"{text}: rebuild the catalog")
+    yield from _check_deleted(con)
+
+
+def _check_deleted(con: sqlite3.Connection) -> Iterator[Problem]:
+    """A version is readable if and only if gc deleted none of its files."""
     available = [r[0] for r in con.execute("SELECT version FROM snapshot WHERE available ORDER BY version")]
-    for part_id, added, spans in gc.needed_spans(con, "purged <> 0"):
+    purged = list(gc.needed_spans(con, "purged <> 0"))
+    for (version,) in con.execute("SELECT version FROM snapshot WHERE NOT available").fetchall():
+        if not any(gc.touches([version], spans) for _, _, spans in purged):
+            text = f"version {version} is marked as deleted, but none of its parts is"
+            yield Problem(
+                "catalog", "catalog.sqlite", f"{text}. PartStore.rebuild(path) makes the catalog anew"
+            )
+    for part_id, added, spans in purged:
         if gc.touches(available, spans):
             text = f"part {part_id} of version {added} is marked as deleted, but a readable version needs it"
             yield Problem(
