@@ -49,12 +49,8 @@ def _mark(engine: Engine, files: Sequence[Part], found: RowSet, value: bool) -> 
             found.mark(int64_values(batch.column(0)), value)
 
 
-def members(
-    known: RowSet | None, parts: Sequence[Part], seqs: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
-    """Which of these seqs are rows of the view: of `known`, or, where that is None, of its parts."""
-    rows = RowSet.spanning(parts, full=True) if known is None else known
-    position = seqs - rows.start
-    inside = (position >= 0) & (position < len(rows.flags))
-    inside[inside] = rows.flags[position[inside]]
-    return inside
+def holding(parts: Sequence[Part], seqs: npt.NDArray[np.int64]) -> tuple[Part, ...]:
+    """Those of the parts that hold any of these ascending seqs."""
+    first = np.searchsorted(seqs, [p.seq_lo for p in parts])
+    last = np.searchsorted(seqs, [p.seq_lo + p.rows for p in parts])
+    return tuple(p for p, lo, hi in zip(parts, first, last, strict=True) if hi > lo)

@@ -36,6 +36,13 @@ class RowSet:
                 flags[part.seq_lo - start : part.seq_lo - start + part.rows] = True
         return cls(start, flags)
 
+    @classmethod
+    def of_seqs(cls, parts: Sequence[Part], seqs: Seqs) -> RowSet:
+        """These of the rows of these parts."""
+        found = cls.spanning(parts, full=False)
+        found.mark(seqs)
+        return found
+
     def mark(self, seqs: Seqs, value: bool = True) -> None:
         """Set the flag of each seq; seqs outside the span are ignored. Only while the set is being built."""
         inside = seqs[(seqs >= self.start) & (seqs < self.start + len(self.flags))]

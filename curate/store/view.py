@@ -114,16 +114,18 @@ class StoreView:
         """
         wanted = np.unique(np.asarray(seqs, np.int64))
         base = self._settled()
-        known = base._rowset
-        missing = wanted[~rows.members(known, base.query.parts, wanted)]
-        if len(missing):
+        holders = rows.holding(base.query.parts, wanted)
+        chosen = RowSet.of_seqs(holders, wanted)
+        known = chosen & (RowSet.spanning(holders, full=True) if base._rowset is None else base._rowset)
+        if len(known) < len(wanted):
+            missing = np.setdiff1d(wanted, known.seqs(), assume_unique=True)
             raise InputError(
                 f"no such item in this view: seq {int(missing[0])} and {len(missing) - 1} more. It was removed, left "
                 "out by a filter, or never there; `view.seqs()` lists those that are"
             )
-        chosen = RowSet.spanning(base.query.parts, full=False)
-        chosen.mark(wanted)
-        return base._then(("at", blake3.blake3(wanted.tobytes()).hexdigest()), rows.LazyRows(lambda: chosen))
+        query = replace(base.query, parts=holders, predicates=())
+        step = ("at", blake3.blake3(wanted.tobytes()).hexdigest())
+        return replace(base, query=query, sets=(rows.LazyRows(lambda: chosen),), steps=(*base.steps, step))
 
     def distinct(self, columns: str | Sequence[str], prefer: str | None = None) -> StoreView:
         """One row for each different value of `columns`; a null equals a null, as in SQL's DISTINCT.
@@ -219,9 +221,9 @@ class StoreView:
             )
         seqs = self._seqs[positions]
         unique, back = np.unique(seqs, return_inverse=True)
-        chosen = RowSet.spanning(self.query.parts, full=False)
-        chosen.mark(unique)
-        query = replace(self.query, rows=chosen, predicates=(), limit=None)
+        holders = rows.holding(self.query.parts, unique)
+        chosen = RowSet.of_seqs(holders, unique)
+        query = replace(self.query, parts=holders, predicates=(), limit=None)
         found = replace(self, query=query, sets=(rows.LazyRows(lambda: chosen),)).to_arrow(columns)
         return found.take(pa.array(back))
 
