@@ -1,0 +1,63 @@
+"""What a fitting scorer of this folder becomes: its answers in a table, handed out by position."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.contracts import ROW, View
+
+__all__ = ["FittedTable", "order_by_id", "read_labels", "read_vectors"]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedTable:
+    """A scorer whose answers are known: row i of `table` belongs to row i of the view it was fitted on.
+
+    `notes` are things a person should read before trusting the answers. `classes` is the order of the classes in
+    vectors of probabilities.
+    """
+
+    name: str
+    version: int
+    gives: tuple[pa.Field, ...]
+    table: pa.Table
+    notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    needs: tuple[str, ...] = field(default=("id",))
+
+    processes: ClassVar[bool] = False
+
+    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        taken = self.table.take(batch.column(ROW)).combine_chunks()
+        columns = [column.combine_chunks() for column in taken.columns]
+        return pa.record_batch(columns, schema=self.table.schema)
+
+
+def order_by_id(view: View) -> npt.NDArray[np.int64]:
+    """The rows in the order of their ids, so that a fit does not depend on the order of import."""
+    import polars as pl
+
+    ids = pl.Series("id", view.to_arrow(["id"]).column("id"))
+    return ids.arg_sort().to_numpy().astype(np.int64)
+
+
+def read_labels(view: View, column: str, rows: npt.NDArray[np.int64]) -> pa.Array:
+    """Labels as strings of these rows, in their order."""
+    labels = view.to_arrow([column]).column(0).take(pa.array(rows)).cast(pa.string())
+    return labels.combine_chunks() if isinstance(labels, pa.ChunkedArray) else labels
+
+
+def read_vectors(view: View, column: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
+    """Vectors of these rows as (n, d) float32 or float64, NaN where null."""
+    values = view.vectors(column).take(rows)
+    values = values if values.dtype in (np.float32, np.float64) else values.astype(np.float32)
+    null = np.asarray(view.to_arrow([column]).column(0).is_null())[rows]
+    if null.any():
+        values = values.copy()
+        values[null] = np.nan
+    return values
