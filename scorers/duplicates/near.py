@@ -1,0 +1,233 @@
+"""Items that look, read or embed nearly like another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.contracts import Scorer, View, detail, flag
+from curate.errors import InputError, SchemaError
+from curate.kinds import KINDS
+from curate.scorers.duplicates.hamming import near_duplicate_images
+from curate.scorers.duplicates.jaccard import near_duplicate_texts
+from curate.scorers.duplicates.leaders import Leaders, Rows
+from curate.scorers.duplicates.semdedup import semdedup, usable_rows
+from curate.scorers.duplicates.shingles import Unit
+from curate.scorers.duplicates.verdicts import answer, reasons, rows_of
+
+__all__ = ["NearDuplicate"]
+
+_THUMB = "phash_thumb"
+_MISSING = {
+    "image": "no fingerprint: the image could not be opened",
+    "text": "no text to compare",
+    "embedding": "no vector to compare",
+}
+_BY_ROLE: dict[str, Literal["image", "text"]] = {"image": "image", "text": "text"}
+
+
+@dataclass(frozen=True)
+class NearDuplicate:
+    """Flags items nearly like another that is kept, by image, text or embedding.
+
+    Greedy, in the order of ids (or of `prefer`): an item is kept unless it is within the threshold of an item kept
+    before it. So every dropped item is like a kept one, and no chain of small steps joins what is not alike. The order
+    of the rows plays no part.
+
+    `by`          "image": perceptual hashes within `distance` bits whose 4 x 4 colours differ by at most `tolerance`
+                  grey levels on average. "text": Jaccard similarity of shingles of at least `similarity`. "embedding":
+                  cosine of at least `cosine` in the column `embedding` (SemDeDup: same-cluster pairs).
+                  "auto": the embedding if one is named, else what the kind is: image before text.
+    `unit`, `size`, `normalise`  what a shingle is; as for `minhash`, which proposes the candidates.
+    `prefer`      a numeric column; the higher of two near-duplicates is kept, ties by id.
+
+    Gives the flag; `near_duplicate_score`, 1 for kept items and 1 - similarity to the kept one for the others;
+    `near_duplicate_of`, its id, the nearest of the kept; `near_duplicate_group`, a number shared by a kept item and
+    all that are nearest to it, counted from 0 in the order of preference, null for items alone; and
+    `near_duplicate_similarity`, null for kept items (image: 1 - bits / 64; text: Jaccard; embedding: cosine).
+    """
+
+    by: Literal["auto", "image", "text", "embedding"] = "auto"
+    embedding: str = ""
+    distance: int = 4
+    tolerance: float = 24.0
+    similarity: float = 0.7
+    cosine: float = 0.95
+    unit: Unit = "char"
+    size: int = 5
+    normalise: bool = True
+    prefer: str | None = None
+
+    name: ClassVar[str] = "near-duplicate"
+    version: ClassVar[int] = 1
+
+    def resolve(self, columns: Sequence[str], kind: str) -> NearDuplicate:
+        """A copy with `by` decided for a kind of item and the columns there are.
+
+        Raises InputError if an embedding is asked for and none is named, or the kind has neither image nor text to
+        compare (two people may well read one sentence, so speech is not compared by its text).
+        """
+        if self.by == "embedding" and not self.embedding:
+            raise InputError(
+                "near-duplicate by embedding: name its column, as embedding='pixel_embedding'. "
+                f"Columns: {', '.join(columns)}"
+            )
+        if self.by != "auto":
+            return self
+        if self.embedding:
+            return replace(self, by="embedding")
+        roles = KINDS[kind].roles if kind in KINDS else {"image": ("image",), "text": ("text",)}
+        ready = {"image": {"phash"}, "text": {"minhash"}}
+        for role, by in _BY_ROLE.items():
+            if kind != "speech" and (ready[role] | set(roles.get(role, ()))) & set(columns):
+                return replace(self, by=by)
+        raise InputError(
+            f"near-duplicate: items of kind {kind!r} have neither image nor text to compare. Score an encoder and name "
+            f"its column: embedding=... Columns: {', '.join(columns)}"
+        )
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        by: dict[str, tuple[str, ...]] = {
+            "auto": (),
+            "image": ("phash",),
+            "text": ("minhash", "text"),
+            "embedding": (self.embedding,) if self.embedding else (),
+        }
+        return (*by[self.by], *((self.prefer,) if self.prefer else ()))
+
+    @property
+    def gives(self) -> tuple[pa.Field, ...]:
+        return (
+            flag("near_duplicate"),
+            detail("near_duplicate_score", pa.float32()),
+            detail("near_duplicate_of", pa.string()),
+            detail("near_duplicate_group", pa.int32()),
+            detail("near_duplicate_similarity", pa.float32()),
+        )
+
+    def fit(self, view: View) -> Scorer:
+        chosen = self.resolve(view.columns, "")
+        order = _preference(view, self.prefer)
+        find = {"image": chosen._by_image, "text": chosen._by_text, "embedding": chosen._by_embedding}
+        leaders, usable = find[chosen.by](view, order)
+        followers = np.flatnonzero(~leaders.kept)
+        ids = view.take(leaders.leader[followers], ["id"]).column("id").combine_chunks().cast(pa.string())
+        groups = _groups(leaders, order)
+        return _Fitted(leaders, followers, ids, groups, usable, _MISSING[chosen.by], self.gives)
+
+    def _by_image(self, view: View, order: Rows) -> tuple[Leaders, npt.NDArray[np.bool_]]:
+        hashes, usable = _column(view, "phash")
+        ranked = order[usable[order]]
+        colours = _vectors(view, _THUMB)[0][ranked] if _THUMB in view.columns else None
+        found = near_duplicate_images(
+            hashes.astype(np.uint64)[ranked], colours, self.distance, self.tolerance
+        )
+        return _unrank(found, ranked, len(view)), usable
+
+    def _by_text(self, view: View, order: Rows) -> tuple[Leaders, npt.NDArray[np.bool_]]:
+        signatures, usable = _vectors(view, "minhash")
+        ranked = order[usable[order]]
+        texts = pc.fill_null(
+            view.take(ranked, ["text"]).column("text").combine_chunks().cast(pa.string()), ""
+        )
+        found = near_duplicate_texts(
+            texts,
+            signatures[ranked],
+            self.similarity,
+            unit=self.unit,
+            size=self.size,
+            normalise=self.normalise,
+        )
+        return _unrank(found, ranked, len(view)), usable
+
+    def _by_embedding(self, view: View, order: Rows) -> tuple[Leaders, npt.NDArray[np.bool_]]:
+        vectors = view.vectors(self.embedding)
+        return semdedup(vectors, self.cosine, order=order), usable_rows(vectors)[0]
+
+
+def _preference(view: View, prefer: str | None) -> Rows:
+    """Rows from the best to the worst: by `prefer` descending, nulls last, then by id."""
+    names = ["id", *([prefer] if prefer else [])]
+    keys = [(prefer, "descending"), ("id", "ascending")] if prefer else [("id", "ascending")]
+    order = pc.sort_indices(view.to_arrow(names), sort_keys=keys)  # nulls come last by default
+    return np.asarray(order.to_numpy(), np.int64)
+
+
+def _column(
+    view: View, name: str
+) -> tuple[npt.NDArray[np.int64] | npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
+    """A column of integers, 0 where null, and where it is not."""
+    column = view.to_arrow([name]).column(0).combine_chunks()
+    if not pa.types.is_integer(column.type):
+        raise SchemaError(f"column {name!r} is {column.type}, not a 64-bit hash. Score phash anew")
+    return pc.fill_null(column, 0).to_numpy(), pc.is_valid(column).to_numpy(zero_copy_only=False)
+
+
+def _vectors(view: View, name: str) -> tuple[npt.NDArray[np.unsignedinteger], npt.NDArray[np.bool_]]:
+    """A column of unsigned vectors, anything where null, and where it is not."""
+    column = view.to_arrow([name]).column(0)
+    if not pa.types.is_fixed_size_list(column.type):
+        raise SchemaError(f"column {name!r} is {column.type}, not a vector of fixed length. Score it anew")
+    width = column.type.list_size
+    inner = [chunk.values.slice(chunk.offset * width, len(chunk) * width) for chunk in column.chunks]
+    pieces = [(pc.fill_null(v, 0) if v.null_count else v).to_numpy().reshape(-1, width) for v in inner]
+    empty = np.zeros((0, width), np.uint32)
+    values = pieces[0] if len(pieces) == 1 else np.concatenate(pieces) if pieces else empty
+    return values, pc.is_valid(column).to_numpy()
+
+
+def _unrank(found: Leaders, ranked: Rows, n: int) -> Leaders:
+    """The choice among ranked rows, as a choice among all; rows that were not ranked are like nothing."""
+    leader, similarity = np.arange(n, dtype=np.int64), np.full(n, np.nan, np.float32)
+    leader[ranked], similarity[ranked] = ranked[found.leader], found.similarity
+    return Leaders(leader, similarity)
+
+
+def _groups(leaders: Leaders, order: Rows) -> npt.NDArray[np.int32]:
+    """(n,) the number of each item's group, -1 for items alone."""
+    followed = np.zeros(len(order), np.bool_)
+    followed[leaders.leader[~leaders.kept]] = True
+    number = np.full(len(order), -1, np.int32)
+    heads = order[followed[order]]
+    number[heads] = np.arange(len(heads))
+    return np.asarray(number[leaders.leader], np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """The choice among all rows of the view, and the ids of the leaders of `followers` (ascending rows)."""
+
+    leaders: Leaders
+    followers: Rows
+    ids: pa.StringArray
+    groups: npt.NDArray[np.int32]
+    usable: npt.NDArray[np.bool_]
+    missing: str
+    gives: tuple[pa.Field, ...]
+
+    name: ClassVar[str] = NearDuplicate.name
+    version: ClassVar[int] = NearDuplicate.version
+    processes: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        rows = rows_of(batch)
+        kept, missing = self.leaders.leader[rows] == rows, ~self.usable[rows]
+        similarity, groups = self.leaders.similarity[rows], self.groups[rows]
+        score = np.where(kept, np.float32(1), 1 - similarity).astype(np.float32)
+        columns = [
+            pa.array(~kept, mask=missing),
+            pa.array(score, mask=missing),
+            self.ids.take(pa.array(np.searchsorted(self.followers, rows), mask=kept)),
+            pa.array(groups, mask=groups < 0),
+            pa.array(similarity, mask=kept),
+            reasons(missing, self.missing),
+        ]
+        return answer(self.name, self.gives, columns)
