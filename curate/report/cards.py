@@ -101,7 +101,11 @@ class CardMaker:
         table: pa.Table = view.take(np.asarray(rows, dtype=np.int64), columns)
         records: list[dict[str, Any]] = table.to_pylist()
         self.excerpts.prepare(r[c] for r in records for c in self.layout.images if r[c])
-        said = self.chosen.look_up(view.seqs()[np.asarray(rows, dtype=np.int64)]) if self.chosen else [""] * len(rows)
+        said = (
+            self.chosen.look_up(view.seqs()[np.asarray(rows, dtype=np.int64)])
+            if self.chosen
+            else [""] * len(rows)
+        )
         return tuple(
             self._card(row, record, scores, (badges or {}).get(row, ""), why)
             for row, record, why in zip(rows, records, said, strict=True)
@@ -115,9 +119,7 @@ class CardMaker:
             found.update(dict.fromkeys(condition.columns if condition else ()))
         return list(found)
 
-    def _card(
-        self, row: int, record: Mapping[str, Any], scores: Sequence[str], badge: str, why: str
-    ) -> Card:
+    def _card(self, row: int, record: Mapping[str, Any], scores: Sequence[str], badge: str, why: str) -> Card:
         layout = self.layout
         images = [record[c] for c in layout.images if record[c]][:MEDIA_IN_CARD]
         sounds = [record[c] for c in layout.sounds if record[c]][:MEDIA_IN_CARD]
@@ -137,11 +139,12 @@ class CardMaker:
     def _reason(self, row: int, record: Mapping[str, Any], scores: Sequence[str], why: str) -> str:
         condition = self.decision.dropped_by(row)
         if condition is not None:
-            return f"dropped: {condition.text}{_values(condition, record, scores)}"
+            text = f"{condition.text}{_values(condition, record, scores)}"
+            return text if self.decision.status(row) == "not selected" else f"dropped: {text}"
         if not self.decision.decided:
             return ""
         if self.decision.chosen:
-            return f"chosen for {self.decision.chosen}" + (f": {words.shorten(why, 160)}" if why else "")
+            return f"selected for {self.decision.chosen}" + (f": {words.shorten(why, 160)}" if why else "")
         return "met every condition"
 
 
@@ -150,6 +153,6 @@ def _values(condition: Condition, record: Mapping[str, Any], shown: Sequence[str
     found = [
         f"{name} is {words.plain(record[name], 40) or 'null'}"
         for name in condition.columns
-        if name in record and name not in shown
+        if name in record and name not in shown and name != condition.text
     ]
     return f" ({', '.join(found)})" if found else ""

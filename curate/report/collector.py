@@ -57,7 +57,7 @@ def collect(
     limits = limits or Limits()
     decision = decide(store, run, selection)
     layout = find_layout(decision.view, decision.snapshot.kinds())
-    excerpts = Excerpts(store, side=2 * limits.thumbnail, budget=limits.media_bytes)
+    excerpts = Excerpts(side=2 * limits.thumbnail, budget=limits.media_bytes)
     maker = CardMaker(decision, layout, excerpts, ChosenReasons.of(store, decision))
     columns = score_columns(decision)
     scores = main_scores(decision) if len(decision.view) else []
@@ -84,6 +84,7 @@ def collect(
         timings=collect_timings(run, decision) if timings else None,
         thumbnail=limits.thumbnail,
         decided=decision.decided,
+        kept_word=decision.kept_word,
     )
 
 
@@ -92,24 +93,21 @@ def _name(store: PartStore, run: RunRecord | None) -> str:
     return str(named) if named else store.path.name
 
 
-def count_kept(decision: Decision) -> int:
-    """Items that were kept in the end."""
-    return int((decision.verdict == 0).sum())
-
-
 def write_sentence(decision: Decision, unscored: int, rejected: int) -> str:
     """What happened, in one or two sentences with exact counts."""
-    total, kept = len(decision.view), count_kept(decision)
+    total, dropped = len(decision.view), decision.count("dropped")
     if not total:
         text = "The store holds no items."
     elif not decision.decided:
         text = f"The store holds {words.items(total)}; nothing has been dropped or selected."
     else:
-        into = f" for the selection {decision.chosen}" if decision.chosen else ""
-        text = (
-            f"{words.items(total)} went in; {words.count(kept)} were kept{into} and {words.count(total - kept)} dropped "
-            f"({words.share(total - kept, total)})."
-        )
+        text = f"{words.items(total)} went in, {words.count(dropped)} were dropped ({words.share(dropped, total)})"
+        kept = f"{words.count(total - dropped)} kept"
+        if decision.chosen:
+            chosen = words.count(decision.count("selected"))
+            text += f" and {kept}; of these, {chosen} are in the selection {decision.chosen}."
+        else:
+            text += f" and {kept}."
     also = [f"{words.items(unscored)} could not be scored by at least one scorer"] if unscored else []
     also += (
         [f"{words.count(rejected)} {'row was' if rejected == 1 else 'rows were'} rejected at import"]
@@ -121,11 +119,21 @@ def write_sentence(decision: Decision, unscored: int, rejected: int) -> str:
 
 def make_tiles(decision: Decision, unscored: int, rejected: int) -> tuple[Tile, ...]:
     """The headline numbers."""
-    total, kept = len(decision.view), count_kept(decision)
+    total, dropped = len(decision.view), decision.count("dropped")
     tiles = [Tile("Items in", total, ", ".join(decision.snapshot.kinds()))]
     if decision.decided:
-        tiles.append(Tile("Kept", kept, words.share(kept, total), "kept"))
-        tiles.append(Tile("Dropped", total - kept, words.share(total - kept, total), "dropped"))
+        tiles.append(Tile("Dropped", dropped, words.share(dropped, total), "dropped"))
+        tiles.append(
+            Tile(
+                "Kept",
+                total - dropped,
+                words.share(total - dropped, total),
+                "passed" if decision.chosen else "kept",
+            )
+        )
+    if decision.chosen:
+        selected = decision.count("selected")
+        tiles.append(Tile("Selected", selected, f"{decision.chosen}, {words.share(selected, total)}", "kept"))
     tiles.append(Tile("Not scored", unscored, "by at least one scorer", "bad" if unscored else "plain"))
     tiles.append(Tile("Rejected", rejected, "at import, never items", "bad" if rejected else "plain"))
     return tuple(tiles)

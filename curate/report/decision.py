@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -30,7 +31,7 @@ class Condition:
 class Decision:
     """What became of every row of `view`.
 
-    `verdict` (n,) int16: 0 kept, k > 0 dropped by `conditions[k - 1]`, the first that the item did not meet.
+    `verdict` (n,) int16: 0 kept (selected, where a selection decides), k > 0 stopped by `conditions[k - 1]`, the first that the item did not meet.
     `candidates` are the rows that met every `keep` (a selection chose among them); `kept` those with verdict 0.
     `chosen` names the selection that decides at the end, if one does.
     """
@@ -50,11 +51,39 @@ class Decision:
         """Whether anything could have dropped an item."""
         return bool(self.conditions)
 
+    @property
+    def kept_word(self) -> str:
+        """What became of the rows with verdict 0."""
+        return "selected" if self.chosen else "kept"
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        """Every status that a row may have here."""
+        if not self.decided:
+            return ()
+        return ("selected", "not selected", "dropped") if self.chosen else ("kept", "dropped")
+
     def status(self, row: int) -> str:
-        """`kept`, `dropped`, or nothing where nothing was decided."""
+        """One of `statuses`, or nothing where nothing was decided."""
         if not self.decided:
             return ""
-        return "dropped" if self.verdict[row] else "kept"
+        code = int(self.verdict[row])
+        if code == 0:
+            return self.kept_word
+        return "not selected" if code == self.unselected else "dropped"
+
+    @property
+    def unselected(self) -> int:
+        """The verdict of rows that met every condition and were not selected; -1 where no selection decides."""
+        return len(self.conditions) if self.chosen else -1
+
+    def count(self, status: str) -> int:
+        """Rows of that status."""
+        if status == self.kept_word:
+            return int(np.count_nonzero(self.verdict == 0))
+        if status == "not selected":
+            return int(np.count_nonzero(self.verdict == self.unselected))
+        return int(np.count_nonzero((self.verdict > 0) & (self.verdict != self.unselected)))
 
     def dropped_by(self, row: int) -> Condition | None:
         """The first condition that the row did not meet; None for a kept row."""
@@ -107,7 +136,7 @@ def decide(store: PartStore, run: RunRecord | None = None, selection: str | None
     if selection is not None:
         kept = view.within(selection)
         ordinal = next((s.ordinal for s in steps if s.kind == "select" and s.selection == selection), 0)
-        conditions.append(Condition(f"not chosen for {selection}", ordinal))
+        conditions.append(Condition(f"not selected for {selection}", ordinal))
         inside = np.isin(view.seqs(), kept.seqs())
         verdict[(verdict == 0) & ~inside] = len(conditions)
         verdict[inside] = 0
@@ -122,9 +151,16 @@ def split_conditions(step: StepRecord) -> list[Condition]:
     made = []
     for text in Expression(step.expression or "").conjuncts:
         part = Expression(text)
-        shown = f"not ({text})" if " " in text else f"not {text}"
-        made.append(Condition(shown, step.ordinal, part.sql, tuple(sorted(part.columns))))
+        made.append(Condition(oppose(text), step.ordinal, part.sql, tuple(sorted(part.columns))))
     return made
+
+
+def oppose(text: str) -> str:
+    """What holds where a condition does not, in words: `x > 1` -> `not (x > 1)`, `NOT near_duplicate` -> `near_duplicate`."""
+    plain = re.fullmatch(r"(?i)not (\w+)", text)
+    if plain:
+        return plain.group(1)
+    return f"not ({text})" if " " in text else f"not {text}"
 
 
 def judge(view: StoreView, conditions: Sequence[Condition]) -> npt.NDArray[np.int16]:

@@ -28,7 +28,7 @@ def scale_height(n: int, most: int) -> float:
 def draw_histogram(histogram: Histogram) -> Markup:
     """The histogram as one SVG element: stacked bars, thresholds as dashed lines, a tooltip for every bin."""
     low, high = histogram.edges[0], histogram.edges[-1]
-    most = max((k + d for k, d in zip(histogram.kept, histogram.dropped, strict=True)), default=0)
+    most = max((sum(n for _, _, n in bin_) for bin_ in _stacks(histogram)), default=0)
     parts = [
         Markup(
             '<svg class="histogram" viewBox="0 0 {} {}" role="img" aria-label="{}" preserveAspectRatio="xMidYMid meet">'
@@ -42,7 +42,7 @@ def draw_histogram(histogram: Histogram) -> Markup:
 
 
 def _spoken(histogram: Histogram) -> str:
-    total = sum(histogram.kept) + sum(histogram.dropped)
+    total = sum(n for bin_ in _stacks(histogram) for _, _, n in bin_)
     text = (
         f"Histogram of {histogram.column}: {count(total)} values from "
         f"{number(histogram.edges[0])} to {number(histogram.edges[-1])}"
@@ -83,17 +83,17 @@ def _short_count(n: int) -> str:
 
 def _draw_bars(histogram: Histogram, most: int) -> Iterator[Markup]:
     low, high = histogram.edges[0], histogram.edges[-1]
-    for i, (kept, dropped) in enumerate(zip(histogram.kept, histogram.dropped, strict=True)):
+    for i, stack in enumerate(_stacks(histogram)):
         left, right = histogram.edges[i], histogram.edges[i + 1]
         x, x2 = scale_x(left, low, high), scale_x(right, low, high)
         gap = min(1.0, (x2 - x) * 0.12)
-        title = _bin_title(histogram, left, right, kept, dropped)
+        title = _bin_title(left, right, stack)
         yield Markup('<g class="bin"><title>{}</title>').format(title)
         yield Markup('<rect class="hit" x="{:.2f}" y="{}" width="{:.2f}" height="{}"/>').format(
             x, TOP, x2 - x, PLOT_HEIGHT
         )
         y = float(TOP + PLOT_HEIGHT)
-        for name, n in (("dropped", dropped), ("kept" if histogram.decided else "all", kept)):
+        for name, _, n in stack:
             if n:
                 tall = scale_height(n, most)
                 y -= tall
@@ -103,12 +103,27 @@ def _draw_bars(histogram: Histogram, most: int) -> Iterator[Markup]:
         yield Markup("</g>")
 
 
-def _bin_title(histogram: Histogram, left: float, right: float, kept: int, dropped: int) -> str:
+def _stacks(histogram: Histogram) -> list[list[tuple[str, str, int]]]:
+    """For every bin, from the bottom up: (class of the bar, word, items)."""
+    if not histogram.decided:
+        return [[("all", "", n)] for n in histogram.kept]
+    chosen = bool(histogram.passed)
+    passed = histogram.passed or (0,) * len(histogram.kept)
+    return [
+        [
+            ("dropped", "dropped", d),
+            *([("passed", "not selected", p)] if chosen else []),
+            ("kept", "selected" if chosen else "kept", k),
+        ]
+        for k, p, d in zip(histogram.kept, passed, histogram.dropped, strict=True)
+    ]
+
+
+def _bin_title(left: float, right: float, stack: Sequence[tuple[str, str, int]]) -> str:
     where = f"{number(left)} to {number(right)}"
     if right - left == 1 and left % 1 == 0.5:
         where = number(left + 0.5)
-    what = f"{count(kept)} kept, {count(dropped)} dropped" if histogram.decided else count(kept)
-    return f"{where}: {what}"
+    return f"{where}: " + ", ".join(f"{count(n)} {word}".strip() for _, word, n in reversed(stack))
 
 
 def _draw_thresholds(thresholds: Sequence[Threshold], low: float, high: float) -> Iterator[Markup]:

@@ -80,7 +80,7 @@ def _make_groups(
             maker.make(
                 [r for r in order if r is not None],
                 (),
-                {**badges, **dict.fromkeys(heads.values(), "stands for all")},
+                {**badges, **dict.fromkeys(heads.values(), "representative")},
             ),
             strict=True,
         )

@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from PIL import Image
 
 from curate.errors import CurateError, MediaError
 from curate.media import DEFAULT, MediaPolicy, open_audio, open_image
 from curate.report.model import Picture, Sound
-from curate.store import PartStore
 
 SECONDS = 8.0
 """Of a sound, at most this much goes into the page."""
@@ -32,10 +30,9 @@ class Excerpts:
     """Makes excerpts, each address once, until `budget` bytes of data URIs are spent.
 
     `side` is the longest side of a thumbnail in pixels; smaller pictures stay as they are, losslessly. What cannot be
-    opened gives an excerpt that says why; nothing is fetched from the network. `store` finds the files of packs.
+    opened gives an excerpt that says why; nothing is fetched from the network.
     """
 
-    store: PartStore | None
     side: int = 320
     budget: int = 12_000_000
     policy: MediaPolicy = DEFAULT
@@ -76,7 +73,7 @@ class Excerpts:
 
     def _make_picture(self, uri: str) -> Picture:
         try:
-            image = open_image(self._resolve(uri), policy=self.policy)
+            image = open_image(uri, policy=self.policy)
         except (CurateError, OSError) as error:
             return Picture("", problem=_explain("picture", error))
         width, height = image.size
@@ -89,7 +86,7 @@ class Excerpts:
         import soundfile
 
         try:
-            samples, rate = open_audio(self._resolve(uri), policy=self.policy)
+            samples, rate = open_audio(uri, policy=self.policy)
         except (CurateError, OSError) as error:
             return Sound("", problem=_explain("sound", error))
         mono = samples.mean(axis=1, dtype=np.float32)
@@ -100,12 +97,6 @@ class Excerpts:
         return Sound(
             f"data:audio/flac;base64,{data}", len(cut) / rate, len(mono) / rate, draw_peaks(cut, ENVELOPE)
         )
-
-    def _resolve(self, uri: str) -> str:
-        if self.store is None:
-            return uri
-        resolved: str = self.store.resolve(pa.array([uri], pa.string()))[0].as_py()
-        return resolved
 
 
 def draw_peaks(samples: npt.NDArray[np.float32], bars: int) -> tuple[float, ...]:

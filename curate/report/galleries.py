@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from curate.contracts import role_of
 from curate.report import words
 from curate.report.cards import CardMaker
 from curate.report.decision import Decision
-from curate.report.model import Card, Gallery, GallerySet, Threshold
+from curate.report.model import Gallery, GallerySet
 from curate.report.scores import is_number, quote
 from curate.store import StoreView
 
@@ -59,60 +59,38 @@ def collect_galleries(maker: CardMaker, scores: Sequence[str], most: int) -> tup
 def _of_score(maker: CardMaker, name: str, scores: Sequence[str], most: int) -> GallerySet:
     decision = maker.decision
     shown = [name, *(s for s in scores if s != name)]
+    kept = decision.kept_word if decision.decided else ""
+    among = f"all {kept} items" if kept else "all items"
     lowest = find_rows(decision, decision.view, name, "asc", most)
-    galleries = [
-        Gallery("Lowest", "The lowest values of all items, lowest first.", maker.make(lowest, shown))
-    ]
-    border = _borderline(maker, name, shown, most)
-    if border is not None:
-        galleries.append(border)
-    title = "Highest kept" if decision.decided else "Highest"
     highest = find_rows(decision, decision.kept, name, "desc", most)
-    galleries.append(
+    galleries = (
+        Gallery("Lowest", "The lowest values of all items, lowest first.", maker.make(lowest, shown)),
+        *_borderline(maker, name, shown, max(1, most // 2)),
         Gallery(
-            title,
-            f"The highest values of all {'kept ' if decision.decided else ''}items, highest first.",
+            f"Highest {kept}".strip(),
+            f"The highest values of {among}, highest first.",
             maker.make(highest, shown),
-        )
+        ),
     )
-    return GallerySet(name, "", tuple(galleries))
+    return GallerySet(name, "", galleries)
 
 
-def _borderline(maker: CardMaker, name: str, shown: Sequence[str], most: int) -> Gallery | None:
+def _borderline(maker: CardMaker, name: str, shown: Sequence[str], half: int) -> Iterator[Gallery]:
+    """Both sides of each threshold, nearest first; without one, the two sides of the decision."""
     decision = maker.decision
-    half = max(1, most // 2)
-    thresholds = decision.thresholds.get(name, ())
-    if thresholds:
-        return _around(maker, name, thresholds, shown, half)
-    if not decision.decided:
-        return None
-    kept = find_rows(decision, decision.kept, name, "asc", half)
-    dropped = find_dropped(decision, name, half)
-    cards = _in_order(maker, name, [*dropped, *kept], shown)
-    note = f"The lowest kept and the highest dropped items by {name}, which has no threshold of its own; in order of value."
-    return Gallery("Borderline", note, cards)
-
-
-def _around(
-    maker: CardMaker, name: str, thresholds: Sequence[Threshold], shown: Sequence[str], half: int
-) -> Gallery:
-    each = max(1, half // len(thresholds))
-    rows: list[int] = []
-    for threshold in thresholds:
-        t = repr(threshold.value)
-        for side, order in ((f"< {t}", "desc"), (f">= {t}", "asc")):
-            rows += find_rows(maker.decision, maker.decision.view, name, order, each, side)
-    at = " and ".join(dict.fromkeys(words.number(t.value) for t in thresholds))
-    note = f"Nearest to {at} on both sides, in order of value."
-    return Gallery("Borderline", note, _in_order(maker, name, list(dict.fromkeys(rows)), shown))
-
-
-def _in_order(maker: CardMaker, name: str, rows: Sequence[int], shown: Sequence[str]) -> tuple[Card, ...]:
-    if not rows:
-        return ()
-    table = maker.decision.view.take(np.asarray(rows, dtype=np.int64), ["id", name])
-    keys = sorted(zip(table[name].to_pylist(), table["id"].to_pylist(), rows, strict=True))
-    return maker.make([row for _, _, row in keys], shown)
+    values = dict.fromkeys(t.value for t in decision.thresholds.get(name, ()))
+    for value in values:
+        for side, word, order in (("<", "just below", "desc"), (">=", "at or just above", "asc")):
+            rows = find_rows(decision, decision.view, name, order, half, f"{side} {value!r}")
+            title = f"Borderline: {word} {words.number(value)}"
+            yield Gallery(title, "The nearest first.", maker.make(rows, shown))
+    if not values and decision.decided:
+        other = "not selected" if decision.chosen else "dropped"
+        note = f"{name} has no threshold of its own: the highest values that were {other}, highest first."
+        yield Gallery(f"Borderline: {other}", note, maker.make(find_dropped(decision, name, half), shown))
+        rows = find_rows(decision, decision.kept, name, "asc", half)
+        note = f"The lowest values that were {decision.kept_word}, lowest first."
+        yield Gallery(f"Borderline: {decision.kept_word}", note, maker.make(rows, shown))
 
 
 def find_rows(
@@ -144,8 +122,8 @@ def _positions(
 
 
 def find_dropped(decision: Decision, column: str, most: int) -> list[int]:
-    """Dropped rows with the highest values, ties by id: those not chosen where a selection decided."""
-    if decision.chosen and len(decision.candidates) > len(decision.kept):
+    """Dropped rows, or where a selection decides those not selected, with the highest values; ties by id."""
+    if decision.chosen:
         among = decision.candidates.within(decision.chosen, inside=False)
     else:
         among = decision.view.at(decision.view.seqs()[decision.verdict != 0])
@@ -154,14 +132,17 @@ def find_dropped(decision: Decision, column: str, most: int) -> list[int]:
 
 def _sample(maker: CardMaker, most: int) -> GallerySet:
     decision = maker.decision
-    groups = [("Kept" if decision.decided else "Items", decision.verdict == 0)]
+    groups = [(decision.kept_word.capitalize() if decision.decided else "Items", decision.verdict == 0)]
+    if decision.chosen:
+        groups.append(("Not selected", decision.verdict == decision.unselected))
     if decision.decided:
-        groups.append(("Dropped", decision.verdict != 0))
+        groups.append(("Dropped", (decision.verdict > 0) & (decision.verdict != decision.unselected)))
     galleries = tuple(
         Gallery(
             title, "Spread evenly over the order of import.", maker.make(spread(np.flatnonzero(mask), most))
         )
         for title, mask in groups
+        if mask.any()
     )
     return GallerySet("A sample", "There is no score to order the items by.", galleries)
 

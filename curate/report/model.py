@@ -1,7 +1,8 @@
 """What a report says, as plain values: the collector fills it, the page draws it, and neither knows the other.
 
 Every string in here is untrusted and raw; escaping is the page's business. Counts are exact unless a field says
-that it holds a sample. Status is `kept`, `dropped`, or `` where nothing has been decided.
+that it holds a sample. Status is `kept` and `dropped`; where a selection decides, `selected`, `not selected` (met every
+condition) and `dropped`; empty where nothing has been decided.
 """
 
 from __future__ import annotations
@@ -82,13 +83,15 @@ class Histogram:
     """Counts per bin: bin i is [edges[i], edges[i+1]), the last one closed. `edges` has one more value than the counts.
 
     `nulls` items have no value (`why` says why); `below`/`above` items lie outside the drawn range and are counted in
-    the first/last bin. `decided` is false where no item was dropped or kept by anything.
+    the first/last bin. `passed` counts items that met every condition and were not selected; empty where no selection
+    decides. `kept` are then the selected. `decided` is false where no item was dropped or kept by anything.
     """
 
     column: str
     edges: tuple[float, ...]
     kept: tuple[int, ...]
     dropped: tuple[int, ...]
+    passed: tuple[int, ...] = ()
     nulls: int = 0
     why: tuple[Reason, ...] = ()
     below: int = 0
@@ -220,12 +223,15 @@ class TableColumn:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows as shown: numbers are float or int or None, all else strings. `note` says how they were sampled."""
+    """Rows as shown: numbers are float or int or None, all else strings. `note` says how they were sampled;
+    `statuses` are those a row may have.
+    """
 
     columns: tuple[TableColumn, ...]
     rows: tuple[tuple[str | int | float | None, ...], ...]
     total: int
     note: str
+    statuses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -280,3 +286,4 @@ class ReportData:
     timings: Section | None = None
     thumbnail: int = 160
     decided: bool = True
+    kept_word: str = "kept"

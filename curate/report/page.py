@@ -26,14 +26,14 @@ LONGEST = 200_000
 
 def render(data: ReportData) -> bytes:
     """The whole page as UTF-8. The same data give the same bytes."""
-    js = _asset("report.js")
+    js = asset("report.js")
     page = (
         environment()
         .get_template("report.html.j2")
         .render(
             data=data,
             policy=content_policy(js),
-            css=Markup(_asset("report.css")),
+            css=Markup(asset("report.css")),
             js=Markup(js),
             rows=embed_rows(data.table),
             sections=list_sections(data),
@@ -106,6 +106,7 @@ def environment() -> Environment:
         histogram=draw_histogram,
         envelope=draw_envelope,
         media=_trust_media,
+        status_class=_status_class,
     )
     return made
 
@@ -116,11 +117,17 @@ def _finalize(value: Any) -> Any:
     )  # Markup is our own, and safe already
 
 
+def _status_class(status: str) -> str:
+    """The style of a status; of anything else, none."""
+    return status.replace(" ", "-") if status in ("kept", "dropped", "selected", "not selected") else ""
+
+
 def _trust_media(uri: str) -> Markup:
     """A data URI of a picture or a sound, or nothing at all."""
     return Markup(uri) if _MEDIA.fullmatch(uri) else Markup("")
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A style sheet or a script, as text."""
     return (TEMPLATES / name).read_text("utf-8")

@@ -36,7 +36,7 @@ def collect_table(decision: Decision, layout: Layout, most: int) -> Table:
         cells = [make_cells(taken[name], type_) for name, type_ in names]
         for row, line in zip(rows, zip(*cells, strict=True), strict=True):
             lines.append(_complete(decision, row, line) if decision.decided else line)
-    return Table(tuple(columns), tuple(lines), total, explain_sample(len(rows), total))
+    return Table(tuple(columns), tuple(lines), total, explain_sample(len(rows), total), decision.statuses)
 
 
 def explain_sample(shown: int, total: int) -> str:

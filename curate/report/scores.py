@@ -35,7 +35,8 @@ def is_number(type_: pa.DataType) -> bool:
 def score_columns(decision: Decision) -> list[str]:
     """Numeric columns worth a histogram: those with a threshold first, then every score, in the view's order."""
     numeric = [f for f in decision.view.schema if is_number(f.type) and not f.name.startswith("_")]
-    cut = [f.name for f in numeric if f.name in decision.thresholds]
+    names = {f.name for f in numeric}
+    cut = [name for name in decision.thresholds if name in names]
     return list(dict.fromkeys([*cut, *(f.name for f in numeric if role_of(f) == "score")]))
 
 
@@ -83,29 +84,35 @@ def collect_histograms(decision: Decision, columns: Sequence[str]) -> tuple[Hist
         name: choose_edges(spread, [t.value for t in decision.thresholds.get(name, ())])
         for name, spread in drawn.items()
     }
-    kept = {name: np.zeros(len(edges[name]) - 1, dtype=np.int64) for name in drawn}
-    dropped = {name: np.zeros(len(edges[name]) - 1, dtype=np.int64) for name in drawn}
+    counts = {name: np.zeros((3, len(edges[name]) - 1), dtype=np.int64) for name in drawn}
     outside = {name: [0, 0] for name in drawn}
     start = 0
     for batch in view.batches(list(drawn), rows=262_144) if drawn else ():
-        stays = decision.verdict[start : start + batch.num_rows] == 0
+        verdict = decision.verdict[start : start + batch.num_rows]
+        groups = (
+            verdict == 0,
+            verdict == decision.unselected,
+            (verdict > 0) & (verdict != decision.unselected),
+        )
         start += batch.num_rows
         for name in drawn:
             values = as_floats(batch.column(name))
-            kept[name] += count_into(values[stays], edges[name])
-            dropped[name] += count_into(values[~stays], edges[name])
+            for i, group in enumerate(groups):
+                counts[name][i] += count_into(values[group], edges[name])
             finite = values[np.isfinite(values)]
             outside[name][0] += int(np.count_nonzero(finite < edges[name][0]))
             outside[name][1] += int(np.count_nonzero(finite > edges[name][-1]))
     return tuple(
         Histogram(
-            name,
-            tuple(edges[name].tolist()) if name in drawn else (0.0, 1.0),
-            tuple(kept[name].tolist()) if name in drawn else (0,),
-            tuple(dropped[name].tolist()) if name in drawn else (0,),
-            spread.nulls,
-            count_missing(decision, name),
-            *(outside[name] if name in drawn else (0, 0)),
+            column=name,
+            edges=tuple(edges[name].tolist()) if name in drawn else (0.0, 1.0),
+            kept=tuple(counts[name][0].tolist()) if name in drawn else (0,),
+            passed=tuple(counts[name][1].tolist()) if name in drawn and decision.chosen else (),
+            dropped=tuple(counts[name][2].tolist()) if name in drawn else (0,),
+            nulls=spread.nulls,
+            why=count_missing(decision, name),
+            below=outside[name][0] if name in drawn else 0,
+            above=outside[name][1] if name in drawn else 0,
             thresholds=decision.thresholds.get(name, ()),
             decided=decision.decided,
             source=_source(decision, name),

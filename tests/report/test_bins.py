@@ -47,7 +47,9 @@ def test_one_outlier_does_not_hide_the_rest():
     edges = choose_edges(spread([*np.linspace(0, 1, 5000), 1e9]))
     assert edges[-1] < 2
     counts = count_into(np.array([0.5, 1e9, np.nan, np.inf]), edges)
-    assert counts.sum() == 2 and counts[-1] == 1  # beyond the range: counted in the last bin; not finite: not at all
+    assert (
+        counts.sum() == 2 and counts[-1] == 1
+    )  # beyond the range: counted in the last bin; not finite: not at all
 
 
 def test_a_constant_column_has_a_range():
@@ -74,7 +76,9 @@ def test_the_threshold_is_drawn_where_its_value_lies():
     assert (LEFT, PLOT_WIDTH) == (46, 464)
     assert scale_x(0.25, 0, 1) == 162
     svg = draw_histogram(
-        Histogram("s", tuple(np.linspace(0, 1, 5)), (0, 2, 3, 4), (5, 1, 0, 0), thresholds=(Threshold(">", 0.25),))
+        Histogram(
+            "s", tuple(np.linspace(0, 1, 5)), (0, 2, 3, 4), (5, 1, 0, 0), thresholds=(Threshold(">", 0.25),)
+        )
     )
     line = re.search(r'class="threshold" data-value="([^"]+)" x1="([^"]+)" x2="([^"]+)"', svg)
     assert line is not None and line.groups() == ("0.25", "162.00", "162.00")

@@ -23,7 +23,7 @@ PAYLOADS = [
     "<script>window.hit=1</script>",
     "</script><script>window.hit=1</script>",
     "</title></style></textarea><img src=x onerror=window.hit=1>",
-    "\"><svg onload=window.hit=1>",
+    '"><svg onload=window.hit=1>',
     "' onmouseover='window.hit=1",
     "javascript:window.hit=1",
     "{{ 7*7 }}{% raw %}{{ self.__init__ }}",
@@ -49,16 +49,17 @@ def fill(text: str) -> m.ReportData:
         tiles=(m.Tile(text, 3, text, text),),
         notices=(text,),
         steps=(m.Step(text, text, 3, 2, 3, True, text, reason, text),),
-        histograms=(m.Histogram(text, (0.0, 1.0), (1,), (2,), 1, reason, 1, 1, (m.Threshold(text, 0.5),), True, text, 0.5),),
+        histograms=(m.Histogram(text, (0.0, 1.0), (1,), (2,), (3,), 1, reason, 1, 1, (m.Threshold(text, 0.5),), True, text, 0.5),),
         flags=(m.Flag(text, 1, 2, 0, text),),
         galleries=(m.GallerySet(text, text, (gallery,)),),
         duplicates=(m.Duplicates(text, 1, 1, (m.DuplicateGroup((card, card), 2),)),),
         labels=m.Confusion((text,), (text,), ((1,),), 1, 0, gallery),
         balances=(m.Balance(text, ((text, 2, 1),), 1, (0, 0), 2, 1),),
-        table=m.Table((m.TableColumn("status", "status"), m.TableColumn(text, "text")), (("dropped", text),), 1, text),
+        table=m.Table((m.TableColumn("status", "status"), m.TableColumn(text, "text")), (("dropped", text),), 1, text, (text,)),
         failures=(m.Listing(text, text, 1, reason, (text,), ((text,),)),),
         provenance=m.Provenance(((text, text),), text, (m.Section(text, (text,), ((text,),)),)),
         timings=m.Section(text, (text,), ((text,),)),
+        kept_word=text,
     )  # fmt: skip
 
 
@@ -117,7 +118,14 @@ def test_every_string_of_the_model_is_covered_by_the_payload_test():
         return [value] if isinstance(value, str) else []
 
     found = set(strings(fill("PAYLOAD")))
-    assert found == {"PAYLOAD", "status", "text", "dropped", PIXEL, ""}  # "" is the harmless picture's problem
+    assert found == {
+        "PAYLOAD",
+        "status",
+        "text",
+        "dropped",
+        PIXEL,
+        "",
+    }  # "" is the harmless picture's problem
 
 
 def test_invisible_characters_are_spelled_out():
@@ -133,7 +141,12 @@ def test_a_megabyte_of_caption_is_cut_and_said():
 
 
 def test_only_data_uris_of_media_are_put_into_src():
-    for text in ("javascript:alert(1)", "http://example.org/x.png", "data:text/html;base64,PHNjcmlwdD4=", "data:image/png;base64,x\" y"):
+    for text in (
+        "javascript:alert(1)",
+        "http://example.org/x.png",
+        "data:text/html;base64,PHNjcmlwdD4=",
+        'data:image/png;base64,x" y',
+    ):
         sources = [a["src"] for _, a in Reader(render(fill(text))).elements if "src" in a]
         assert sources and set(sources) == {PIXEL}
 
@@ -142,13 +155,20 @@ def test_the_page_loads_nothing():
     page = render(fill("word"))
     for tag, attrs in Reader(page).elements:
         assert tag not in ("link", "iframe", "object", "embed", "base", "form"), tag
-        assert all(attrs.get(name, "data:").startswith(("data:", "#")) for name in ("src", "href", "action", "poster"))
+        assert all(
+            attrs.get(name, "data:").startswith(("data:", "#"))
+            for name in ("src", "href", "action", "poster")
+        )
     assert not re.search(rb"https?://|@import|url\(", page)
 
 
 def test_the_policy_admits_the_one_script_and_nothing_else():
     page = render(fill("word")).decode()
-    policy = next(a["content"] for _, a in Reader(page.encode()).elements if a.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        a["content"]
+        for _, a in Reader(page.encode()).elements
+        if a.get("http-equiv") == "Content-Security-Policy"
+    )
     scripts = re.findall(r"<script>(.*?)</script>", page, re.S)
     assert len(scripts) == 1
     sha = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
@@ -178,8 +198,19 @@ def dump_dom(page: bytes, folder: Path) -> str:
         pytest.skip("no Chromium found: the script of the report is only tried in a browser")
     path = folder / "report.html"
     path.write_bytes(page)
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    flags += ["--disable-component-update", "--disable-sync", "--disable-quic", f"--user-data-dir={folder / 'profile'}"]
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+    ]
+    flags += [
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-quic",
+        f"--user-data-dir={folder / 'profile'}",
+    ]
     done = subprocess.run(
         [chromium, *flags, "--dump-dom", path.as_uri()], capture_output=True, timeout=60, check=False
     )
@@ -188,7 +219,11 @@ def dump_dom(page: bytes, folder: Path) -> str:
 
 
 def table(rows: int) -> m.ReportData:
-    columns = (m.TableColumn("status", "status"), m.TableColumn("id", "text"), m.TableColumn("score", "number"))
+    columns = (
+        m.TableColumn("status", "status"),
+        m.TableColumn("id", "text"),
+        m.TableColumn("score", "number"),
+    )
     lines = tuple(("dropped" if i % 3 else "kept", f"item {i}", (i * 37 % 100) / 100) for i in range(rows))
     return m.ReportData("Table", "", table=m.Table(columns, lines, rows, "All."))
 

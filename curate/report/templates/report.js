@@ -80,7 +80,7 @@
     if (column.type === "number") { td.textContent = number(value); return td; }
     const span = document.createElement("span");
     span.textContent = value === null ? "" : value;
-    if (column.type === "status") span.className = value ? `pill ${value}` : "";
+    if (column.type === "status") span.className = value ? `pill ${value.replace(" ", "-")}` : "";
     else { span.className = "cell"; span.dir = "auto"; if (value && value.length > 60) span.title = value; }
     td.append(span);
     return td;
