@@ -13,6 +13,7 @@ import importlib
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from curate.errors import InputError, UnknownNameError
@@ -98,9 +99,7 @@ def about(group: str, name: str) -> str:
     spec = find_spec(module)
     if spec is None or spec.origin is None:
         return ""
-    with open(spec.origin, encoding="utf-8") as file:
-        tree = ast.parse(file.read())
-    for node in tree.body:
+    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and node.name == attribute:
             return (ast.get_docstring(node) or "").partition("\n")[0]
     return ""

@@ -103,7 +103,8 @@ def _load(text: str, where: str) -> Any:
         depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                raise RecipeError(f"{where}, line {event.start_mark.line + 1}: YAML aliases are not allowed")
+                line = event.start_mark.line + 1 if event.start_mark else "?"
+                raise RecipeError(f"{where}, line {line}: YAML aliases are not allowed")
             if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
                 depth += 1
             elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
@@ -121,7 +122,7 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if isinstance(key, (str, int)) and key in seen:
                 raise RecipeError(f"line {key_node.start_mark.line + 1}: the key {key!r} is written twice")
             if isinstance(key, (str, int)):

@@ -21,7 +21,7 @@ def configure(group: str, name: str, params: Mapping[str, Any], view: StoreView)
     return component
 
 
-def supply(component: Any, view: StoreView, make: Callable[[str], None]) -> None:
+def supply(component: Any, view: StoreView, make: Callable[[str], object]) -> None:
     """See to it that every column a component needs exists, by running the scorer of that name with its defaults.
 
     `make(name)` runs one. Raises UnknownNameError for a column that nothing gives.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +23,8 @@ from curate.media import MediaPolicy, probe
 from curate.recipe.model import ImportStep
 from curate.run.context import RunContext
 from curate.run.identity import KnownIds
-from curate.run.selections import REJECTED
-from curate.store import NewPart, PartWriter, Snapshot
+from curate.run.selections import REJECTED, read_rejected
+from curate.store import NewPart, PartWriter
 
 COUNTS = ("read", "added", "unchanged", "changed", "updated", "rejected")
 
@@ -53,6 +55,7 @@ class Importer:
         self._reasons: Counter[str] = Counter(known["reasons"] if known else {})
         self.waiting: list[_Batch] = []
         self.duplicates, self.derived = DuplicateIds(), DerivedIds()
+        self._refused: set[tuple[str, int]] | None = None
         self._look()
 
     # --- What the store holds -------------------------------------------------------------------------------------
@@ -61,14 +64,44 @@ class Importer:
         view = self.context.store.view()
         self.version = view.snapshot.version
         self.known = KnownIds.of(view, contents=True)
-        self.own = _own(view.snapshot, self.known.seq, self.identity)
 
     # --- Batches --------------------------------------------------------------------------------------------------
 
     def skip(self, batch: SourceBatch) -> None:
-        """Pass over a batch that an interrupted run committed, remembering the ids it held."""
-        if batch.table.num_rows:
-            finish(batch.table, self.kind, self.derived)
+        """Pass over a batch that an interrupted run committed, remembering the ids it held, derived ones included."""
+        table = batch.table.filter(pa.array(~self._refused_before(batch.table)))
+        if not table.num_rows:
+            return
+        if table["id"].null_count:
+            for column in self.kind.media:
+                table = self._hashed(table, column)
+            table = finish(table, self.kind, self.derived)
+        self.duplicates.split(table)
+
+    def _refused_before(self, table: pa.Table) -> npt.NDArray[np.bool_]:
+        """Rows of a committed batch whose medium was refused."""
+        if self._refused is None:
+            listed = read_rejected(self.context.store)
+            kept = ~np.isin(listed["code"].to_numpy(zero_copy_only=False), ["duplicate-id", "changed"])
+            pairs = zip(listed["source"].to_pylist(), listed["row"].to_pylist(), strict=True)
+            self._refused = {pair for pair, keep in zip(pairs, kept, strict=True) if keep}
+        places = zip(table["_source"].cast(pa.string()).to_pylist(), table["_index"].to_pylist(), strict=True)
+        return np.array([place in self._refused for place in places], dtype=bool)
+
+    def _hashed(self, table: pa.Table, column: str) -> pa.Table:
+        """The table with the digest of each medium, which is all that an id is derived from."""
+        if f"{column}_data" in table.schema.names:
+            data = table[f"{column}_data"].to_pylist()
+            digests = [None if value is None else hashlib.sha256(value).digest() for value in data]
+            table = table.drop_columns([f"{column}_data"])
+            return _set(table, f"{column}_sha256", pa.chunked_array([pa.array(digests, pa.binary(32))]))
+        if column not in table.schema.names:
+            return table
+        facts = probe(table[column].combine_chunks(), self._modality(column), "none", policy=self.policy)
+        return _set(table, f"{column}_sha256", facts["sha256"])
+
+    def _modality(self, column: str) -> Literal["image", "audio"]:
+        return "image" if column in self.kind.roles.get("image", ()) else "audio"
 
     def take(self, batch: SourceBatch, writer: PartWriter) -> None:
         """Check one batch and write its part."""
@@ -108,9 +141,8 @@ class Importer:
         """Facts about each medium as columns; rows whose medium cannot be opened are refused."""
         if column not in table.schema.names or not table.num_rows:
             return table, no_rejections()
-        modality = "image" if column in self.kind.roles.get("image", ()) else "audio"
         uris = self.context.store.resolve(table[column].combine_chunks())
-        facts = probe(uris, modality, self.step.check, policy=self.policy)
+        facts = probe(uris, self._modality(column), self.step.check, policy=self.policy)
         # An address that we may not fetch is no fault of the row: it is kept, its facts stay unknown.
         refusable = pc.not_equal(pc.fill_null(facts["code"], "remote-not-allowed"), "remote-not-allowed")
         bad = pc.and_(refusable, pc.is_valid(table[column])).combine_chunks()
@@ -130,15 +162,11 @@ class Importer:
         old = np.where(found >= 0, found, 0)
         hashes = table["_hash"].to_numpy()
         exists = found >= 0
-        own = exists & self.own[old] if len(self.own) else exists & False
-        same = exists & (self.known.row_hash[old] == hashes) if len(self.own) else own
-        changed = exists & ~same & ~own
+        same = exists & (self.known.row_hash[old] == hashes) if len(self.known.seq) else exists
+        changed = exists & ~same
         rejected = list(batch.rejected)
-        rejected.append(_refuse(table, own, "duplicate-id", "an earlier row of this source has the same id"))
         take = ~exists
-        batch.counts = Counter(
-            read=batch.counts["read"], added=int(take.sum()), unchanged=int((same & ~own).sum())
-        )
+        batch.counts = Counter(read=batch.counts["read"], added=int(take.sum()), unchanged=int(same.sum()))
         batch.superseded = []
         if changed.any():
             take = self._conflicts(batch, table, changed, take, old, rejected)
@@ -148,7 +176,7 @@ class Importer:
         )
         batch.parts = []
         if take.any():
-            stats = {"import": self.identity, "packs": batch.packs}
+            stats = {"packs": batch.packs} if batch.packs else {}
             batch.parts.append(writer.items(table.filter(pa.array(take)), self.kind.name, stats))
         refused = pa.concat_tables(rejected) if rejected else no_rejections()
         if refused.num_rows:
@@ -235,7 +263,9 @@ def rejections(rows: pa.Table, codes: pa.ChunkedArray, reasons: pa.ChunkedArray)
         for n in rows.schema.names
         if not n.startswith("_") and not pa.types.is_binary(rows.schema.field(n).type)
     ]
-    data = [str(row)[:1000] for row in rows.select(visible).to_pylist()]
+    data = [
+        json.dumps(row, ensure_ascii=False, default=str)[:1000] for row in rows.select(visible).to_pylist()
+    ]
     columns = [
         rows["_source"].cast(pa.string()),
         rows["_index"],
@@ -255,16 +285,6 @@ def _refuse(table: pa.Table, which: npt.NDArray[np.bool_], code: str, reason: st
     return rejections(
         rows, pa.chunked_array([[code] * n], pa.string()), pa.chunked_array([[reason] * n], pa.string())
     )
-
-
-def _own(snapshot: Snapshot, seqs: npt.NDArray[np.int64], identity: str) -> npt.NDArray[np.bool_]:
-    """Which known items an interrupted run of this very import has added."""
-    mine = np.zeros(len(seqs), dtype=bool)
-    if identity:
-        for part in snapshot.items:
-            if part.stats.get("import") == identity:
-                mine |= (seqs >= part.seq_lo) & (seqs < part.seq_lo + part.rows)
-    return mine
 
 
 def _set(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:

@@ -62,7 +62,7 @@ def plan(
 
 
 def _plan_step(planner: _Planner, step: Step) -> PlannedStep:
-    planned = _PLANS[type(step)](planner, step)
+    planned: PlannedStep = _PLANS[type(step)](planner, step)
     if planned.state not in ("done",):
         planner.certain = False
     return planned

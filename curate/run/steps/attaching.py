@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
 from curate.contracts import digest, reason_name, vector
@@ -83,8 +84,8 @@ def _in_order(n: int, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 def _column_set(context: RunContext, name: str, values: npt.NDArray[Any]) -> ColumnSet:
     snapshot = context.store.snapshot()
-    home = snapshot.column_home.get(name, False)
-    if home is None or (home and home.scorer != "attach"):
+    home = snapshot.column_home.get(name)
+    if name in snapshot.column_home and (home is None or home.scorer != "attach"):
         raise SchemaError(f"there is a column {name!r} already; attach under another name")
     kind = pa.from_numpy_dtype(values.dtype)
     fields = pa.schema([vector(name, values.shape[1], kind), pa.field(reason_name(name), pa.string())])
@@ -114,7 +115,7 @@ def _write(
             block = values[np.where(absent, 0, local)]
             mask = pa.array(absent)
             flat = pa.FixedSizeListArray.from_arrays(pa.array(block.reshape(-1)), block.shape[1], mask=mask)
-            why = pa.array(np.where(absent, MISSING, None), pa.string())
+            why = pc.if_else(mask, MISSING, pa.scalar(None, pa.string()))
             table = pa.table([flat, why], names=schema.names)
             live = {p.part_id for p in snapshot.aligned.get((column_set.digest, part.part_id), ())}
             parts = writer.columns(table, part, column_set, stats={"asked": part.rows})

@@ -60,11 +60,7 @@ def judge(
     counts = np.bincount(why, minlength=1)
     reasons: dict[str, int] = {}
     for i, text in enumerate(expression.conjuncts):
-        for code, reason in ((2 * i + 1, f"{text}: unknown (null)"), (2 * i + 2, f"not {_wrapped(text)}")):
+        for code, reason in ((2 * i + 1, f"unknown (null): {text}"), (2 * i + 2, f"fails {text}")):
             if code < len(counts) and counts[code]:
                 reasons[reason] = int(counts[code])
     return np.flatnonzero(why == 0), reasons
-
-
-def _wrapped(text: str) -> str:
-    return f"({text})" if " " in text else text

@@ -101,8 +101,8 @@ def bind(scorer: Any, alias: str | None, view: StoreView, snapshot: Snapshot) ->
     fields = [f.with_name(renamed(f.name, base, name)) for f in scorer.gives]
     fields.append(pa.field(reason_name(name), pa.string()))
     for field in fields:
-        home = snapshot.column_home.get(field.name, False)
-        if home is None or (home and home.name != name):
+        home = snapshot.column_home.get(field.name)
+        if field.name in snapshot.column_home and (home is None or home.name != name):
             owner = f"scorer {home.scorer!r}" if home else "the items themselves"
             raise SchemaError(
                 f"{scorer.name} would write the column {field.name!r}, which belongs to {owner}; "
