@@ -11,12 +11,8 @@ import sqlite3
 import time
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from curate.errors import ConflictError, InputError, SchemaError, StoreError
-from curate.store import failpoints, records
+from curate.store import failpoints, records, tombstones
 from curate.store.catalog import Catalog, CommitUnknown, dump
 from curate.store.changes import Changes, Commit
 from curate.store.packs import pack_path
@@ -92,6 +88,7 @@ def _apply(root: Path, con: sqlite3.Connection, changes: Changes) -> int:
     )
     _remove(con, changes.remove, version)
     _add(root, con, changes.add, version)
+    tombstones.check(root, con, version)
     for column_set in changes.columns:
         records.insert_column_set(con, column_set, version)
         if _unbind(con, "binding", column_set.name, version, unless=column_set.digest):
@@ -155,8 +152,6 @@ def _add(root: Path, con: sqlite3.Connection, parts: list[NewPart], version: int
             _check_base(con, part)
             if _slot_taken(con, part):
                 continue  # another process scored the same items with the same scorer: the first stays
-        if part.table == "deleted":
-            _check_deleted(root, con, part, seq)
         records.insert_part(con, part, seq if part.table == "items" else 0, version)
         seq += part.rows if part.table == "items" else 0
 
@@ -196,29 +191,3 @@ def _slot_taken(con: sqlite3.Connection, part: NewPart) -> bool:
     row = (part.column_set, part.base, records.slot_of(part))
     found = con.execute(f"SELECT 1 FROM part WHERE column_set = ? AND base = ? AND slot = ? AND {_LIVE}", row)
     return found.fetchone() is not None
-
-
-def _check_deleted(root: Path, con: sqlite3.Connection, part: NewPart, next_seq: int) -> None:
-    """An item can be deleted once: counts of live items rely on it."""
-    seqs = _read_seqs(root / part.path)
-    if seqs[0] < 0 or seqs[-1] >= next_seq:
-        raise InputError(
-            f"there are items with seq 0 to {next_seq - 1}: cannot delete {seqs[0]} to {seqs[-1]}"
-        )
-    rows = con.execute(
-        f"SELECT path FROM part WHERE tbl = 'deleted' AND {_LIVE}"
-        " AND json_extract(stats, '$.min') <= ? AND json_extract(stats, '$.max') >= ?",
-        (int(seqs[-1]), int(seqs[0])),
-    )
-    for (path,) in rows.fetchall():
-        both = np.intersect1d(seqs, _read_seqs(root / path), assume_unique=True)
-        if len(both):
-            raise ConflictError(
-                f"{len(both)} of {len(seqs)} items are deleted already, the first with seq {both[0]}. Nothing was "
-                "changed; run again"
-            )
-
-
-def _read_seqs(path: Path) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    with pa.OSFile(str(path)) as source:
-        return np.asarray(pq.read_table(source)["seq"].to_numpy())
