@@ -1,0 +1,131 @@
+"""What a reader hands on: rows as the source has them, and the rows it could not read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+__all__ = ["REJECTED", "Chunk", "Hints", "Reader", "Rejection", "slice_table", "to_rejected"]
+
+REJECTED = pa.schema(
+    [
+        ("source", pa.string()),
+        ("row", pa.int64()),
+        ("id", pa.string()),
+        ("code", pa.string()),
+        ("reason", pa.string()),
+        ("data", pa.string()),
+    ]
+)
+"""Rows refused: where from (file or dataset), row number there (from 0; null: the file as a whole), id if it had one,
+a short countable code, the sentence, and the row itself as JSON cut to 1000 characters."""
+
+_DATA_CHARACTERS = 1000
+_CHUNK_BYTES = 128 << 20
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """One refused row; the fields of `REJECTED`, `data` being anything that can be shown."""
+
+    source: str
+    row: int | None
+    code: str
+    reason: str
+    data: Any = None
+    id: str | None = None
+
+
+@dataclass
+class Chunk:
+    """Some rows of a source, as it has them.
+
+    `rows` int64: the row number of each in its source; `sources` where each came from: one name for all, or one each.
+    `base` is the folder that relative addresses of media start from.
+    """
+
+    table: pa.Table
+    rows: npt.NDArray[np.int64]
+    sources: str | pa.Array
+    base: str
+    rejected: list[Rejection] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What the plan knows and a reader needs: columns whose text must stay as written, columns that hold media."""
+
+    text: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
+    sounds: frozenset[str] = frozenset()
+
+    @property
+    def media(self) -> frozenset[str]:
+        """Columns that hold images or sounds."""
+        return self.images | self.sounds
+
+
+class Reader(Protocol):
+    """One source of rows. `implied` maps our columns to its own where the format itself says so (txt = caption)."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def implied(self) -> Mapping[str, str]: ...
+    def chunks(self, rows: int, hints: Hints) -> Iterator[Chunk]: ...
+    def describe(self) -> str: ...
+    def fingerprint(self) -> str | None: ...
+
+
+def to_rejected(rejections: Sequence[Rejection]) -> pa.Table:
+    """Rejections as a table of schema `REJECTED`, in the order given."""
+    return pa.table(
+        {
+            "source": [_clean(r.source) for r in rejections],
+            "row": [r.row for r in rejections],
+            "id": [None if r.id is None else _clean(r.id) for r in rejections],
+            "code": [r.code for r in rejections],
+            "reason": [_clean(r.reason) for r in rejections],
+            "data": [None if r.data is None else _show(r.data) for r in rejections],
+        },
+        schema=REJECTED,
+    )
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _show(data: Any) -> str:
+    """JSON, with long values shortened first: a 10 MB caption must not be dumped to keep 1000 characters."""
+    text = json.dumps(_shorten(data), ensure_ascii=False, default=str)
+    return _clean(text[:_DATA_CHARACTERS])
+
+
+def _shorten(value: Any) -> Any:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, str):
+        return value[:_DATA_CHARACTERS]
+    if isinstance(value, Mapping):
+        return {str(k): _shorten(v) for k, v in list(value.items())[:_DATA_CHARACTERS]}
+    if isinstance(value, (list, tuple)):
+        return [_shorten(v) for v in value[:_DATA_CHARACTERS]]
+    return value
+
+
+def slice_table(table: pa.Table, rows: int) -> Iterator[tuple[int, pa.Table]]:
+    """(start, piece) of at most `rows` rows and roughly 128 MB: text columns are addressed by 32 bits."""
+    start = 0
+    while start < len(table):
+        size = min(rows, len(table) - start)
+        while size > 1 and table.slice(start, size).nbytes > _CHUNK_BYTES:
+            size = -(-size // 2)
+        yield start, table.slice(start, size)
+        start += size
