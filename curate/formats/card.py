@@ -45,10 +45,13 @@ _DATA_FILES = {
 
 def escape(text: object, limit: int = 300) -> str:
     """Text as Markdown that shows as that text and nothing else, on one line, cut after `limit` characters."""
-    line = _CONTROL.sub(" ", str(text)).strip()
-    line = line[:limit] + "…" if len(line) > limit else line
-    line = _SPECIAL.sub(lambda match: "".join(f"&#{ord(c)};" for c in match.group()), line)
+    line = _SPECIAL.sub(lambda match: "".join(f"&#{ord(c)};" for c in match.group()), _one_line(text, limit))
     return _LEADING.sub(lambda match: "".join(f"&#{ord(c)};" for c in match.group()), line)
+
+
+def _one_line(text: object, limit: int = 300) -> str:
+    line = _CONTROL.sub(" ", str(text)).strip()
+    return line[:limit] + "…" if len(line) > limit else line
 
 
 def compose_card(manifest: Mapping[str, Any]) -> bytes:
@@ -85,14 +88,14 @@ def _front_matter(manifest: Mapping[str, Any]) -> str:
         "data_files": [{"split": "train", "path": _DATA_FILES[manifest["format"]]}],
     }
     front = {
-        "pretty_name": manifest["title"],
-        "license": manifest["license"],
+        "pretty_name": _one_line(manifest["title"]),
+        "license": _one_line(manifest["license"]),
         "size_categories": [_size(manifest["counts"]["rows"])],
         "task_categories": tasks,
         "tags": ["curate", kind],
         "configs": [config],
     }
-    return yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=1000)
 
 
 def _size(rows: int) -> str:

@@ -101,7 +101,10 @@ def describe(
     }
     if format_ in ("parquet", "jsonl", "csv"):
         document["distribution"].append(_file_set(format_))
-        document["recordSet"] = [_record_set(schema, format_, media)]
+        described = {f.name: _field(f.name, f.type, format_, media.get(f.name)) for f in schema}
+        document["recordSet"] = [_record_set([f for f in described.values() if f is not None])]
+        deep = ", ".join(repr(name) for name, field in described.items() if field is None)
+        document["description"] += f" Columns too deeply nested to be described: {deep}." if deep else ""
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
 
 
@@ -139,14 +142,13 @@ def _file_set(format_: str) -> dict[str, Any]:
     }
 
 
-def _record_set(schema: pa.Schema, format_: str, media: Mapping[str, str]) -> dict[str, Any]:
-    fields = [_field(f.name, f.type, format_, media.get(f.name)) for f in schema]
+def _record_set(fields: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "@type": "cr:RecordSet",
         "@id": "items",
         "name": "items",
         "key": {"@id": "items/id"},
-        "field": [f for f in fields if f is not None],
+        "field": fields,
     }
 
 

@@ -26,6 +26,8 @@ from curate.formats.writers.media import safe_key
 from curate.formats.writers.tars import tar_header
 
 GIVEN = {"input": "d1"}
+# The library of WebDataset leaves its files to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 HOSTILE = [
     "../../etc/passwd",
     "/absolute",
