@@ -22,7 +22,7 @@ from curate.formats.manifest import check_export
 from curate.formats.writers.media import safe_key
 from curate.formats.writers.text import GUARDED
 
-csv.field_size_limit(2_000_000)
+csv.field_size_limit(20_000_000)
 # The library of WebDataset leaves its files to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
