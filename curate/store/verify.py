@@ -46,7 +46,7 @@ def verify(root: Path, catalog: Catalog, *, deep: bool) -> list[Problem]:
     try:
         with catalog.read() as con:
             problems += _check_meta(root, con)
-            problems += _check_catalog(con)
+            problems += _check_catalog(catalog.path, con)
             problems += _check_manifests(root, con)
             problems += _check_rows(con)
             parts = _needed_parts(con)
@@ -79,8 +79,12 @@ def _check_meta(root: Path, con: sqlite3.Connection) -> Iterator[Problem]:
         )
 
 
-def _check_catalog(con: sqlite3.Connection) -> Iterator[Problem]:
+def _check_catalog(path: Path, con: sqlite3.Connection) -> Iterator[Problem]:
     again = "PartStore.rebuild(path) makes the catalog anew"
+    pages, page = (con.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "page_size"))
+    if path.stat().st_size != pages * page:
+        text = f"the file holds {path.stat().st_size} bytes, not {pages} pages of {page}"
+        yield Problem("catalog", "catalog.sqlite", f"{text}. {again}")
     for (said,) in con.execute("PRAGMA integrity_check(20)").fetchall():
         if said != "ok":
             yield Problem("catalog", "catalog.sqlite", f"SQLite finds: {said}. {again}")
