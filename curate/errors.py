@@ -7,6 +7,7 @@
     │   ├── RecipeError           a recipe cannot be read
     │   └── UnknownNameError      no such scorer, selector, column, selection, step ...; names what exists
     ├── MissingExtraError         an optional package is not installed; names the extra (also an ImportError)
+    ├── MissingModelError         the weights of a model are neither here nor to be fetched
     ├── MediaError                an image or a sound cannot be opened safely; carries a short `code`
     ├── StoreError                the store on disk
     │   ├── StoreNotFoundError    there is no store there
@@ -33,6 +34,7 @@ __all__ = [
     "InputError",
     "MediaError",
     "MissingExtraError",
+    "MissingModelError",
     "RecipeError",
     "RunError",
     "SchemaError",
@@ -79,6 +81,10 @@ class UnknownNameError(InputError):
 
 class MissingExtraError(CurateError, ImportError):
     """An optional package is not installed."""
+
+
+class MissingModelError(CurateError):
+    """The weights of a model are neither on this machine nor to be fetched; says how to give them by path."""
 
 
 class MediaError(CurateError):

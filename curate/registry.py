@@ -30,6 +30,7 @@ SCORERS: dict[str, str] = {
     "out-of-fold": "curate.scorers.noise.out_of_fold:OutOfFold",
     "pixel-embedding": "curate.scorers.embedding.pixel:PixelEmbedding",
     "clip": "curate.scorers.embedding.clip:Clip",
+    "clip-score": "curate.scorers.embedding.clip:ClipScore",
     "minilm": "curate.scorers.embedding.minilm:MiniLM",
 }
 
