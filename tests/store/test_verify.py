@@ -91,7 +91,7 @@ def damages(data: bytes, seed: int) -> list[tuple[str, bytes]]:
     found = [(f"cut to {keep}", truncate(data, keep)) for keep in (1.0, 0.5, 0.0)]
     found += [(f"last {n} zero", zero_tail(data, n)) for n in (16, len(data) // 2)]
     found += [(f"flip {i}", flip(data, rng)) for i in range(12)]
-    return found + [("longer", data + b"\0")]
+    return [*found, ("longer", data + b"\0")]
 
 
 def test_a_healthy_store_has_no_problems(healthy: Path) -> None:
@@ -149,7 +149,9 @@ def test_catalog_damage_is_found_or_without_effect(copy: Callable[[], Path]) -> 
     path = root / "catalog.sqlite"
     data, rows, rng = path.read_bytes(), rows_of(path), random.Random(5)
     found = 0
-    damaged = [(f"flip {i}", flip(data, rng)) for i in range(150)]
+    used = [i for i, byte in enumerate(data) if byte]
+    flips = [(rng.choice(used), 1 << rng.randrange(8)) for _ in range(250)]
+    damaged = [(f"flip at {i}", data[:i] + bytes([data[i] ^ bit]) + data[i + 1 :]) for i, bit in flips]
     damaged += [(n, d) for n, d in damages(data, seed=4) if not n.startswith("flip")]
     for name, bad in damaged:
         path.write_bytes(bad)
@@ -158,7 +160,7 @@ def test_catalog_damage_is_found_or_without_effect(copy: Callable[[], Path]) -> 
             found += 1
         else:
             assert len(bad) == len(data) and rows_of(path) == rows, name
-    assert found >= 30
+    assert found >= 150
 
 
 @pytest.mark.parametrize("how", ["gone", "garbage", "cut", "flipped"])
