@@ -9,7 +9,7 @@ from curate import registry
 from curate.contracts import digest
 from curate.errors import SchemaError, UnknownNameError
 from curate.kinds import KINDS, ROLES
-from curate.store import Snapshot, StoreView
+from curate.store import Part, Snapshot, StoreView
 
 
 def configure(group: str, name: str, params: Mapping[str, Any], view: StoreView) -> Any:
@@ -41,6 +41,13 @@ def has(view: StoreView, need: str) -> bool:
     if need in view.columns:
         return True
     return need in ROLES and any(KINDS[kind].roles.get(need) for kind in view.kinds())
+
+
+def applies(component: Any, part: Part, snapshot: Snapshot) -> bool:
+    """Whether the items of a part have what a component needs: speech has no image, whatever other items have."""
+    roles = KINDS[part.kind].roles if part.kind else {}
+    own = set(part.arrow_schema().names)
+    return all(need in own or need in roles or snapshot.column_home.get(need) for need in component.needs)
 
 
 def giver_of(column: str) -> str | None:

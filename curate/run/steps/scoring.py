@@ -18,7 +18,7 @@ from curate.contracts import FittingScorer, Scorer, column_name, component_diges
 from curate.errors import RunError, SchemaError
 from curate.recipe.model import ScoreStep
 from curate.run.aligned import asked_rows
-from curate.run.components import columns_digest, configure, has, supply
+from curate.run.components import applies, columns_digest, configure, supply
 from curate.run.context import RunContext, plain_params
 from curate.run.ledger import StepRecord
 from curate.run.scoring import ScoredPart, ScoreTask, fit_tasks, score_part
@@ -158,7 +158,7 @@ def pending(
 ) -> Iterator[ScoreTask]:
     """The parts, and the rows in them, that this scorer has not been asked about yet."""
     for part, rows in rows_by_part(view, snapshot):
-        if not all(has(view.parts([part.part_id]), need) for need in scorer.needs):
+        if not applies(scorer, part, snapshot):
             continue
         old = snapshot.aligned.get((column_set.digest, part.part_id), ())
         if old:
