@@ -116,16 +116,20 @@ def check_scorer(
     planted: tuple[str, str] | None = None,
     tolerance: float = 1e-4,
     order_free: bool = True,
+    kind: str = "",
 ) -> None:
     """Every promise of `Scorer` or `FittingScorer`, on these rows (at least three).
 
     `planted` names the ids of a good and a bad item: the good one must score higher (or the bad one be flagged).
     `tolerance` is relative, for floats computed in batches of another size. `order_free=False` for a scorer whose
-    fit depends on the order of import by design.
+    fit depends on the order of import by design. `kind` is the kind of item told to a scorer that has a `resolve`.
     Raises AssertionError.
     """
     assert len(view) >= 3, "give at least three rows"
     _check_component(scorer, "scorers")
+    if hasattr(scorer, "resolve"):
+        scorer = scorer.resolve(view.columns, kind)
+        _check_component(scorer, "scorers")
     _check_gives(scorer)
     whole = score_all(scorer, view)
     _check_shape(scorer, whole, len(view))
