@@ -134,8 +134,9 @@ def make_tiles(decision: Decision, unscored: int, rejected: int) -> tuple[Tile, 
     if decision.chosen:
         selected = decision.count("selected")
         tiles.append(Tile("Selected", selected, f"{decision.chosen}, {words.share(selected, total)}", "kept"))
-    tiles.append(Tile("Not scored", unscored, "by at least one scorer", "bad" if unscored else "plain"))
-    tiles.append(Tile("Rejected", rejected, "at import, never items", "bad" if rejected else "plain"))
+    if decision.snapshot.sets:
+        tiles.append(Tile("Not scored", unscored, "by at least one scorer", "bad" if unscored else "plain"))
+    tiles.append(Tile("Rejected", rejected, "rows at import", "bad" if rejected else "plain"))
     return tuple(tiles)
 
 

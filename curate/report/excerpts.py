@@ -22,6 +22,8 @@ SECONDS = 8.0
 ENVELOPE = 64
 """Bars of a drawn sound."""
 
+_SAID = {"remote-not-allowed": "remote, and nothing is fetched"}
+
 NO_ROOM = "left out: the report has reached its size limit"
 
 
@@ -121,4 +123,4 @@ def _encode(image: Image.Image, kind: str) -> str:
 def _explain(what: str, error: Exception) -> str:
     # The code alone: messages name files by their full path, which is nobody's business on a page that travels.
     code = error.code if isinstance(error, MediaError) else type(error).__name__
-    return f"no {what}: {code}"
+    return f"no {what}: {_SAID.get(code, code)}"

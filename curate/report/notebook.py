@@ -75,7 +75,7 @@ def selection_html(store: PartStore, name: str) -> str:
 
 
 def run_html(run: RunRecord) -> str:
-    """The steps of a run with counts, reasons and times."""
+    """The steps of a run with counts and reasons, and how long it took."""
     total = max((max(s.before, s.after) for s in run.steps), default=0)
     steps = tuple(make_step(step, total) for step in run.steps if step.kind != "report")
     reused = sum(step.reused for step in run.steps)

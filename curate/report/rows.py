@@ -27,9 +27,9 @@ def collect_table(decision: Decision, layout: Layout, most: int) -> Table:
     total = len(decision.view)
     rows = spread(np.arange(total, dtype=np.int64), most)
     names = choose_columns(decision, layout)
-    columns = [TableColumn("status", "status")] if decision.decided else []
-    columns += [TableColumn(name, type_) for name, type_ in names]
-    columns += [TableColumn("reason", "text")] if decision.decided else []
+    columns = [TableColumn(name, type_) for name, type_ in names]
+    if decision.decided:  # the id comes first of all columns
+        columns = [TableColumn("status", "status"), columns[0], TableColumn("reason", "text"), *columns[1:]]
     lines: list[tuple[Cell, ...]] = []
     if rows:
         taken = decision.view.take(np.asarray(rows, dtype=np.int64), [name for name, _ in names])
@@ -95,4 +95,4 @@ def round_number(value: Any) -> int | float | None:
 
 def _complete(decision: Decision, row: int, line: tuple[Cell, ...]) -> tuple[Cell, ...]:
     condition = decision.dropped_by(row)
-    return (decision.status(row), *line, condition.text if condition else "")
+    return (decision.status(row), line[0], condition.text if condition else "", *line[1:])
