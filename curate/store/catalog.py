@@ -190,9 +190,13 @@ def translated(path: Path) -> Iterator[None]:
             f"the catalog {path} cannot be used: {text}. Nothing was changed; check free space and "
             "permissions, then run again"
         ) from error
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.IntegrityError):
-            raise
+    except sqlite3.IntegrityError:
+        raise
+    except (
+        sqlite3.DatabaseError,
+        UnicodeDecodeError,
+        json.JSONDecodeError,
+    ) as error:  # also texts in the file
         raise CorruptionError(
             f"the catalog {path} is damaged: {error}. PartStore.rebuild(path) recreates it from manifests/"
         ) from error

@@ -188,6 +188,6 @@ def _check_base(con: sqlite3.Connection, part: NewPart) -> None:
 
 
 def _slot_taken(con: sqlite3.Connection, part: NewPart) -> bool:
-    row = (part.column_set, part.base, records.slot_of(part))
+    row = (part.column_set, part.base, records.slot_of(part.table, part.schema))
     found = con.execute(f"SELECT 1 FROM part WHERE column_set = ? AND base = ? AND slot = ? AND {_LIVE}", row)
     return found.fetchone() is not None

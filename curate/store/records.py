@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import blake3
+import pyarrow as pa
 
 from curate.errors import UnknownNameError
 from curate.store.catalog import dump
@@ -36,11 +37,11 @@ def schema_fingerprint(schema: bytes) -> str:
     return str(blake3.blake3(schema).hexdigest(length=16))
 
 
-def slot_of(part: NewPart) -> str | None:
+def slot_of(table: str, schema: bytes) -> str | None:
     """Which columns an aligned part gives: one live part per column set, base and slot."""
-    if part.table not in ("column", "vector"):
+    if table not in ("column", "vector"):
         return None
-    return dump([part.table, *part.arrow_schema().names])
+    return dump([table, *pa.ipc.read_schema(pa.py_buffer(schema)).names])
 
 
 def insert_part(con: sqlite3.Connection, part: NewPart, seq_lo: int, version: int) -> None:
@@ -61,7 +62,15 @@ def insert_part(con: sqlite3.Connection, part: NewPart, seq_lo: int, version: in
                 fingerprint,
                 part.kind,
             ),
-            *(part.base, part.column_set, part.owner, dump(part.stats), slot_of(part), seq_lo, version),
+            *(
+                part.base,
+                part.column_set,
+                part.owner,
+                dump(part.stats),
+                slot_of(part.table, part.schema),
+                seq_lo,
+                version,
+            ),
         ),
     )
 

@@ -255,9 +255,9 @@ class PartStore:
     # --- Inside -------------------------------------------------------------------------------------------------
 
     def _export(self, write: Callable[[Path], None]) -> None:
-        """Write copies that `rebuild` reads, if the disk lets us: what was committed stands without them."""
+        """Write copies that `rebuild` reads, if disk and catalog let us: what was committed stands without them."""
         scratch = self.path / "tmp" / f"export-{scratch_name()}"
-        with suppress(OSError, StoreError):
+        with suppress(Exception):
             try:
                 write(scratch)
             finally:
