@@ -1,0 +1,138 @@
+"""CLIP with random weights of a fixed seed: shapes, nulls, batches, files and errors. What it knows is not tested here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from curate.errors import InputError, MissingModelError, UnknownNameError
+from curate.scorers.embedding.clip import Clip, ClipScore, match
+from curate.scorers.embedding.clip_model import _ahead, _no_waiting_for_the_hub, load_clip
+from curate.testing import ArrayView, check_scorer, score_all
+
+SMALL = "ViT-S-32"
+
+
+def rows(column: pa.ChunkedArray) -> np.ndarray:
+    stored = column.combine_chunks().drop_null()
+    return stored.flatten().to_numpy().reshape(len(stored), -1)
+
+
+@pytest.fixture(scope="module")
+def view(tmp_path_factory: pytest.TempPathFactory) -> ArrayView:
+    """Five images, one file that is none, and one row without text."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        Image.fromarray(rng.integers(0, 256, (40 + i, 60, 3), np.uint8)).save(folder / f"{i}.png")
+    (folder / "bad.png").write_bytes(b"no image")
+    names = ["0.png", "1.png", "bad.png", "2.png", "3.png", "4.png"]
+    texts = ["a dog", "two men talk about a car " * 30, "a cat", None, "", "the sea"]
+    return ArrayView({"image": [str(folder / n) for n in names], "text": texts})
+
+
+@pytest.fixture(scope="module")
+def open_clip() -> None:
+    pytest.importorskip("open_clip")
+
+
+def test_match_by_hand() -> None:
+    images = np.array([[1, 0], [3, 4], [1, 1]], np.float32)
+    texts = np.array([[0, 2], [3, 4], [-1, -1]], np.float32)
+    assert np.allclose(match(images, texts), [0, 1, -1], atol=1e-6)
+
+
+@pytest.mark.usefixtures("open_clip")
+def test_encoder_keeps_the_contract(view: ArrayView) -> None:
+    scored = score_all(Clip(model=SMALL, pretrained=None), view)
+    assert scored["clip_image"].is_null().to_pylist() == [False, False, True, False, False, False]
+    assert scored["clip_text"].is_null().to_pylist() == [False, False, True, True, False, False]
+    assert scored["clip_reason"].to_pylist()[2].startswith("wrong-format")
+    assert scored["clip_reason"].null_count == 5
+    for name in ("clip_image", "clip_text"):
+        assert scored[name].type == pa.list_(pa.float32(), 384)
+        assert np.allclose(np.linalg.norm(rows(scored[name]), axis=1), 1, atol=1e-5)
+    one_by_one = score_all(Clip(model=SMALL, pretrained=None, batch_size=2), view, rows=1)
+    for name in ("clip_image", "clip_text"):
+        assert np.allclose(rows(one_by_one[name]), rows(scored[name]), atol=1e-5)
+
+
+@pytest.mark.usefixtures("open_clip")
+def test_score_keeps_the_contract_and_is_the_cosine_of_the_vectors(view: ArrayView) -> None:
+    scorer = ClipScore(model=SMALL, pretrained=None, batch_size=3)
+    check_scorer(scorer, view, tolerance=1e-5)
+    scored = score_all(scorer, view)
+    vectors = score_all(Clip(model=SMALL, pretrained=None), view)
+    assert scored["clip_score_reason"].to_pylist()[3] == "no text"
+    kept = [0, 1, 4, 5]
+    images, texts = (np.array([vectors[n][i].as_py() for i in kept]) for n in ("clip_image", "clip_text"))
+    got = [scored["clip_score"][i].as_py() for i in kept]
+    assert np.allclose(got, (images * texts).sum(axis=1), atol=1e-5)
+    assert len(set(got)) == 4
+
+
+@pytest.mark.usefixtures("open_clip")
+def test_weights_come_from_a_file_and_random_ones_are_always_the_same(
+    view: ArrayView, tmp_path: Path
+) -> None:
+    import torch
+
+    model = load_clip(SMALL, None, "cpu", "fp32").model
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    stored = score_all(ClipScore(model=SMALL, pretrained=str(tmp_path / "weights.pt"), device="cpu"), view)
+    fresh = score_all(ClipScore(model=SMALL, pretrained=None, device="cpu"), view)
+    assert stored.equals(fresh)
+    half = score_all(ClipScore(model=SMALL, pretrained=None, precision="bf16"), view)
+    assert np.allclose(half["clip_score"].drop_null(), fresh["clip_score"].drop_null(), atol=0.03)
+    assert not half.equals(fresh)
+
+
+@pytest.mark.usefixtures("open_clip")
+def test_what_is_wrong_is_said(view: ArrayView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "weights.pt").write_bytes(b"no weights")
+    with pytest.raises(UnknownNameError, match=r"CLIP model 'ViT-B32'. Did you mean 'ViT-B-32'"):
+        score_all(ClipScore(model="ViT-B32"), view)
+    with pytest.raises(UnknownNameError, match=r"weights of ViT-B-32 '/nowhere.pt'.*no such file"):
+        score_all(ClipScore(pretrained="/nowhere.pt"), view)
+    with pytest.raises(MissingModelError, match="does not hold weights of 'ViT-S-32'"):
+        score_all(ClipScore(model=SMALL, pretrained=str(tmp_path / "weights.pt")), view)
+    with pytest.raises(InputError, match="batch_size 0"):
+        Clip(batch_size=0)
+    with pytest.raises(InputError, match="'fp16' is for a GPU"):
+        score_all(Clip(model=SMALL, pretrained=None, device="cpu", precision="fp16"), view)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(MissingModelError, match=r"'ViT-B-32'.*not on this machine.*='/path/to"):
+        score_all(ClipScore(model="ViT-B-32", pretrained="datacomp_s_s13m_b4k"), view)
+
+
+@pytest.mark.usefixtures("open_clip")
+def test_an_unreachable_hub_is_not_waited_for_unless_there_is_a_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from huggingface_hub import constants
+
+    def unknown(*_: object) -> None:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr("socket.getaddrinfo", unknown)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for proxies, offline in (({}, True), ({"https": "http://proxy:3128"}, False)):
+        monkeypatch.setattr("curate.scorers.embedding.clip_model.getproxies", lambda found=proxies: found)
+        with _no_waiting_for_the_hub():
+            assert constants.HF_HUB_OFFLINE is offline
+        assert constants.HF_HUB_OFFLINE is False
+
+
+def test_reading_ahead_keeps_the_order() -> None:
+    import time
+
+    def slow_first(value: int) -> int:
+        time.sleep(0.02 if value == 0 else 0)
+        return value
+
+    for lead in (1, 3, 100):
+        assert list(_ahead(slow_first, range(10), lead)) == list(range(10))
