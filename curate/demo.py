@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,8 @@ steps:
   - score: out-of-fold
   - score: confident-learning
   - score: near-duplicate
-    with: {{by: embedding, embedding: pixel_embedding, similarity: 0.98}}
-  - keep: not label_issue and not near_duplicate
+    with: {{by: embedding, embedding: pixel_embedding, similarity: 0.99}}
+  - keep: image_basics > 0.4 and not label_issue and not near_duplicate
     as: clean
   - select: stratified
     with: {{by: label}}
@@ -56,16 +55,21 @@ def write_digits(folder: Path) -> dict[str, str]:
     given[wrong] = (truth[wrong] + rng.integers(1, 10, len(wrong))) % 10
     target = folder / "digits"
     target.mkdir(parents=True, exist_ok=True)
-    with (target / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "file_name", "label"])
-        for i, image in enumerate(images):
-            path = target / f"{i:04d}.png"
-            if not path.exists():
-                Image.fromarray((image * 255 / 16).astype(np.uint8)).save(path)
-            writer.writerow([f"{i:04d}", path.name, given[i]])
-    (folder / "recipe.yaml").write_text(RECIPE.format(folder=folder), encoding="utf-8")
+    lines = ["id,file_name,label"]
+    for i, image in enumerate(images):
+        path = target / f"{i:04d}.png"
+        if not path.exists():
+            Image.fromarray((image * 255 / 16).astype(np.uint8)).save(path)
+        lines.append(f"{i:04d},{path.name},{given[i]}")
+    _write(target / "metadata.csv", "\n".join(lines) + "\n")
+    _write(folder / "recipe.yaml", RECIPE.format(folder=folder))
     return {f"{i:04d}": str(label) for i, label in enumerate(truth)}
+
+
+def _write(path: Path, text: str) -> None:
+    # A file that is touched counts as changed: the second demo should find everything done.
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
 
 
 def run_demo(folder: Path, say: Callable[[str], None] = print) -> dict[str, float]:

@@ -167,7 +167,8 @@ def _step(step: Mapping[str, Any]) -> tuple[str, str, str, str]:
     )
     name = " ".join(str(step.get(key, "")) for key in ("kind", "name")).strip()
     shown = f"{what} {_code(params)}" if params and not step.get("expression") else what
-    return escape(name), shown, f"{step.get('before', 0):,}", f"{step.get('after', 0):,}"
+    before, after = (f"{step[key]:,}" if key in step else "" for key in ("before", "after"))
+    return escape(name), shown, before, after
 
 
 _MEANINGS = {

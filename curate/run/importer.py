@@ -53,6 +53,7 @@ class Importer:
         self.policy = MediaPolicy(hosts=frozenset(step.hosts))
         self._counts: Counter[str] = Counter(known["counts"] if known else {})
         self._reasons: Counter[str] = Counter(known["reasons"] if known else {})
+        self.before: int = known["before"] if known else context.store.snapshot().rows
         self.waiting: list[_Batch] = []
         self.duplicates, self.derived = DuplicateIds(), DerivedIds()
         self._refused: set[tuple[str, int]] | None = None

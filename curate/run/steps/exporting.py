@@ -85,6 +85,22 @@ def rows(
         yield pa.record_batch(out)
 
 
+def _told(step: StepRecord) -> dict[str, Any]:
+    """A step as the manifest tells it. An import's own history (what was there already, when files were touched) says
+    nothing about the rows and is left out: the same rows must give the same manifest."""
+    common = {"step": step.title, "kind": step.kind, "reasons": step.reasons, "expression": step.expression}
+    if step.kind == "import":
+        counts = {key: step.counts.get(key, 0) for key in ("read", "rejected")}
+        return {**common, "counts": counts, "after": step.after}
+    return {
+        **common,
+        "digest": step.digest,
+        "counts": step.counts,
+        "before": step.before,
+        "after": step.after,
+    }
+
+
 def row_schema(view: StoreView, columns: list[str], *, selected: bool) -> pa.Schema:
     """The fields of the batches that `rows` gives."""
     fields = [view.schema.field(column) for column in columns]
@@ -104,20 +120,8 @@ def describe(
     """What the manifest says about how this data set came to be. Holds nothing that differs between two equal runs."""
     snapshot = context.store.snapshot()
     info = snapshot.selections.get(name) if name else None
-    steps = [
-        {
-            "step": r.title,
-            "kind": r.kind,
-            "digest": r.digest,
-            "before": r.before,
-            "after": r.after,
-            "counts": r.counts,
-            "reasons": r.reasons,
-            "expression": r.expression,
-        }
-        for r in (context.run.steps if context.run.recipe else manual_steps(context.store))
-        if r.kind not in ("export", "report")
-    ]
+    told = context.run.steps if context.run.recipe else manual_steps(context.store)
+    steps = [_told(step) for step in told if step.kind not in ("export", "report")]
     return {
         "recipe": context.run.recipe,
         "recipe_digest": context.run.recipe_digest,

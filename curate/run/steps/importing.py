@@ -32,6 +32,7 @@ def run_import(context: RunContext, step: ImportStep, data: Any = None) -> StepR
         known = context.store.recall(record.digest) if record.digest else None
         if known and known["done"]:
             record.counts, record.reasons, record.reused = known["counts"], known["reasons"], True
+            record.before = known.get("before", record.before)
         else:
             _read(context, step, source, record, known)
     return record
@@ -82,14 +83,14 @@ def _read(context: RunContext, step: ImportStep, source: Any, record: StepRecord
                 _commit(context, importer, writer, number + 1, done=False)
                 last = time.monotonic()
         _commit(context, importer, writer, -1, done=True)
-    record.counts, record.reasons = importer.counts, importer.reasons
+    record.counts, record.reasons, record.before = importer.counts, importer.reasons, importer.before
 
 
 def _commit(context: RunContext, importer: Importer, writer: Any, batches: int, *, done: bool) -> None:
     """Commit the finished batches; if another process changed the items meanwhile, compare with them and try again."""
     for _ in range(5):
         try:
-            changes = importer.changes(writer, {"batches": batches, "done": done})
+            changes = importer.changes(writer, {"batches": batches, "done": done, "before": importer.before})
             context.commit("import", **changes)
         except ConflictError:
             importer.compare_again(writer)

@@ -60,7 +60,8 @@ def judge(
     counts = np.bincount(why, minlength=1)
     reasons: dict[str, int] = {}
     for i, text in enumerate(expression.conjuncts):
-        for code, reason in ((2 * i + 1, f"unknown (null): {text}"), (2 * i + 2, f"fails {text}")):
+        failed = text[4:] if text.upper().startswith("NOT ") else f"fails {text}"
+        for code, reason in ((2 * i + 1, f"unknown (null): {text}"), (2 * i + 2, failed)):
             if code < len(counts) and counts[code]:
                 reasons[reason] = int(counts[code])
     return np.flatnonzero(why == 0), reasons
