@@ -74,9 +74,8 @@ class TarReader(ScannedReader):
     def implied(self) -> Mapping[str, str]:  # type: ignore[override]
         """`txt` is the text, `cls` the label."""
         text = self._kind.roles.get("text", ())
-        found = (
-            {text[0]: t for t in reversed(_TEXTS) if t != "cls" and t in self.names} if len(text) == 1 else {}
-        )
+        written = [t for t in _TEXTS if t != "cls" and t in self.names]
+        found = {text[0]: written[0]} if len(text) == 1 and written else {}
         return found | ({"label": "cls"} if "label" in self._kind.content else {})
 
     def pieces(self) -> Iterator[Chunk]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,7 +84,7 @@ def check_audio(data: bytes, policy: MediaPolicy, *, load: bool) -> AudioInfo:
 def _open(data: bytes, policy: MediaPolicy) -> Any:
     if not data:
         raise MediaError("empty", "the file has zero bytes")
-    _check_riff(data)
+    _check_chunks(data)
     try:
         sound = soundfile.SoundFile(io.BytesIO(data))
     except soundfile.LibsndfileError as error:
@@ -105,20 +106,23 @@ def _open(data: bytes, policy: MediaPolicy) -> Any:
     return sound
 
 
-def _check_riff(data: bytes) -> None:
-    """libsndfile plays what is there of a cut WAV without a word: compare the data chunk with the file."""
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+def _check_chunks(data: bytes) -> None:
+    """libsndfile plays what is there of a cut WAV or AIFF without a word: compare the chunk of samples with the file."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
+        order, wanted = "<I", b"data"
+    elif data[:4] == b"FORM" and data[8:12] in (b"AIFF", b"AIFC"):
+        order, wanted = ">I", b"SSND"
+    else:
         return
     at = 12
     while at + 8 <= len(data):
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        if data[at : at + 4] == b"data":
+        (size,) = struct.unpack_from(order, data, at + 4)
+        if data[at : at + 4] == wanted:
             if size < 0xFFFFFFF0 and at + 8 + size > len(
                 data
             ):  # writers to a pipe leave the size at its maximum
-                raise MediaError(
-                    "truncated", f"the header promises {size} bytes of sound, {len(data) - at - 8} came"
-                )
+                came = len(data) - at - 8
+                raise MediaError("truncated", f"the header promises {size} bytes of sound, {came} came")
             return
         at += 8 + size + (size & 1)
 

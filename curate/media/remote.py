@@ -24,6 +24,7 @@ Resolve = Callable[[str, int], Sequence[str]]
 Connect = Callable[[str, int, float], socket.socket]
 
 _REDIRECTS = 5
+_MOVED = (301, 302, 303, 307, 308)
 _SAFE = "%/:=&?~+!$,;'@()*[]"
 _PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -86,6 +87,8 @@ def fetch(
                 sock.close()
             if isinstance(target, bytes):
                 return target
+            if not target:
+                raise MediaError("fetch-failed", "a redirect to nowhere")
             url = urljoin(url, target)
     except TimeoutError as error:
         raise MediaError("timeout", f"not fetched within {policy.timeout:g} s") from error
@@ -159,19 +162,16 @@ def _exchange(
     try:
         sock.settimeout(_left(deadline))
         connection.request("GET", path, headers=headers)
-        response = connection.getresponse()
-        if response.status in (301, 302, 303, 307, 308):
-            location = response.getheader("Location")
-            if not location:
-                raise MediaError("fetch-failed", f"HTTP {response.status} without a Location")
-            return location
-        if response.status in (404, 410):
-            raise MediaError("missing", f"HTTP {response.status}")
-        if response.status not in (200, 206):
-            raise MediaError("fetch-failed", f"HTTP {response.status}")
-        whole = response.status == 200
-        data = _read_body(response, sock, deadline, max_bytes)
-        return _cut(data, offset or 0, length) if whole and length is not None else data
+        with connection.getresponse() as response:
+            if response.status in _MOVED:
+                return response.getheader("Location") or ""
+            if response.status in (404, 410):
+                raise MediaError("missing", f"HTTP {response.status}")
+            if response.status not in (200, 206):
+                raise MediaError("fetch-failed", f"HTTP {response.status}")
+            data = _read_body(response, sock, deadline, max_bytes)
+            whole = response.status == 200 and length is not None
+        return _cut(data, offset or 0, length or 0) if whole else data
     finally:
         connection.close()
 

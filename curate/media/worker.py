@@ -126,6 +126,7 @@ def _confine(policy: MediaPolicy) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     from PIL import Image
 
+    Image.preinit()  # else the first image pays for it, out of its own time
     Image.MAX_IMAGE_PIXELS = policy.max_pixels
     warnings.simplefilter("ignore")
     warnings.simplefilter("error", Image.DecompressionBombWarning)
