@@ -7,6 +7,7 @@ is locked. That is the second line of defence behind the allow-list of `expressi
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -33,31 +34,36 @@ class Engine:
         self.memory = memory
         self._lock = threading.Lock()
         self._connection: DuckDBPyConnection | None = None
-        self._pid = os.getpid()
 
     @contextmanager
     def cursor(self) -> Iterator[DuckDBPyConnection]:
         """A connection whose temporary views and variables are its own; DuckDB's errors come out as ours."""
         with translated():
-            cursor = self._connect().cursor()
+            cursor = self.connect().cursor()
             try:
                 yield cursor
             finally:
                 cursor.close()
 
-    def _connect(self) -> DuckDBPyConnection:
+    def connect(self) -> DuckDBPyConnection:
+        """The shared connection, made at the first call."""
         with self._lock:
-            # An instance does not survive a fork: its threads are gone, its locks may be held for ever.
-            if self._connection is None or self._pid != os.getpid():
-                self._connection, self._pid = _locked_down(self.root, self.memory), os.getpid()
+            if self._connection is None:
+                self._connection = _locked_down(self.root, self.memory)
             return self._connection
 
+    def forget(self) -> None:
+        """Start anew in a forked child. DuckDB's threads are gone there: even closing it would wait for them."""
+        if self._connection is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))  # never destroyed
+        self._lock, self._connection = threading.Lock(), None
 
-def _locked_down(root: Path | None, memory: str) -> DuckDBPyConnection:
+
+def _locked_down(root: Path, memory: str) -> DuckDBPyConnection:
     import duckdb
 
-    spill = "" if root is None else str(root / "tmp" / f"query-{os.getpid()}")
-    seen = [] if root is None else [quote_text(str(root / "parts")), quote_text(spill)]
+    spill = str(root / "tmp" / f"query-{os.getpid()}")
+    seen = [quote_text(str(root / "parts")), quote_text(spill)]
     connection = duckdb.connect(":memory:")
     settings: Mapping[str, str] = {
         "memory_limit": quote_text(memory),
@@ -83,22 +89,6 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_blank: dict[int, DuckDBPyConnection] = {}
-
-
-@contextmanager
-def blank_cursor() -> Iterator[DuckDBPyConnection]:
-    """A connection that sees no file at all, for asking DuckDB about types."""
-    with _engines_lock:
-        if os.getpid() not in _blank:
-            _blank[os.getpid()] = _locked_down(None, "100MB")
-        cursor = _blank[os.getpid()].cursor()
-    try:
-        yield cursor
-    finally:
-        cursor.close()
-
-
 _engines: dict[tuple[str, str], Engine] = {}
 _engines_lock = threading.Lock()
 
@@ -110,6 +100,30 @@ def engine(root: Path, memory: str = MEMORY) -> Engine:
         if key not in _engines:
             _engines[key] = Engine(Path(key[0]), memory)
         return _engines[key]
+
+
+_blank = Engine(Path(os.devnull), "100MB")  # nothing lies under a file
+
+
+@contextmanager
+def blank_cursor() -> Iterator[DuckDBPyConnection]:
+    """A connection that sees no file at all, for asking DuckDB about types. Its errors are DuckDB's own."""
+    cursor = _blank.connect().cursor()
+    try:
+        yield cursor
+    finally:
+        cursor.close()
+
+
+def _after_fork() -> None:
+    global _engines_lock
+    _engines_lock = threading.Lock()
+    for instance in (_blank, *_engines.values()):
+        instance.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager

@@ -67,10 +67,12 @@ def plain_type(type_: pa.DataType) -> pa.DataType:
     return type_
 
 
-def _is_list(type_: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_)
-    )
+def _is_numbers(type_: pa.DataType) -> bool:
+    """Whether a column of this type is kept as vectors: a list of numbers."""
+    types = pa.types
+    if not (types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_)):
+        return False
+    return bool(types.is_floating(type_.value_type) or types.is_integer(type_.value_type))
 
 
 class Layout:
@@ -153,7 +155,7 @@ class Layout:
         found: dict[tuple[str, str], pa.DataType] = {}
         for column_set in self.snapshot.sets.values():
             declared = {f.name: f.type for f in column_set.schema()}
-            lists = {n: t for n, t in declared.items() if _is_list(t)}
+            lists = {n: t for n, t in declared.items() if _is_numbers(t)}
             found.update({(n, column_set.digest): t for n, t in lists.items()})
             for part in self.snapshot.items if lists else ():
                 written = [
