@@ -107,6 +107,8 @@ def cast_column(array: pa.Array, wanted: pa.DataType) -> pa.Array:
     """Cast to a type that `unify_types` gave; to text as values are written, nested ones as JSON."""
     if array.type.equals(wanted):
         return array
+    if pt.is_null(wanted):
+        return pa.nulls(len(array))  # a column of empty cells
     if pt.is_string(wanted):
         return _json(array) if pt.is_nested(array.type) else to_text(array)[0]
     if pt.is_nested(wanted) and not pt.is_null(array.type):

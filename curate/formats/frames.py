@@ -50,7 +50,7 @@ class FrameReader:
         for name, column in self._columns.items():
             if isinstance(column, (pa.Array, pa.ChunkedArray)):
                 arrays[name] = column
-            elif name in hints.media:
+            elif name in hints.media and not all(isinstance(v, str) for v in column if v is not None):
                 objects[name] = column  # encoded batch by batch: pictures are large
             else:
                 arrays[name], found = from_values(column)

@@ -15,8 +15,8 @@ import pyarrow.types as pt
 
 from curate.errors import InputError
 from curate.formats.arrays import from_values, plain
-from curate.formats.locate import folder_of, open_stream
-from curate.formats.rows import Chunk, Rejection
+from curate.formats.locate import BrokenFile, Stream, folder_of, open_stream
+from curate.formats.rows import Chunk, Rejection, lost_file
 from curate.formats.scan import ScannedReader
 
 __all__ = ["JsonReader", "columns_from_records"]
@@ -44,15 +44,21 @@ class JsonReader(ScannedReader):
                 continue
             row, line = 0, 1
             with open_stream(file) as stream:
-                for block, too_long in _blocks(stream, file, self._longest):
-                    chunk, rows, lines = _parse(block, file, row, line, too_long)
-                    row, line = row + rows, line + lines
-                    yield chunk
+                try:
+                    for block, too_long in _blocks(stream, self._longest):
+                        chunk, rows, lines = _parse(block, file, row, line, too_long)
+                        row, line = row + rows, line + lines
+                        yield chunk
+                except BrokenFile as error:
+                    yield lost_file(file, row, str(error))
 
     def _whole(self, file: str) -> Chunk | None:
         """The file as one JSON document, if it is one: an array, or an object with exactly one list of objects."""
         with open_stream(file) as stream:
-            start = stream.read(1 << 16)
+            try:
+                start = stream.read(1 << 16)
+            except BrokenFile:
+                return None  # found out again, and listed, when it is read
             if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
                 raise InputError(f"{file} is UTF-16: save it as UTF-8 first")
             start = start.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -112,14 +118,16 @@ def _only_objects(
     return good
 
 
-def _blocks(stream: Any, file: str, longest: int) -> Iterator[tuple[bytes, int]]:
+def _blocks(stream: Stream, longest: int) -> Iterator[tuple[bytes, int]]:
     """(whole lines, bytes of one line that was left out behind them because it is too long, or 0)."""
     held = b""
     while True:
         try:
             data = stream.read(_BLOCK)
-        except (OSError, EOFError, ValueError) as error:
-            raise InputError(f"{file}: reading stopped: {error}") from error
+        except BrokenFile:
+            if held:
+                yield held, 0  # the last line is cut: it will be found malformed
+            raise
         if not data:
             break
         held += data
@@ -134,7 +142,7 @@ def _blocks(stream: Any, file: str, longest: int) -> Iterator[tuple[bytes, int]]
         yield held, 0
 
 
-def _skip_line(stream: Any, size: int) -> tuple[int, bytes]:
+def _skip_line(stream: Stream, size: int) -> tuple[int, bytes]:
     while True:
         data = stream.read(_BLOCK)
         if not data:

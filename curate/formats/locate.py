@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import glob
+import lzma
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import xxhash
 
@@ -15,6 +17,8 @@ from curate.errors import InputError
 
 __all__ = [
     "COMPRESSION",
+    "BrokenFile",
+    "Stream",
     "absolute",
     "file_system",
     "find_files",
@@ -29,6 +33,7 @@ __all__ = [
 
 COMPRESSION = (".gz", ".bz2", ".xz", ".zst", ".lz4")
 _MAGIC = "*?["
+_PIECE = 1 << 18
 
 
 def is_url(source: str) -> bool:
@@ -98,7 +103,8 @@ def find_files(source: str) -> list[str]:
         matches = sorted(name for name in glob.glob(source, recursive=True) if Path(name).is_file())  # noqa: PTH207
         if matches:
             return matches
-        raise InputError(f"no file matches {source}. {_near(source[: _first_magic(source)])}")
+        folder = source[: _first_magic(source)].rpartition("/")[0] or "/"
+        raise InputError(f"no file matches {source}. {_holds(Path(folder)) or _near(folder)}")
     raise InputError(f"there is no file or folder {source}. {_near(source)}")
 
 
@@ -117,10 +123,15 @@ def _near(source: str) -> str:
     except OSError:
         return f"The folder {missing.parent} cannot be listed."
     close = difflib.get_close_matches(missing.name, names, n=1, cutoff=0.5)
-    if close:
-        return f"Did you mean {missing.parent / close[0]}?"
-    shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-    return f"{missing.parent} holds: {shown or 'nothing'}."
+    return f"Did you mean {missing.parent / close[0]}?" if close else _holds(missing.parent)
+
+
+def _holds(folder: Path) -> str:
+    """What a folder holds, for a message; nothing if it is none."""
+    if not folder.is_dir():
+        return ""
+    names = sorted(p.name for p in folder.iterdir())
+    return f"{folder} holds: {', '.join(names[:10]) or 'nothing'}{', ...' if len(names) > 10 else ''}."
 
 
 def walk_folder(folder: str) -> list[tuple[str, os.stat_result | None]]:
@@ -151,12 +162,56 @@ def _walk(folder: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
                     yield prefix + entry.name, entry.stat(follow_symlinks=False)
 
 
-def open_stream(source: str) -> IO[bytes]:
+class BrokenFile(InputError):
+    """A file that can be opened but not read to its end."""
+
+
+class Stream:
+    """Bytes of a file, decompressed. `read` hands out all that can be read before it raises BrokenFile."""
+
+    def __init__(self, source: str, raw: Any) -> None:
+        self._source, self._raw = source, raw
+        self._problem: Exception | None = None
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes; none at the end."""
+        pieces: list[bytes] = []
+        while size > 0 and self._problem is None:
+            try:
+                piece = self._raw.read(min(size, _PIECE))  # small ones: a failing call loses what it had
+            except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+                self._problem = error
+                break
+            if not piece:
+                break
+            pieces.append(piece)
+            size -= len(piece)
+        if not pieces and self._problem is not None:
+            raise BrokenFile(f"{self._source} cannot be read to its end: {self._problem}") from self._problem
+        return b"".join(pieces)
+
+    @property
+    def closed(self) -> bool:
+        """As of files."""
+        return bool(self._raw.closed)
+
+    def close(self) -> None:
+        """As of files."""
+        self._raw.close()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def open_stream(source: str) -> Stream:
     """The file's bytes, decompressed as its suffix says. Raises InputError."""
     import fsspec
 
     try:
-        return cast("IO[bytes]", fsspec.open(source, "rb", compression="infer").open())
+        return Stream(source, fsspec.open(source, "rb", compression="infer").open())
     except ValueError as error:
         if source.endswith(".zst"):
             raise InputError(f"{source}: reading .zst needs a package: pip install zstandard") from error

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from curate.errors import InputError
 from curate.formats.arrays import cast_column, plain, plain_type, unify_types
 from curate.formats.locate import file_system, fingerprint_files, folder_of, is_url
-from curate.formats.rows import Chunk, Hints, Rejection
+from curate.formats.rows import Chunk, Hints, lost_file
 
 __all__ = ["ParquetReader"]
 
@@ -77,7 +77,7 @@ class ParquetReader:
         """Batches of at most `rows` rows and roughly 128 MB."""
         for file, schema in self._footers.items():
             if isinstance(schema, str):
-                yield self._lost(file, None, f"cannot be read as Parquet: {schema}")
+                yield lost_file(file, None, f"cannot be read as Parquet: {schema}", self.schema)
                 continue
             at = 0
             try:
@@ -90,9 +90,8 @@ class ParquetReader:
                         at += len(batch)
                         yield Chunk(self._fit(batch), numbers, file, folder_of(file))
             except (pa.ArrowException, OSError) as error:
-                yield self._lost(
-                    file, at, f"rows from {at} on cannot be read: {type(error).__name__}: {error}"
-                )
+                reason = f"rows from {at} on cannot be read: {type(error).__name__}: {error}"
+                yield lost_file(file, at, reason, self.schema)
 
     def _fit(self, batch: pa.RecordBatch) -> pa.Table:
         columns = {}
@@ -103,10 +102,6 @@ class ParquetReader:
             else:
                 columns[field.name] = cast_column(plain(batch.column(index)), field.type)
         return pa.table(columns)
-
-    def _lost(self, file: str, row: int | None, reason: str) -> Chunk:
-        rejection = Rejection(file, row, "unreadable-file", reason)
-        return Chunk(self.schema.empty_table(), np.zeros(0, np.int64), file, folder_of(file), [rejection])
 
 
 def _open(file: str) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["REJECTED", "Chunk", "Hints", "Reader", "Rejection", "slice_table", "to_rejected"]
+__all__ = ["REJECTED", "Chunk", "Hints", "Reader", "Rejection", "lost_file", "slice_table", "to_rejected"]
 
 REJECTED = pa.schema(
     [
@@ -69,6 +69,13 @@ class Hints:
     def media(self) -> frozenset[str]:
         """Columns that hold images or sounds."""
         return self.images | self.sounds
+
+
+def lost_file(file: str, row: int | None, reason: str, schema: pa.Schema | None = None) -> Chunk:
+    """A chunk without rows that lists a file which cannot be read (from `row` on, where it was read so far)."""
+    table = (schema or pa.schema([])).empty_table()
+    rejection = Rejection(file, row, "unreadable-file", reason)
+    return Chunk(table, np.zeros(0, np.int64), file, file.rpartition("/")[0], [rejection])
 
 
 class Reader(Protocol):

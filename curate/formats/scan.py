@@ -10,7 +10,7 @@ import pyarrow as pa
 from curate.errors import InputError
 from curate.formats.arrays import cast_column, plain, unify_types
 from curate.formats.locate import fingerprint_files
-from curate.formats.rows import Chunk, Hints
+from curate.formats.rows import Chunk, Hints, Rejection
 
 __all__ = ["ScannedReader"]
 
@@ -39,13 +39,16 @@ class ScannedReader:
         types: dict[str, pa.DataType] = {}
         kept: list[Chunk] | None = []
         rows = 0
+        first: Rejection | None = None
         for piece in self.pieces():
-            rows += len(piece.table) + len(piece.rejected)
+            rows += len(piece.table)
+            first = first or next(iter(piece.rejected), None)
             for name, type_ in self.types(piece.table).items():
                 types[name] = unify_types(types.get(name, pa.null()), type_)
             kept = [*kept, piece] if kept is not None and not kept else None
         if not rows:
-            raise InputError(f"{self.describe()} holds no rows")
+            why = f"no row that can be read; {first.reason}" if first else "no rows"
+            raise InputError(f"{self.describe()} holds {why}")
         return pa.schema(list(types.items())), kept
 
     @property

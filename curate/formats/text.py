@@ -14,8 +14,8 @@ import pyarrow.csv as pacsv
 
 from curate.errors import InputError
 from curate.formats.arrays import to_text
-from curate.formats.locate import folder_of, open_stream, suffix_of
-from curate.formats.rows import Chunk, Rejection
+from curate.formats.locate import BrokenFile, Stream, folder_of, open_stream, suffix_of
+from curate.formats.rows import Chunk, Rejection, lost_file
 from curate.formats.scan import ScannedReader
 
 __all__ = ["CsvReader", "guess_delimiter"]
@@ -54,32 +54,43 @@ class CsvReader(ScannedReader):
         return {name: _type_of(table.column(name)) for name in table.column_names}
 
     def _read(self, file: str) -> Iterator[Chunk]:
-        lost: list[tuple[int | None, str]] = []
+        lost: list[tuple[int, str, str]] = []
+        # Arrow counts rows from 1, the header included, as long as one thread parses.
+        first = 1 if self._header else 2
 
         def refuse(row: Any) -> str:
-            cells = f"{row.actual_columns} cells where the header has {row.expected_columns}"
-            lost.append((row.number, f"{cells}\0{row.text}"))
+            reason = f"{row.actual_columns} cells where the header has {row.expected_columns}"
+            lost.append((int(row.number or 0) - first, reason, str(row.text)))
             return "skip"
 
-        names, delimiter = self._look(file)
+        try:
+            names, delimiter = self._look(file)
+        except BrokenFile as error:
+            yield lost_file(file, None, str(error))
+            return
+        at, refused = 0, list[int]()
         with open_stream(file) as stream:
-            reader = self._open(file, stream, names, delimiter, refuse)
-            # `number` counts from 1 and counts the header, as long as one thread parses.
-            first = 1 if self._header else 2
-            at = 0
-            while True:
-                batch = self._next(file, reader)
-                if batch is None:
-                    break
-                gone = [(int(number or 0) - first, reason) for number, reason in lost]
-                lost.clear()
-                rows = _positions(at, len(batch), [row for row, _ in gone])
-                at = int(rows[-1]) + 1 if len(rows) else at
-                yield self._chunk(file, batch, rows, gone)
-            gone = [(int(number or 0) - first, reason) for number, reason in lost]
-            if gone:
-                empty = pa.RecordBatch.from_pylist([], schema=reader.schema)
-                yield self._chunk(file, empty, np.zeros(0, np.int64), gone)
+            try:
+                reader = self._open(stream, names, delimiter, refuse)
+                while True:
+                    batch = next(reader, None)
+                    refused += [
+                        row for row, _, _ in lost
+                    ]  # of this block, and of the next, which is read ahead
+                    size = 0 if batch is None else len(batch)
+                    rows = _positions(at, size, refused)
+                    if size and batch is not None:
+                        at = int(rows[-1]) + 1
+                        refused = [row for row in refused if row >= at]
+                    batch = (
+                        pa.RecordBatch.from_pylist([], schema=_text_schema(names)) if batch is None else batch
+                    )
+                    yield self._chunk(file, batch, rows, lost)
+                    lost.clear()
+                    if not size:
+                        break
+            except (pa.ArrowInvalid, BrokenFile) as error:
+                yield lost_file(file, at, f"rows from {at} on cannot be read: {error}")
 
     def _look(self, file: str) -> tuple[list[str], str]:
         """Column names and delimiter from the first line."""
@@ -107,48 +118,40 @@ class CsvReader(ScannedReader):
             raise InputError(f"{file}: the header names {', '.join(map(repr, twice))} more than once")
         return names, delimiter
 
-    def _open(self, file: str, stream: Any, names: list[str], delimiter: str, refuse: Any) -> Any:
-        try:
-            return pacsv.open_csv(
-                stream,
-                read_options=pacsv.ReadOptions(
-                    use_threads=False,
-                    block_size=max(_BLOCK, 2 * self.max_text_bytes),
-                    column_names=names,
-                    skip_rows=0 if self._header else 1,
-                ),
-                parse_options=pacsv.ParseOptions(
-                    delimiter=delimiter,
-                    newlines_in_values=True,
-                    invalid_row_handler=refuse,
-                    quote_char=False if self._header and delimiter in "\t|" else '"',
-                ),
-                convert_options=pacsv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.binary()),
-                    check_utf8=False,
-                    strings_can_be_null=True,
-                    null_values=[""],
-                    quoted_strings_can_be_null=True,
-                ),
-            )
-        except pa.ArrowInvalid as error:
-            raise InputError(f"{file} cannot be read as CSV: {error}") from error
+    def _open(
+        self, stream: Stream, names: list[str], delimiter: str, refuse: Any
+    ) -> Iterator[pa.RecordBatch]:
+        reader = pacsv.open_csv(
+            stream,
+            read_options=pacsv.ReadOptions(
+                use_threads=False,
+                block_size=max(_BLOCK, 2 * self.max_text_bytes),
+                column_names=names,
+                skip_rows=0 if self._header else 1,
+            ),
+            parse_options=pacsv.ParseOptions(
+                delimiter=delimiter,
+                newlines_in_values=True,
+                invalid_row_handler=refuse,
+                quote_char=False if self._header and delimiter in "\t|" else '"',
+            ),
+            convert_options=pacsv.ConvertOptions(
+                column_types=_text_schema(names),
+                check_utf8=False,
+                strings_can_be_null=True,
+                null_values=[""],
+                quoted_strings_can_be_null=True,
+            ),
+        )
+        yield from reader
 
-    def _next(self, file: str, reader: Any) -> pa.RecordBatch | None:
-        try:
-            return reader.read_next_batch()
-        except StopIteration:
-            return None
-        except pa.ArrowInvalid as error:
-            raise InputError(f"{file} cannot be read as CSV: {error}") from error
-        except EOFError as error:
-            raise InputError(f"{file}: the compressed file ends early") from error
-
-    def _chunk(self, file: str, batch: pa.RecordBatch, rows: Any, gone: list[tuple[int, str]]) -> Chunk:
-        rejected = []
-        for row, text in gone:
-            reason, _, line = text.partition("\0")
-            rejected.append(Rejection(file, row, "malformed", f"data row {row + 1}: {reason}", line))
+    def _chunk(
+        self, file: str, batch: pa.RecordBatch, rows: Any, lost: Sequence[tuple[int, str, str]]
+    ) -> Chunk:
+        rejected = [
+            Rejection(file, row, "malformed", f"data row {row + 1}: {reason}", text)
+            for row, reason, text in lost
+        ]
         columns: dict[str, pa.Array] = {}
         bad: dict[int, str] = {}
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
@@ -167,6 +170,10 @@ class CsvReader(ScannedReader):
             keeps[where] = False
             table, rows = table.filter(pa.array(keeps)), rows[keeps]
         return Chunk(table, rows, file, folder_of(file), rejected)
+
+
+def _text_schema(names: Sequence[str]) -> pa.Schema:
+    return pa.schema([(name, pa.binary()) for name in names])  # bytes: whether they are text is for us to say
 
 
 def _positions(at: int, size: int, gone: list[int]) -> Any:

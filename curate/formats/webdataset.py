@@ -7,6 +7,7 @@ import gzip
 import json
 import lzma
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
@@ -240,7 +241,7 @@ def _members(file: str) -> Iterator[tuple[tarfile.TarInfo, _Read]]:
                 yield member, read
             if plain:
                 _check_end(stream, tar.offset, file)
-        except (tarfile.TarError, OSError, EOFError, lzma.LZMAError, ValueError) as error:
+        except (tarfile.TarError, OSError, EOFError, lzma.LZMAError, zlib.error, ValueError) as error:
             raise _Damage(f"{file} cannot be read as tar: {error}") from error
 
 
@@ -266,5 +267,5 @@ def _open(file: str) -> tuple[bool, IO[bytes]]:
             return False, cast("IO[bytes]", opened(raw, "rb"))
     if magic.startswith(b"\x28\xb5\x2f\xfd"):
         raw.close()
-        return False, open_stream(file)
+        return False, cast("IO[bytes]", open_stream(file))
     return True, cast("IO[bytes]", raw)
