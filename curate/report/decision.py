@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -19,11 +18,14 @@ __all__ = ["Condition", "Decision", "decide", "find_version"]
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition that items had to meet: a part of a `keep` expression, or being in a selection (no `sql`)."""
+    """One reason why items were stopped: part of a `keep` expression failed, or a selection left them out.
+
+    `failing` is the SQL that is true of the stopped; none for selections. `columns` are those it reads.
+    """
 
     text: str
     ordinal: int
-    sql: str | None = None
+    failing: str | None = None
     columns: tuple[str, ...] = ()
 
 
@@ -31,7 +33,7 @@ class Condition:
 class Decision:
     """What became of every row of `view`.
 
-    `verdict` (n,) int16: 0 kept (selected, where a selection decides), k > 0 stopped by `conditions[k - 1]`, the first that the item did not meet.
+    `verdict` (n,) int16: 0 kept (selected, where a selection decides), k > 0 stopped by `conditions[k - 1]`, the first that applies.
     `candidates` are the rows that met every `keep` (a selection chose among them); `kept` those with verdict 0.
     `chosen` names the selection that decides at the end, if one does.
     """
@@ -86,7 +88,7 @@ class Decision:
         return int(np.count_nonzero((self.verdict > 0) & (self.verdict != self.unselected)))
 
     def dropped_by(self, row: int) -> Condition | None:
-        """The first condition that the row did not meet; None for a kept row."""
+        """The first condition that stopped the row; None for a kept row."""
         code = int(self.verdict[row])
         return self.conditions[code - 1] if code else None
 
@@ -147,28 +149,27 @@ def decide(store: PartStore, run: RunRecord | None = None, selection: str | None
 
 
 def split_conditions(step: StepRecord) -> list[Condition]:
-    """The conditions of a `keep` step, those joined by AND apart."""
+    """Why a `keep` step can drop an item: each of the conditions joined by AND can be unknown or false."""
     made = []
     for text in Expression(step.expression or "").conjuncts:
         part = Expression(text)
-        made.append(Condition(oppose(text), step.ordinal, part.sql, tuple(sorted(part.columns))))
+        columns = tuple(sorted(part.columns))
+        made.append(Condition(f"unknown (null): {text}", step.ordinal, f"({part.sql}) is null", columns))
+        made.append(Condition(oppose(text), step.ordinal, f"not ({part.sql})", columns))
     return made
 
 
 def oppose(text: str) -> str:
-    """What holds where a condition does not, in words: `x > 1` -> `not (x > 1)`, `NOT near_duplicate` -> `near_duplicate`."""
-    plain = re.fullmatch(r"(?i)not (\w+)", text)
-    if plain:
-        return plain.group(1)
-    return f"not ({text})" if " " in text else f"not {text}"
+    """What holds where a condition is false, as the ledger words it: `NOT near_duplicate` -> `near_duplicate`."""
+    return text[4:] if text.upper().startswith("NOT ") else f"fails {text}"
 
 
 def judge(view: StoreView, conditions: Sequence[Condition]) -> npt.NDArray[np.int16]:
-    """The number of the first condition each row does not meet (null is not met); 0 where it meets all."""
+    """The number of the first condition that stops each row; 0 where none does."""
     if not conditions or not len(view):
         return np.zeros(len(view), dtype=np.int16)
     columns = sorted({name for condition in conditions for name in condition.columns})
-    cases = " ".join(f"when ({c.sql}) is not true then {k}" for k, c in enumerate(conditions, 1))
+    cases = " ".join(f"when {c.failing} then {k}" for k, c in enumerate(conditions, 1))
     query = f"select (case {cases} else 0 end)::smallint as why from view order by _row"
     return np.array(view.sql(query, columns)["why"].to_numpy(), dtype=np.int16)
 

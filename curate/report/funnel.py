@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from curate.report import words
@@ -62,7 +61,7 @@ def _selection_only(decision: Decision) -> tuple[Step, ...]:
 def make_step(step: StepRecord, total: int, decision: Decision | None = None) -> Step:
     """One step as the report shows it; the decision adds what the store knows of a selection."""
     title = step.title.removeprefix(f"{step.kind} ") or step.name
-    reasons = tuple(Reason(words.shorten(_simplify(text), 160), n) for text, n in step.reasons.items())
+    reasons = tuple(Reason(words.shorten(text, 160), n) for text, n in step.reasons.items())
     before, after, note = step.before, step.after, _describe(step)
     if step.kind == "select":
         after = step.counts.get("kept", after)
@@ -73,11 +72,6 @@ def make_step(step: StepRecord, total: int, decision: Decision | None = None) ->
         reasons = decision.count_reasons(step.ordinal)
     bar = step.kind in ("import", "keep", "select") and not step.error
     return Step(step.kind, title, before, after, total, bar, note, reasons, step.error)
-
-
-def _simplify(reason: str) -> str:
-    """`not (NOT near_duplicate)` -> `near_duplicate`."""
-    return re.sub(r"(?i)^not \(not (\w+)\)$", r"\1", reason)
 
 
 def _describe(step: StepRecord) -> str:

@@ -80,17 +80,39 @@ def _borderline(maker: CardMaker, name: str, shown: Sequence[str], half: int) ->
     decision = maker.decision
     values = dict.fromkeys(t.value for t in decision.thresholds.get(name, ()))
     for value in values:
-        for side, word, order in (("<", "just below", "desc"), (">=", "at or just above", "asc")):
+        for side, where, order in (("<", "just below", "desc"), (">=", "at or just above", "asc")):
             rows = find_rows(decision, decision.view, name, order, half, f"{side} {value!r}")
-            title = f"Borderline: {word} {words.number(value)}"
+            title = f"Borderline: {where} {words.number(value)}"
             yield Gallery(title, "The nearest first.", maker.make(rows, shown))
-    if not values and decision.decided:
-        other = "not selected" if decision.chosen else "dropped"
-        note = f"{name} has no threshold of its own: the highest values that were {other}, highest first."
-        yield Gallery(f"Borderline: {other}", note, maker.make(find_dropped(decision, name, half), shown))
-        rows = find_rows(decision, decision.kept, name, "asc", half)
-        note = f"The lowest values that were {decision.kept_word}, lowest first."
-        yield Gallery(f"Borderline: {decision.kept_word}", note, maker.make(rows, shown))
+    for word, above, below in _sides(decision, name) if not values else ():
+        rows = find_rows(decision, below, name, "desc", half)
+        note = f"{name} has no threshold of its own: the highest values that were {word[0]}, highest first."
+        yield Gallery(f"Borderline: {word[0]}", note, maker.make(rows, shown))
+        rows = find_rows(decision, above, name, "asc", half)
+        note = f"The lowest values that were {word[1]}, lowest first."
+        yield Gallery(f"Borderline: {word[1]}", note, maker.make(rows, shown))
+
+
+def _sides(decision: Decision, name: str) -> Iterator[tuple[tuple[str, str], StoreView, StoreView]]:
+    """Where a score decided without a threshold: ((below, above) in words, the rows above, the rows below).
+
+    That is where a verdict of the same scorer dropped items, and where the selector went by this score.
+    """
+    homes, view = decision.snapshot.column_home, decision.view
+    home = homes.get(name)
+    codes = [
+        k
+        for k, c in enumerate(decision.conditions, 1)
+        if home and any(homes.get(x) == home for x in c.columns)
+    ]
+    stopped = np.isin(decision.verdict, codes)
+    if stopped.any():
+        yield ("dropped", "kept"), decision.candidates, view.at(view.seqs()[stopped])
+    elif decision.chosen:
+        params = decision.snapshot.selections[decision.chosen].stats.get("params") or {}
+        if name in params.values():
+            left = decision.candidates.within(decision.chosen, inside=False)
+            yield ("not selected", "selected"), decision.kept, left
 
 
 def find_rows(
@@ -119,15 +141,6 @@ def _positions(
     order = np.argsort(seqs, kind="stable")
     found: np.ndarray[tuple[int], np.dtype[np.int64]] = order[np.searchsorted(seqs, wanted, sorter=order)]
     return found
-
-
-def find_dropped(decision: Decision, column: str, most: int) -> list[int]:
-    """Dropped rows, or where a selection decides those not selected, with the highest values; ties by id."""
-    if decision.chosen:
-        among = decision.candidates.within(decision.chosen, inside=False)
-    else:
-        among = decision.view.at(decision.view.seqs()[decision.verdict != 0])
-    return find_rows(decision, among, column, "desc", most) if len(among) else []
 
 
 def _sample(maker: CardMaker, most: int) -> GallerySet:

@@ -33,7 +33,7 @@ def share(part: int, whole: int) -> str:
 
 
 def number(value: float | int | None) -> str:
-    """At most four significant digits below 10,000, whole numbers with separators above: 0.20004 -> '0.2'."""
+    """At most four significant digits below 10,000 (two below 0.0001), whole numbers with separators above."""
     if value is None:
         return "–"
     if isinstance(value, int):
@@ -44,6 +44,9 @@ def number(value: float | int | None) -> str:
         return f"{int(value):,}"
     if abs(value) >= 10_000:
         return f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.3g}"
+    if 0 < abs(value) < 1e-4:
+        digits, _, power = f"{value:.1e}".partition("e")
+        return f"{digits}e{int(power)}"
     return f"{value:.4g}"
 
 

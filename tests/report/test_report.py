@@ -104,10 +104,14 @@ def test_every_dropped_item_is_counted_under_the_first_condition_it_failed(photo
     data = collect(photos, run)
     keep = data.steps[2]
     assert (keep.kind, keep.title, keep.before, keep.after, keep.bar) == ("keep", KEEP, 10, 4, True)
-    assert keep.reasons == (Reason("not (sharp > 0.3)", 4), Reason("near_duplicate", 2))
+    assert keep.reasons == (
+        Reason("unknown (null): sharp > 0.3", 1),
+        Reason("fails sharp > 0.3", 3),
+        Reason("near_duplicate", 2),
+    )
     assert data.steps[0].note == "13 rows read, 3 rejected"
     assert data.steps[1].note == "9 scored, 1 could not be scored" and not data.steps[1].bar
-    assert oppose("NOT near_duplicate") == "near_duplicate" and oppose("x") == "not x"
+    assert oppose("NOT near_duplicate") == "near_duplicate" and oppose("x > 1") == "fails x > 1"
 
 
 def test_the_histogram_tells_kept_from_dropped_on_both_sides_of_the_threshold(
@@ -133,7 +137,7 @@ def test_galleries_hold_the_worst_the_borderline_and_the_best(photos: PartStore,
     lowest = data.galleries[0].galleries[0].cards[0]
     assert (lowest.status, lowest.reason, lowest.scores) == (
         "dropped",
-        "dropped: not (sharp > 0.3)",
+        "dropped: fails sharp > 0.3",
         (("sharp", "0.1"),),
     )
     assert lowest.label == "cat"
@@ -179,7 +183,7 @@ def test_the_table_says_what_became_of_every_item(photos: PartStore, run: RunRec
     assert [c.name for c in table.columns] == ["status", "id", "reason", "label", "sharp", "near_duplicate"]
     assert table.rows[0] == ("kept", "i0", "", "cat", 0.9, "no")
     assert table.rows[2] == ("dropped", "i2", "near_duplicate", "cat", 0.5, "yes")
-    assert table.rows[3] == ("dropped", "i3", "not (sharp > 0.3)", "cat", None, "no")
+    assert table.rows[3] == ("dropped", "i3", "unknown (null): sharp > 0.3", "cat", None, "no")
     assert [row[1] for row in table.rows if row[0] == "kept"] == KEPT
 
 
@@ -230,7 +234,14 @@ def test_a_store_that_changed_since_the_run_is_told(photos: PartStore, run: RunR
 def selected(photos: PartStore, make_store: Callable[..., Any]) -> PartStore:
     maker = object.__new__(type(make_store("unused.curate")))
     maker.store, maker._tokens = photos, 100
-    maker.select("core", [8, 0], reason="rank", selector="top", random={"objective": 0.85, "random": 0.65})
+    maker.select(
+        "core",
+        [8, 0],
+        reason="rank",
+        selector="top",
+        params={"by": "sharp"},
+        random={"objective": 0.85, "random": 0.65},
+    )
     return photos
 
 
@@ -316,6 +327,27 @@ def test_doubtful_labels_are_tabulated(make_store: Callable[..., Any]):
         ("a", "10", "9"),
         ("b", "9", "2"),
     ]
+
+
+def test_a_score_without_a_threshold_is_borderline_where_its_verdict_decides(
+    make_store: Callable[..., Any], make_run: Callable[..., RunRecord]
+):
+    store = make_store().items("label", {"id": list("abcd"), "text": list("abcd"), "label": ["x"] * 4})
+    store.score(
+        "confident_learning",
+        [
+            (score("confident_learning"), [0.1, 0.4, 0.3, 0.9]),
+            (flag("label_issue"), [True, True, False, False]),
+        ],
+    )
+    store.score("length", [(score("length"), [1.0, 2.0, 3.0, 4.0])])
+    keep = StepRecord(1, "keep", "k", "keep not label_issue", before=4, after=2, expression="not label_issue")
+    data = collect(store.store, make_run(keep))
+    by_score = {s.title: {g.title: [c.id for c in g.cards] for g in s.galleries} for s in data.galleries}
+    assert list(by_score) == ["confident_learning", "length"]  # the one that decided comes first
+    assert by_score["confident_learning"]["Borderline: dropped"] == ["b", "a"]
+    assert by_score["confident_learning"]["Borderline: kept"] == ["c", "d"]
+    assert list(by_score["length"]) == ["Lowest", "Highest kept"]  # it decided nothing
 
 
 # --- Kinds of item --------------------------------------------------------------------------------------------------

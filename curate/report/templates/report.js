@@ -64,6 +64,7 @@
     if (value === null) return "–";
     if (Number.isInteger(value)) return value.toLocaleString("en-US");
     if (Math.abs(value) >= 1e4) return value.toLocaleString("en-US", { maximumFractionDigits: 0 });
+    if (value !== 0 && Math.abs(value) < 1e-4) return value.toExponential(1);
     return String(+value.toPrecision(4));
   }
 
