@@ -31,8 +31,9 @@ Method = Literal["self_confidence", "normalized_margin", "confidence_weighted_en
 
 @dataclass(frozen=True)
 class ConfidentLearning:
-    """How well each label agrees with out-of-sample probabilities: quality in [0, 1], higher = keep.
+    """Scores how well each label agrees with out-of-sample probabilities, and flags the likely errors.
 
+    The score is the quality of the label in [0, 1], higher = keep.
     `pred_probs` is the vector column, `classes` the order of its columns (default: the distinct labels, sorted by
     code point, which is the order that `out-of-fold` writes). `filter_by` decides which labels are flagged, `method`
     how they are ranked; both as in cleanlab, which does the work (extra `noise`).

@@ -22,9 +22,9 @@ Model = Literal["logistic-regression", "knn", "random-forest"]
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Probabilities of the classes for each item, by cross-validation of a scikit-learn `model` on an `embedding`.
+    """Predicts each item's class by models that have not seen it, for confident-learning.
 
-    Writes the vector `pred_probs`, its columns being the distinct labels sorted by code point (as strings), and
+    A scikit-learn `model` is cross-validated on an `embedding`, the items dealt to `folds` by `seed`. Writes the vector `pred_probs`, its columns being the distinct labels sorted by code point (as strings), and
     `predicted_label`. Items of one group (column `groups`: near-duplicates, a speaker) stay in one fold, for a copy in
     the training folds would give a wrong label away. An item whose class no other fold holds is not scored.
     """
@@ -125,7 +125,8 @@ def out_of_fold_probabilities(
 
     `x` (n, d) finite numbers, `labels` (n,) in 0 ... k - 1, `groups` (n,) integers or None. Deterministic given the
     seed and the order of rows. Models: L2-regularised logistic regression (C = 0.1: label noise wants a stiff one), 20
-    nearest neighbours, a forest of 200 trees.
+    nearest neighbours, a forest of 200 trees. All on one thread: sums in another order give other digits, and many small
+    products on threads that wait for each other are slower than on one.
     Raises InputError for a single class, or fewer items (groups) than folds; MissingExtraError without `noise`.
     """
     k = int(labels.max()) + 1
@@ -135,6 +136,7 @@ def out_of_fold_probabilities(
     probabilities = np.zeros((len(labels), k), np.float32)
     seen = np.zeros(len(labels), bool)
     told: set[str] = set()
+    threads: Any = require("threadpoolctl", "noise")
     for part in range(folds):
         held, train = np.flatnonzero(fold == part), np.flatnonzero(fold != part)
         known = np.unique(labels[train])
@@ -145,7 +147,7 @@ def out_of_fold_probabilities(
             continue
         mean, scale = x[train].mean(0), x[train].std(0)
         scale[scale <= 1e-6 * np.abs(mean)] = 1  # constant, but for rounding
-        with warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings(record=True) as caught, threads.threadpool_limits(1):
             warnings.simplefilter("always")
             fitted = _estimator(model, seed, len(train)).fit((x[train] - mean) / scale, labels[train])
             predicted = fitted.predict_proba((x[held] - mean) / scale)
@@ -182,7 +184,7 @@ def assign_folds(
 def _estimator(model: Model, seed: int, n: int) -> Any:
     if model == "logistic-regression":
         linear: Any = require("sklearn.linear_model", "noise")
-        return linear.LogisticRegression(C=0.1, max_iter=1000)
+        return linear.LogisticRegression(C=0.1, max_iter=1000, tol=1e-3)
     if model == "knn":
         neighbors: Any = require("sklearn.neighbors", "noise")
         return neighbors.KNeighborsClassifier(n_neighbors=min(20, n))

@@ -35,8 +35,9 @@ _FRAME, _HOP = 0.025, 0.010
 
 @dataclass(frozen=True)
 class AudioBasics:
-    """The smallest of five parts in [0, 1]; higher = keep. See `audio_score`.
+    """Scores whether a sound is free of noise, silence, clipping and offset, and loud enough.
 
+    The score is the smallest of five parts in [0, 1]; higher = keep. See `audio_score`.
     A sound that cannot be decoded, or holds no sample, is not scored; the reason begins with the code.
     """
 

@@ -25,8 +25,9 @@ SIDE = 256
 
 @dataclass(frozen=True)
 class ImageBasics:
-    """The smallest of six parts in [0, 1], 1 meaning nothing to remark; higher = keep. See `image_score`.
+    """Scores whether an image is sharp, lit, contrasted, varied and of a usual shape.
 
+    The score is the smallest of six parts in [0, 1], 1 meaning nothing to remark; higher = keep. See `image_score`.
     An image that cannot be decoded is not scored; the reason begins with the code of the MediaError.
     Width and height are media facts of the item already (`image_width`, `image_height`).
     """

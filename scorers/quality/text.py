@@ -35,8 +35,10 @@ _ROWS = 1 << 20
 
 @dataclass(frozen=True)
 class TextBasics:
-    """The smallest of: share of letters, 1 - repetition, 1 - share of links, words / 3. In [0, 1], higher = keep.
+    """Scores whether a text is made of words, does not repeat itself, and is no list of links.
 
+    The score is the smallest of the share of letters, 1 - repetition, 1 - the share of links, and words / 3; in [0, 1],
+    higher = keep.
     `ngram` is the length of the word sequences in which repetition is looked for. `language` adds `text_language`
     (ISO 639) and its probability by py3langid (extra `text`), null where there is no letter.
     A null text is not scored; an empty one scores 0.

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import Budget, resolve_budget
-from curate.errors import InputError
+from curate.errors import ExpressionError, InputError
 
-__all__ = ["ascending", "capacity", "column_of", "numbers"]
+__all__ = ["ascending", "capacity", "columns_of", "numbers"]
 
 
 def ascending(
@@ -67,6 +67,21 @@ def capacity(budget: Budget | None, total: int, available: int, what: str) -> in
     return min(count, available)
 
 
-def column_of(expression: str) -> tuple[str, ...]:
-    """The column an expression names where it is nothing but a name; the view finds the others by itself."""
-    return (expression,) if expression.isidentifier() else ()
+def columns_of(expression: str) -> tuple[str, ...]:
+    """The columns an expression reads, sorted: what a selector that is given one needs.
+
+    Raises ExpressionError where it cannot be parsed. What it may contain is for the view to say, when it computes it.
+    """
+    if expression.isidentifier():
+        return (expression,)
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        tree = sqlglot.parse_one(expression, dialect="duckdb")
+    except sqlglot.errors.SqlglotError as error:
+        first = str(error).partition("\n")[0]
+        raise ExpressionError(
+            f"{expression!r} cannot be read: {first}. Write an expression over columns"
+        ) from error
+    return tuple(sorted({column.name for column in tree.find_all(exp.Column)}))

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from curate.contracts import Budget, Selection, View
 from curate.errors import UnknownNameError
-from curate.selectors.threshold.order import capacity, column_of, numbers
+from curate.selectors.threshold.order import capacity, columns_of, numbers
 from curate.selectors.threshold.top import top_rows
 from curate.selectors.threshold.uniform import draw_seed, random_rows
 
@@ -21,8 +21,9 @@ __all__ = ["Representative"]
 
 @dataclass(frozen=True)
 class Representative:
-    """The items whose duplicate `flag` is false: the representative of each group and the items that stand alone.
+    """Chooses one item of each group of duplicates, and every item that has none.
 
+    Those are the items whose duplicate `flag` is false.
     Items without a verdict (null) are left out. Without a budget all are chosen; with one, those with the highest
     `by` (an expression), or a random draw if it is empty. `group` names the column with the group's
     identity for the reasons; by default `<flag>_group`, where it exists.
@@ -37,7 +38,7 @@ class Representative:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        by = column_of(self.by) if self.by else ()
+        by = columns_of(self.by) if self.by else ()
         return ("id", self.flag, *by, *((self.group,) if self.group else ()))
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from curate.contracts import Budget, Selection, View
 from curate.errors import InputError
-from curate.selectors.threshold.order import ascending, capacity, column_of, numbers
+from curate.selectors.threshold.order import ascending, capacity, columns_of, numbers
 from curate.selectors.threshold.uniform import draw_seed, random_keys, random_rows
 
 __all__ = ["Balance", "Stratified", "allot", "stratified_rows"]
@@ -23,9 +23,9 @@ Balance = Literal["proportional", "equal"]
 
 @dataclass(frozen=True)
 class Stratified:
-    """So many of each stratum, a stratum being the items that agree in the column or columns `by`
-    (null is a value of its own).
+    """Chooses so many of each stratum at random, or the best of each.
 
+    A stratum is the items that agree in the column or columns `by`; null is a value of its own.
     `balance` "proportional" keeps the strata's shares (largest remainders); "equal" gives each the same number,
     and what a small stratum cannot use goes to the others. Within a stratum items are drawn at random, or, with
     `prefer` (an expression), the highest are taken: items for which it is null are then out of the question.
@@ -52,7 +52,7 @@ class Stratified:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("id", *self.strata, *(column_of(self.prefer) if self.prefer else ()))
+        return ("id", *self.strata, *(columns_of(self.prefer) if self.prefer else ()))
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         start, seed = time.perf_counter(), draw_seed(rng)

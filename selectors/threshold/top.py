@@ -11,15 +11,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import Budget, Selection, View
-from curate.selectors.threshold.order import ascending, capacity, column_of, numbers
+from curate.selectors.threshold.order import ascending, capacity, columns_of, numbers
 
 __all__ = ["Top", "top_rows"]
 
 
 @dataclass(frozen=True)
 class Top:
-    """The items with the highest `by`, an expression over columns; with `lowest`, those with the lowest.
+    """Chooses the items with the highest value of an expression.
 
+    `by` is an expression over columns; with `lowest`, the lowest are chosen.
     An item for which `by` is null or NaN is never chosen. Equal values go by id. The gain is the value itself.
     A fraction is one of all items; a count that fewer items can fill is an error.
     """
@@ -32,7 +33,7 @@ class Top:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("id", *column_of(self.by))
+        return ("id", *columns_of(self.by))
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         start = time.perf_counter()

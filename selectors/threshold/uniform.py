@@ -21,7 +21,7 @@ _PRIME = np.uint64(0x100000001B3)  # odd, so multiplying by it loses nothing mod
 
 @dataclass(frozen=True)
 class Random:
-    """As many items as the budget says, each with the same chance.
+    """Chooses items at random, each with the same chance.
 
     An item's lot depends on its id and the seed alone: items that are added later do not change who is drawn
     among the old ones beyond making room for themselves, and a larger budget contains the smaller one.

@@ -44,6 +44,11 @@ def test_a_random_draw_without_by() -> None:
     assert firsts == {0, 2, 4}
 
 
+def test_needs_are_all_columns_that_are_read() -> None:
+    assert Representative().needs == ("id", "near_duplicate")
+    assert Representative("f", by="a + b", group="g").needs == ("id", "f", "a", "b", "g")
+
+
 def test_another_flag() -> None:
     view = ArrayView({"id": list("abc"), "exact_duplicate": [True, False, True]})
     chosen = check_selector(Representative(flag="exact_duplicate"), view)

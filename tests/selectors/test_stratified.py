@@ -101,6 +101,10 @@ def test_prefer_takes_the_best_of_each() -> None:
     assert chosen.gain.max() == pytest.approx(0.99)
 
 
+def test_needs_are_all_columns_that_are_read() -> None:
+    assert Stratified(("label", "site"), prefer="s * 2 + t").needs == ("id", "label", "site", "s", "t")
+
+
 def test_prefer_never_takes_a_null() -> None:
     assert 0 not in Stratified("label", prefer="s").select(VIEW, 1.0, np.random.default_rng(0)).index
     with pytest.raises(InputError, match="only 99 of 100"):

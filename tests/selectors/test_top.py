@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.contracts import Selection
-from curate.errors import InputError
+from curate.errors import ExpressionError, InputError
 from curate.selectors.threshold.order import ascending, capacity, numbers
 from curate.selectors.threshold.top import Top, top_rows
 from curate.testing import ArrayView, check_selector
@@ -55,7 +55,9 @@ def test_null_is_never_chosen() -> None:
 def test_an_expression_over_columns() -> None:
     assert choose(Top("s + t"), 1).index.tolist() == [3]  # 1.5
     assert Top("s").needs == ("id", "s")
-    assert Top("s + t").needs == ("id",)
+    assert Top('greatest(t, s) + "s" * 2').needs == ("id", "s", "t")
+    with pytest.raises(ExpressionError, match="cannot be read"):
+        _ = Top("s +* ) t").needs
 
 
 def test_random_is_the_mean_of_what_could_be_chosen() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import get_args
 
 import numpy as np
@@ -39,9 +38,7 @@ def test_planted_flips_in_real_digits_rank_first(
     digits: tuple[np.ndarray, np.ndarray, np.ndarray], model: Model, precision: float
 ) -> None:
     x, labels, wrong = digits
-    start = time.process_time()
     found = out_of_fold_probabilities(x, labels, model=model)
-    assert time.process_time() - start < 60
     np.testing.assert_allclose(found.probabilities.sum(1), 1, rtol=1e-5)
     assert found.seen.all()
     given = found.probabilities[np.arange(len(labels)), labels]

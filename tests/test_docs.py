@@ -1,0 +1,33 @@
+"""The Python in the documentation of scorers and selectors runs, and what it asserts holds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from curate.errors import MissingExtraError, MissingModelError
+
+DOCS = Path(__file__).parents[1] / "docs"
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PAGES = sorted(page for group in ("scorers", "selectors") for page in (DOCS / group).glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = BLOCK.findall(page.read_text())
+    assert blocks, f"{page.name} has no example in Python"
+    names: dict[str, object] = {}
+    try:
+        for block in blocks:
+            exec(compile(block, str(page), "exec"), names)
+    except (MissingExtraError, MissingModelError) as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
