@@ -131,8 +131,11 @@ JOBS: dict[str, Callable[[Path, Path], None]] = {
 
 def run_here(job: str, source: Path, out: Path) -> None:
     """Run one job and print its numbers: what the parent process reads."""
-    import curate.formats.export  # noqa: F401  (imports are not what is measured)
+    import polars  # noqa: F401  (imports are not what is measured)
 
+    import curate.formats.export  # noqa: F401
+
+    pa.array([0]).to_numpy()  # Arrow's first conversion imports pandas, for either side
     if job.startswith("duckdb"):
         import duckdb  # noqa: F401
     if "library" in job:

@@ -183,7 +183,8 @@ class _Job:
         media = media_types(schema, self.kind)
         shards = split(stream, schema, self.limits)
         if self.format == "parquet":
-            write_parquet(shards, draft, annotate(schema, media) if media else schema)
+            described = annotate(schema, media) if media else schema
+            write_parquet(shards, draft, described, unique=("id", *self.kind.media))
         elif self.format == "jsonl":
             write_jsonl(shards, draft, self.lost)
         elif self.format == "csv":

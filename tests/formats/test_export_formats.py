@@ -170,6 +170,25 @@ def test_the_snippet_of_each_card_loads_the_data(tmp_path: Path, monkeypatch: py
     ]
 
 
+def test_parquet_uses_dictionaries_where_values_repeat(tmp_path: Path) -> None:
+    export(table().to_batches(), tmp_path / "out", format="parquet", kind="image-text", manifest=GIVEN)
+    group = pq.ParquetFile(tmp_path / "out" / "data" / "train-00000.parquet").metadata.row_group(0)
+    columns = [group.column(n) for n in range(group.num_columns)]
+    encoded = {c.path_in_schema for c in columns if "RLE_DICTIONARY" in c.encodings}
+    # not: id, image, clip_score, clip, weight, gain (unique or real numbers), sharp (a bit is smaller)
+    assert encoded == {
+        "caption",
+        "width",
+        "tags.list.element",
+        "facts.a",
+        "facts.b",
+        "image_sha256",
+        "rank",
+        "reason",
+    }
+    assert {c.compression for c in columns} == {"ZSTD"}
+
+
 def test_jsonl_holds_one_object_a_row_in_column_order(tmp_path: Path) -> None:
     export(table().to_batches(), tmp_path / "out", format="jsonl", kind="image-text", manifest=GIVEN)
     lines = (tmp_path / "out" / "data" / "train-00000.jsonl").read_bytes().split(b"\n")

@@ -242,6 +242,15 @@ def test_a_draft_in_use_is_respected_and_a_dead_one_is_swept(tmp_path: Path) -> 
     assert hashes(tmp_path / "out") == hashes(tmp_path / "elsewhere")
 
 
+def test_only_drafts_of_this_very_export_are_swept(tmp_path: Path) -> None:
+    others = [".out.tmp-x.old", ".out.tmp-mine", ".out2.tmp-0123456789abcdef", "out.tmp-0123456789abcdef"]
+    for name in others:
+        (tmp_path / name).mkdir()
+    (tmp_path / ".out.tmp-0123456789abcdef").mkdir()  # an older draft of another digest
+    write(tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*others, "out"])
+
+
 def test_something_that_appears_meanwhile_is_left_alone(tmp_path: Path) -> None:
     def intruder() -> Iterator[pa.RecordBatch]:
         (tmp_path / "out").mkdir()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -102,9 +103,9 @@ def _repair(out: Path) -> None:
 
 
 def _sweep(out: Path) -> None:
-    prefix = f"{_stem(out)}.tmp-"
+    draft = re.compile(re.escape(f"{_stem(out)}.tmp-") + "[0-9a-f]{16}")
     for path in sorted(out.parent.iterdir()):
-        if not path.name.startswith(prefix) or not path.is_dir() or path.is_symlink():
+        if not draft.fullmatch(path.name) or not path.is_dir() or path.is_symlink():
             continue
         descriptor = os.open(path, os.O_RDONLY)
         try:
