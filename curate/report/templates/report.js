@@ -82,7 +82,7 @@
     const span = document.createElement("span");
     span.textContent = value === null ? "" : value;
     if (column.type === "status") span.className = value ? `pill ${value.replace(" ", "-")}` : "";
-    else { span.className = value && value.length > 40 ? "cell long" : "cell"; span.dir = "auto"; if (value && value.length > 60) span.title = value; }
+    else { span.className = !value || value.length <= 12 ? "cell" : value.length <= 40 ? "cell mid" : "cell long"; span.dir = "auto"; if (value && value.length > 60) span.title = value; }
     td.append(span);
     return td;
   }
