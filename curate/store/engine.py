@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -142,7 +143,8 @@ def translated() -> Iterator[None]:
         raise InputError(f"a query may only read this store's parts: {_first_line(error)}") from error
     except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
         # A file that is no Parquet file is an "invalid input" to DuckDB; for us it is a damaged part.
-        raise (_damaged(error) if "arquet" in str(error) else _refused(error)) from error
+        damaged = isinstance(error, duckdb.InvalidInputException) and "arquet" in _first_line(error)
+        raise (_damaged(error) if damaged else _refused(error)) from error
     except duckdb.IOException as error:
         raise _damaged(error) from error
     except duckdb.Error as error:
@@ -158,7 +160,9 @@ def _damaged(error: Exception) -> CurateError:
 
 
 def _refused(error: Exception) -> CurateError:
-    return InputError(f"the query cannot be run: {_first_line(error)}")
+    reason = re.sub(r" when casting from source column \w+", "", _first_line(error))
+    hint = "; try_cast(... as ...) gives null instead" if "Could not convert" in reason else ""
+    return InputError(f"the query cannot be run: {reason}{hint}")
 
 
 def _first_line(error: Exception) -> str:
@@ -179,10 +183,19 @@ def duckdb_types(cursor: DuckDBPyConnection, schema: pa.Schema) -> list[str]:
     """DuckDB's name for the type of each field, found by asking DuckDB rather than by a table of our own."""
     if not len(schema):
         return []
-    fields = [pa.field(f"c{i}", f.type) for i, f in enumerate(schema)]
-    cursor.register("_types", pa.schema(fields).empty_table())
+    cursor.register(
+        "_types", empty_table(pa.schema([pa.field(f"c{i}", f.type) for i, f in enumerate(schema)]))
+    )
     try:
         rows: list[tuple[Any, ...]] = cursor.execute("DESCRIBE _types").fetchall()
     finally:
         cursor.unregister("_types")
     return [row[1] for row in rows]
+
+
+def empty_table(schema: pa.Schema) -> pa.Table:
+    """A table without rows that DuckDB can be shown. It reads half floats from Parquet, as floats, not from Arrow."""
+    half = pa.types.is_float16
+    return pa.schema(
+        [pa.field(f.name, pa.float32() if half(f.type) else f.type) for f in schema]
+    ).empty_table()

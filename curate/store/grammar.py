@@ -56,15 +56,15 @@ NODES = frozenset(
 
 FUNCTIONS = {
     "Abs": "abs", "Ceil": "ceil", "Coalesce": "coalesce", "Contains": "contains", "EndsWith": "ends_with",
-    "Exp": "exp", "Floor": "floor", "Greatest": "greatest", "IsNan": "isnan", "Least": "least",
+    "Exp": "exp", "Floor": "floor", "Greatest": "greatest", "IsInf": "isinf", "IsNan": "isnan", "Least": "least",
     "Length": "length", "Ln": "ln", "Lower": "lower", "Nullif": "nullif", "RegexpLike": "regexp_matches",
     "Replace": "replace", "Round": "round", "Sign": "sign", "Sqrt": "sqrt", "StartsWith": "starts_with",
     "Substring": "substring", "Trim": "trim", "Upper": "upper",
 }  # fmt: skip
 """Functions that sqlglot has a class for -> their name in DuckDB."""
 
-OTHER_FUNCTIONS = frozenset({"strlen", "isfinite", "isinf", "prefix", "suffix"})
-"""Functions that sqlglot leaves as a name."""
+OTHER_FUNCTIONS = frozenset({"strlen", "isfinite", "prefix", "suffix"})
+"""Functions that sqlglot leaves as a name (older versions leave some of the above, too)."""
 
 TYPES = frozenset(
     [
@@ -118,6 +118,8 @@ def parse(text: str, limit: int) -> Any:
         raise ExpressionError(f"the expression {_short(text)} is nested too deeply") from None
     if any(token.comments for token in tokens):
         raise ExpressionError(f"the expression {_short(text)} holds a comment: leave it out")
+    if any(token.token_type.name == "SEMICOLON" for token in tokens):
+        raise ExpressionError(f"the expression {_short(text)} holds a semicolon: write one condition only")
     if len(trees) != 1:
         raise ExpressionError(
             f"{_short(text)} is not one expression, such as: clip_score > 0.2 and not near_duplicate"
@@ -145,7 +147,7 @@ def _check_node(node: Any) -> None:
     if name in FUNCTIONS:
         return
     if name == "Anonymous":
-        if str(node.this).lower() not in OTHER_FUNCTIONS or node.args.get("db"):
+        if str(node.this).lower() not in known_functions():
             raise _unknown_function(str(node.this))
     elif name not in NODES:
         raise _refuse(node)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curate.errors import ExpressionError
-from curate.store.engine import blank_cursor
+from curate.store.engine import blank_cursor, empty_table
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -52,7 +52,7 @@ def _infer(text: str, tree: Any, serialised: bytes) -> str:
     with blank_cursor() as cursor:
         # A table needs a column; an expression such as `1 = 1` reads none.
         fields = [pa.field("_", pa.null()), *schema] if "_" not in schema.names else list(schema)
-        cursor.register("_rows", pa.schema([f.with_metadata({}) for f in fields]).empty_table())
+        cursor.register("_rows", empty_table(pa.schema(fields)))
         for node in tree.walk():
             _check(cursor, text, node)
         return _type(cursor, text, tree)

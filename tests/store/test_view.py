@@ -159,7 +159,7 @@ def test_known_rows_give_the_same_as_conditions(scored: tuple[PartStore, Part]) 
     before = view.to_arrow()
     assert len(view) == 4  # from here on the rows are known, and the condition is not evaluated again
     assert view.to_arrow().equals(before)
-    assert list(view.batches(None, 10))[0].equals(before.combine_chunks().to_batches()[0])
+    assert next(view.batches(None, 10)).equals(before.combine_chunks().to_batches()[0])
 
 
 def test_distinct_keeps_the_lowest_id(store: PartStore) -> None:
@@ -251,7 +251,7 @@ def test_within_a_selection_and_outside_it(scored: tuple[PartStore, Part]) -> No
     assert ids(view.within("core")) == ["i0003", "i0005"]
     assert ids(view.within("core", inside=False)) == ["i0000", "i0002", "i0004"]
     assert ids(view.where("clip_score > 0.6").within("core")) == ["i0005"]
-    with pytest.raises(UnknownNameError, match="unknown selection 'cor'. Did you mean 'core'"):
+    with pytest.raises(UnknownNameError, match=r"unknown selection 'cor'\. Did you mean 'core'"):
         view.within("cor")
 
 
@@ -494,7 +494,7 @@ def test_sql_errors_name_what_is_wrong(scored: tuple[PartStore, Part]) -> None:
 
 def test_errors_come_before_anything_is_read(scored: tuple[PartStore, Part]) -> None:
     view = scored[0].view()
-    with pytest.raises(UnknownNameError, match="unknown column 'clip_scor'. Did you mean 'clip_score'"):
+    with pytest.raises(UnknownNameError, match=r"unknown column 'clip_scor'\. Did you mean 'clip_score'"):
         view.where("clip_scor > 1")
     with pytest.raises(ExpressionError, match="compares caption"):
         view.where("caption > 3")
