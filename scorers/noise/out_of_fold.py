@@ -33,7 +33,7 @@ class OutOfFold:
     model: Model = "logistic-regression"
     folds: int = 5
     seed: int = 0
-    groups: str = ""
+    groups: str | None = None
 
     name: ClassVar[str] = "out-of-fold"
     version: ClassVar[int] = 1

@@ -25,13 +25,13 @@ class Representative:
 
     Those are the items whose duplicate `flag` is false.
     Items without a verdict (null) are left out. Without a budget all are chosen; with one, those with the highest
-    `by` (an expression), or a random draw if it is empty. `group` names the column with the group's
+    `by` (an expression), or a random draw if there is none. `group` names the column with the group's
     identity for the reasons; by default `<flag>_group`, where it exists.
     """
 
     flag: str = "near_duplicate"
-    by: str = ""
-    group: str = ""
+    by: str | None = None
+    group: str | None = None
 
     name: ClassVar[str] = "representative"
     version: ClassVar[int] = 1

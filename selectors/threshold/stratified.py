@@ -35,7 +35,7 @@ class Stratified:
 
     by: str | tuple[str, ...]
     balance: Balance = "proportional"
-    prefer: str = ""
+    prefer: str | None = None
     reweight: bool = False
 
     name: ClassVar[str] = "stratified"
