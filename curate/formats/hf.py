@@ -129,7 +129,7 @@ def saved_reader(folder: str) -> DatasetReader:
     datasets: Any = require("datasets", "hf")
     try:
         saved = datasets.load_from_disk(folder)
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise InputError(f"{folder} cannot be read as a saved dataset: {error}") from error
     if isinstance(saved, datasets.DatasetDict):
         return DatasetReader(dict(saved), folder, folder, named=True, folder=folder)

@@ -75,7 +75,8 @@ def _read_file(path: str, key: str | None, column: str | None) -> tuple[Any, Val
     except InputError:
         raise
     except (ValueError, OSError, EOFError, KeyError, pa.ArrowException) as error:
-        hint = " (arrays of Python objects are never loaded)" if "allow_pickle" in str(error) else ""
+        objects = "allow_pickle" in str(error) or "Python objects" in str(error)
+        hint = " (arrays of Python objects are never loaded)" if objects else ""
         raise InputError(f"{path} cannot be read: {error}{hint}") from error
     raise InputError(
         f"{path}: vectors are read from .npy, .npz, .parquet and .arrow files, not {suffix or 'this'}"

@@ -230,14 +230,13 @@ class _Read:
 
 def _members(file: str) -> Iterator[tuple[tarfile.TarInfo, _Read]]:
     """Members in order. Raises `_Damage` where the file is no tar, or not to its end."""
-    plain, stream = _open(file)
-    with stream:
+    plain, raw, stream = _open(file)
+    with raw, stream:  # closing a decompressor leaves the file under it open
         try:
             tar = tarfile.open(fileobj=stream, mode="r:" if plain else "r|")  # noqa: SIM115  (holds nothing of its own)
             read = _Read(tar, plain)
             while (member := tar.next()) is not None:
-                if plain:
-                    tar.members = []  # type: ignore[attr-defined]  # it would remember every one
+                tar.members = []  # type: ignore[attr-defined]  # it would remember every one
                 yield member, read
             if plain:
                 _check_end(stream, tar.offset, file)
@@ -253,19 +252,19 @@ def _check_end(stream: IO[bytes], offset: int, file: str) -> None:
         raise _Damage(f"{file} is damaged at byte {offset}: what comes behind cannot be read")
 
 
-def _open(file: str) -> tuple[bool, IO[bytes]]:
+def _open(file: str) -> tuple[bool, IO[bytes], IO[bytes]]:
+    """(whether it is plain, the file, its decompressed bytes)"""
     import fsspec
 
     try:
-        raw = fsspec.open(file, "rb").open() if is_url(file) else open(file, "rb")  # noqa: PTH123, SIM115
+        raw: IO[bytes] = fsspec.open(file, "rb").open() if is_url(file) else open(file, "rb")  # noqa: PTH123, SIM115
         magic = raw.read(6)
         raw.seek(0)
     except OSError as error:
         raise _Damage(f"{file} cannot be opened: {error}") from error
     for start, opened in _MAGIC.items():
         if magic.startswith(start):
-            return False, cast("IO[bytes]", opened(raw, "rb"))
+            return False, raw, cast("IO[bytes]", opened(raw, "rb"))
     if magic.startswith(b"\x28\xb5\x2f\xfd"):
-        raw.close()
-        return False, cast("IO[bytes]", open_stream(file))
-    return True, cast("IO[bytes]", raw)
+        return False, raw, cast("IO[bytes]", open_stream(file))
+    return True, raw, raw
