@@ -48,7 +48,7 @@ class Piece:
         """The file's rows (n, dim); zero-copy, unless some are null: those become NaN (0 for integers)."""
         column = self.column_data
         inner = _plain(column.values)  # not `.flatten()`: that would copy
-        dim, dtype = column.type.list_size, np.dtype(inner.type.to_pandas_dtype())
+        dim, dtype = column.type.list_size, numpy_dtype(inner.type)
         flat = np.frombuffer(inner.buffers()[1], dtype, len(inner), inner.offset * dtype.itemsize)
         table = flat[column.offset * dim : (column.offset + len(column)) * dim].reshape(-1, dim)
         if column.null_count:
@@ -87,7 +87,7 @@ class PartVectors:
         self._column, self._pieces = column, [p for p in pieces if len(p)]
         self._starts = np.cumsum([0, *(len(p) for p in self._pieces)])
         self._shape = int(self._starts[-1]), int(type_.list_size)
-        self._dtype: np.dtype[Any] = np.dtype(type_.value_type.to_pandas_dtype())
+        self._dtype = numpy_dtype(type_.value_type)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -158,6 +158,12 @@ def map_column(path: Path, column: str) -> pa.Array:
     if len(arrays) == 1:
         return arrays[0]
     return pa.concat_arrays(arrays) if arrays else pa.nulls(0, reader.schema.field(column).type)
+
+
+def numpy_dtype(type_: pa.DataType) -> np.dtype[Any]:
+    """NumPy's name for an Arrow number type; pyarrow's own `to_pandas_dtype` wants pandas in some versions."""
+    names = {"halffloat": "float16", "float": "float32", "double": "float64"}
+    return np.dtype(names.get(str(type_), str(type_)))
 
 
 def _plain(values: pa.Array) -> pa.Array:

@@ -294,7 +294,7 @@ def test_an_expression_is_a_text() -> None:
     [
         ("caption", "gives text, not true or false"),
         ("clip_score", "gives a number, not true or false"),
-        ("null", "gives nothing but null"),
+        ("null", "not true or false"),
         ("caption > 5", r"compares caption \(text\) with 5 \(a number\)"),
         ("5 < caption", r"compares caption \(text\) with 5"),
         ("width = '200'", r"compares '200' \(text\) with width \(a number\)"),
