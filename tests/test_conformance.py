@@ -28,6 +28,7 @@ class Example:
     planted: tuple[str, str] | None = None
     kind: str = ""
     budget: int | None = 3
+    torch: bool = False
 
 
 SMALL_CLIP = {"model": "ViT-S-32-alt", "pretrained": None, "device": "cpu"}
@@ -35,13 +36,13 @@ SMALL_CLIP = {"model": "ViT-S-32-alt", "pretrained": None, "device": "cpu"}
 
 SCORERS = {
     "audio-basics": Example(columns=("audio",), planted=("item-0", "item-5")),
-    "clip": Example(SMALL_CLIP, ("image", "text")),
-    "clip-score": Example(SMALL_CLIP, ("image", "text")),
+    "clip": Example(SMALL_CLIP, ("image", "text"), torch=True),
+    "clip-score": Example(SMALL_CLIP, ("image", "text"), torch=True),
     "confident-learning": Example(columns=("label", "pred_probs"), planted=("item-0", "item-5")),
     "exact-duplicate": Example({"columns": ["text"]}, ("text",), planted=("item-0", "item-4")),
     "image-basics": Example(columns=("image",), planted=("item-0", "item-5")),
     "minhash": Example(columns=("text",)),
-    "minilm": Example({"device": "cpu"}, ("text",)),
+    "minilm": Example({"device": "cpu"}, ("text",), torch=True),
     "near-duplicate": Example(
         {"by": "embedding", "embedding": "pixel_embedding"},
         ("pixel_embedding",),
@@ -134,9 +135,15 @@ def test_every_registered_component_has_an_example() -> None:
 @pytest.mark.parametrize("name", sorted(SCORERS))
 def test_scorer(name: str, everything: dict[str, Any]) -> None:
     example = SCORERS[name]
+    view = view_of(everything, example.columns)
     scorer = registry.build("scorers", name, example.params)
+    if (
+        example.torch
+    ):  # a model takes its time: four items on one thread, so that tests side by side do not wait
+        pytest.importorskip("torch", reason="extra not installed").set_num_threads(1)
+        view = view.rearranged(np.arange(4))
     try:
-        check_scorer(scorer, view_of(everything, example.columns), example.planted, kind=example.kind)
+        check_scorer(scorer, view, example.planted, kind=example.kind)
     except (MissingExtraError, MissingModelError) as error:
         pytest.skip(str(error))
 
