@@ -19,7 +19,7 @@ from curate.store.layout import Layout
 from curate.store.parts import Part
 from curate.store.query import Query, declared
 from curate.store.relation import SEQ
-from curate.store.rowset import RowSet, int64_values
+from curate.store.rowset import RowSet, int64_array, int64_values
 from curate.store.vectors import PartVectors, Piece, map_column
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def attach(layout: Layout, root: Path, name: str, seqs: npt.NDArray[np.int64]) -
         else:
             column = map_column(root / source.file.path, name)
             whole = len(rows) == len(column)
-            chunks.append(column if whole else column.take(pa.array(rows)))
+            chunks.append(column if whole else column.take(int64_array(rows)))
     return pa.chunked_array(chunks, type_)
 
 

@@ -84,3 +84,9 @@ def int64_values(column: pa.ChunkedArray | pa.Array) -> Seqs:
     chunks: Iterable[pa.Array] = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     pieces = [np.frombuffer(c.buffers()[1], np.int64, len(c), c.offset * 8) for c in chunks if len(c)]
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces) if pieces else np.empty(0, np.int64)
+
+
+def int64_array(values: Seqs) -> pa.Array:
+    """The way back, again without pandas."""
+    data = np.ascontiguousarray(values, np.int64)
+    return pa.Array.from_buffers(pa.int64(), len(data), [None, pa.py_buffer(data)])

@@ -63,7 +63,11 @@ class Piece:
 
     @cached_property
     def _valid(self) -> npt.NDArray[np.bool_]:
-        return np.asarray(self.column_data.is_valid())
+        known = self.column_data.is_valid()
+        bits = np.frombuffer(known.buffers()[1], np.uint8)
+        return np.unpackbits(bits, bitorder="little")[known.offset : known.offset + len(known)].astype(
+            np.bool_
+        )
 
     def read(self) -> Array:
         """The piece's own rows: a view where they are consecutive, else a copy."""

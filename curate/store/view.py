@@ -25,7 +25,7 @@ from curate.store.engine import MEMORY, engine
 from curate.store.expression import Expression
 from curate.store.layout import Layout
 from curate.store.query import Query
-from curate.store.rowset import RowSet, int64_values
+from curate.store.rowset import RowSet, int64_array, int64_values
 from curate.store.snapshot import Snapshot
 from curate.store.survivors import survivors
 from curate.store.vectors import PartVectors
@@ -225,7 +225,7 @@ class StoreView:
         chosen = RowSet.of_seqs(holders, unique)
         query = replace(self.query, parts=holders, predicates=(), limit=None)
         found = replace(self, query=query, sets=(rows.LazyRows(lambda: chosen),)).to_arrow(columns)
-        return found.take(pa.array(back))
+        return found.take(int64_array(back))
 
     def compute(self, expression: str | Expression) -> pa.ChunkedArray:
         """The value of an expression for each row, such as `2 * clip_score + sharpness`."""
