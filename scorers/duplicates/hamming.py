@@ -22,7 +22,7 @@ def near_duplicate_images(
     hashes: npt.NDArray[np.uint64],
     colours: npt.NDArray[np.uint8] | None = None,
     distance: int = 4,
-    tolerance: float = 24.0,
+    tolerance: float = 32.0,
 ) -> Leaders:
     """Greedy choice, in row order, of images of which no two are near-duplicates.
 

@@ -56,7 +56,7 @@ class NearDuplicate:
     by: Literal["auto", "image", "text", "embedding"] = "auto"
     embedding: str = ""
     distance: int = 4
-    tolerance: float = 24.0
+    tolerance: float = 32.0
     similarity: float = 0.7
     cosine: float = 0.95
     unit: Unit = "char"

@@ -62,6 +62,12 @@ def test_encoder_keeps_the_contract(view: ArrayView) -> None:
 
 
 @pytest.mark.usefixtures("open_clip")
+def test_encoder_passes_the_suite_where_all_have_text(view: ArrayView) -> None:
+    spoken = view.rearranged(np.array([0, 1, 2, 4, 5]))
+    check_scorer(Clip(model=SMALL, pretrained=None), spoken, tolerance=1e-5)
+
+
+@pytest.mark.usefixtures("open_clip")
 def test_score_keeps_the_contract_and_is_the_cosine_of_the_vectors(view: ArrayView) -> None:
     scorer = ClipScore(model=SMALL, pretrained=None, batch_size=3)
     check_scorer(scorer, view, tolerance=1e-5)
