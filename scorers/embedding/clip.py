@@ -22,8 +22,8 @@ Floats = npt.NDArray[np.float32]
 def match(images: Floats, texts: Floats) -> Floats:
     """Cosine of each image with its text: rows (n, d) of any length other than zero give (n,) float32 in [-1, 1].
 
-    Higher means the text says what the image shows. With ViT-B-32 trained on LAION, pairs from the web lie about 0.1
-    to 0.4. Source: Radford et al. (2021), arXiv 2103.00020; Hessel et al., CLIPScore (2021), arXiv 2104.08718, without
+    Higher means the text says what the image shows. Only a small part of the range is used (LAION was cut at about 0.3).
+    Source: Radford et al. (2021), arXiv 2103.00020; Hessel et al., CLIPScore (2021), arXiv 2104.08718, without
     its factor 2.5 and its cut at zero.
     """
     dots = np.einsum("ij,ij->i", images, texts)

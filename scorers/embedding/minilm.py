@@ -35,8 +35,7 @@ def mean_pool(states: Floats, mask: npt.NDArray[np.integer]) -> Floats:
 class MiniLM:
     """Encodes text as `minilm`, 384 numbers of unit length: a dot product is how alike two texts are in meaning.
 
-    English above all; texts are cut after 256 tokens (about 200 words). About 0.3 and below is unrelated, above 0.8 a
-    paraphrase. A row without text, or of blanks alone, gets null and a reason.
+    English above all; texts are cut after 256 tokens (about 200 words). Unrelated texts lie below 0.3. A row without text, or of blanks alone, gets null and a reason.
 
     `column`      what is read: a column, or the role `text`.
     `device`      "auto" (cuda, mps, cpu), or a PyTorch device.
