@@ -44,8 +44,9 @@ def near_duplicate_texts(
         raise InputError(f"{len(texts)} texts for {len(signatures)} signatures")
     first = _first_same(texts, signatures, normalise)
     own = np.flatnonzero(first == np.arange(len(first)))
-    kept_texts = texts if len(own) == len(first) else texts.take(pa.array(own))
-    neighbours = JaccardNeighbours(kept_texts, signatures[own], similarity, unit, size, normalise)
+    if len(own) < len(first):  # a million signatures are half a gigabyte: not copied for nothing
+        texts, signatures = texts.take(pa.array(own)), signatures[own]
+    neighbours = JaccardNeighbours(texts, signatures, similarity, unit, size, normalise)
     return restore_copies(first, choose_leaders(neighbours))
 
 

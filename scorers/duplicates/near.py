@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,7 @@ class NearDuplicate:
 
     `by`          "image": perceptual hashes within `distance` bits whose 4 x 4 colours differ by at most `tolerance`
                   grey levels on average. "text": Jaccard similarity of shingles of at least `similarity`. "embedding":
-                  cosine of at least `cosine` in the column `embedding` (SemDeDup: same-cluster pairs).
+                  cosine of at least `cosine` in the column `embedding` (SemDeDup).
                   "auto": the embedding if one is named, else what the kind is: image before text.
     `unit`, `size`, `normalise`  what a shingle is; as for `minhash`, which proposes the candidates.
     `prefer`      a numeric column; the higher of two near-duplicates is kept, ties by id.
@@ -170,7 +170,7 @@ def _column(
     return pc.fill_null(column, 0).to_numpy(), pc.is_valid(column).to_numpy(zero_copy_only=False)
 
 
-def _vectors(view: View, name: str) -> tuple[npt.NDArray[np.unsignedinteger], npt.NDArray[np.bool_]]:
+def _vectors(view: View, name: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
     """A column of unsigned vectors, anything where null, and where it is not."""
     column = view.to_arrow([name]).column(0)
     if not pa.types.is_fixed_size_list(column.type):
@@ -181,6 +181,12 @@ def _vectors(view: View, name: str) -> tuple[npt.NDArray[np.unsignedinteger], np
     empty = np.zeros((0, width), np.uint32)
     values = pieces[0] if len(pieces) == 1 else np.concatenate(pieces) if pieces else empty
     return values, pc.is_valid(column).to_numpy()
+
+
+def _ranked(values: npt.NDArray[np.uint32], rows: Rows) -> npt.NDArray[np.uint32]:
+    """`values[rows]`, without a copy where the rows are in order already."""
+    in_order = len(rows) == len(values) and bool((rows[1:] > rows[:-1]).all())
+    return values if in_order else values[rows]
 
 
 def _unrank(found: Leaders, ranked: Rows, n: int) -> Leaders:
