@@ -122,7 +122,9 @@ class View(Protocol):
     @property
     def columns(self) -> Sequence[str]: ...
     def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table: ...
-    def batches(self, columns: Sequence[str] | None = None, rows: int = 65536) -> Iterator[pa.RecordBatch]: ...
+    def batches(
+        self, columns: Sequence[str] | None = None, rows: int = 65536
+    ) -> Iterator[pa.RecordBatch]: ...
     def vectors(self, column: str) -> Vectors: ...
     def take(self, rows: npt.NDArray[np.int64], columns: Sequence[str] | None = None) -> pa.Table:
         """These rows, in the order asked for."""
@@ -229,7 +231,9 @@ def resolve_budget(budget: Budget | None, n: int) -> int:
     Raises InputError for zero, negative, above `n`, or unreadable budgets.
     """
     if budget is None:
-        raise InputError(f"a budget is needed: a count (500), a fraction (0.1) or a percentage ('10%') of {n} items")
+        raise InputError(
+            f"a budget is needed: a count (500), a fraction (0.1) or a percentage ('10%') of {n} items"
+        )
     if isinstance(budget, bool):
         raise InputError(f"budget {budget!r} is not a count, a fraction or a percentage")
     if isinstance(budget, str):

@@ -49,7 +49,19 @@ def _strings(*names: str) -> tuple[pa.Field, ...]:
 
 
 _CAPTION = ("text", "caption_text", "alt", "alt_text", "title", "description", "prompt", "TEXT")
-_IMAGE = ("url", "image_url", "image_path", "path", "file_name", "filename", "file", "uri", "URL", "jpg", "png")
+_IMAGE = (
+    "url",
+    "image_url",
+    "image_path",
+    "path",
+    "file_name",
+    "filename",
+    "file",
+    "uri",
+    "URL",
+    "jpg",
+    "png",
+)
 _AUDIO = ("audio_path", "path", "file_name", "filename", "file", "uri", "wav", "flac", "mp3", "audio_url")
 _LABEL = ("class", "target", "y", "category", "label_name", "given", "cls", "noisy_label")
 
@@ -74,7 +86,12 @@ KINDS: dict[str, Kind] = {
         required=("label",),
         roles={"image": ("image",), "audio": ("audio",), "text": ("text",), "label": ("label",)},
         one_of=("image", "audio", "text"),
-        aliases={"image": _IMAGE, "audio": _AUDIO, "text": ("sentence", "document", "review"), "label": _LABEL},
+        aliases={
+            "image": _IMAGE,
+            "audio": _AUDIO,
+            "text": ("sentence", "document", "review"),
+            "label": _LABEL,
+        },
     ),
     "instruction": Kind(
         "instruction",
@@ -92,7 +109,11 @@ KINDS: dict[str, Kind] = {
         _strings("prompt", "chosen", "rejected"),
         required=("chosen", "rejected"),
         roles={"text": ("prompt", "chosen", "rejected")},
-        aliases={"prompt": ("question", "instruction"), "chosen": ("win", "better"), "rejected": ("lose", "worse")},
+        aliases={
+            "prompt": ("question", "instruction"),
+            "chosen": ("win", "better"),
+            "rejected": ("lose", "worse"),
+        },
     ),
 }
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from curate import registry
-from curate.contracts import digest
+from curate.contracts import column_name, digest
 from curate.errors import SchemaError, UnknownNameError
 from curate.kinds import KINDS, ROLES
+from curate.recipe.model import ScoreStep
 from curate.store import Part, Snapshot, StoreView
 
 
@@ -21,19 +22,24 @@ def configure(group: str, name: str, params: Mapping[str, Any], view: StoreView)
     return component
 
 
-def supply(component: Any, view: StoreView, make: Callable[[str], object]) -> None:
-    """See to it that every column a component needs exists, by running the scorer of that name with its defaults.
+def supply(component: Any, view: StoreView, make: Callable[[ScoreStep], object]) -> None:
+    """See to it that every column a component needs is there for every row, new ones included.
 
-    `make(name)` runs one. Raises UnknownNameError for a column that nothing gives.
+    A column that a scorer gave is brought up to date by that scorer, as it was configured; a missing one is made by the
+    scorer of that name with its defaults. `make(step)` runs one. UnknownNameError for a column that nothing gives.
     """
+    homes = view.snapshot.column_home
     for need in component.needs:
-        if has(view, need):
-            continue
-        giver = giver_of(need)
-        if giver is None:
-            _refuse(component.name, need, view)
-        else:
-            make(giver)
+        home = homes.get(need)
+        if home is not None and home.scorer in registry.names("scorers"):
+            alias = None if home.name == column_name(home.scorer) else home.name
+            make(ScoreStep.model_validate({"score": home.scorer, "with": dict(home.params), "as": alias}))
+        elif not has(view, need):
+            giver = giver_of(need)
+            if giver is None:
+                _refuse(component.name, need, view)
+            else:
+                make(ScoreStep.model_validate({"score": giver}))
 
 
 def has(view: StoreView, need: str) -> bool:

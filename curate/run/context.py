@@ -19,7 +19,8 @@ from curate.store import Changes, Commit, PartStore, StoreView
 
 @dataclass
 class RunContext:
-    """One run in flight. `kept` names the selection that is the current set; None means all items."""
+    """One run in flight. `kept` names the selection that is the current set, None means all items; `scored` are the
+    digests of column sets that this run has told of."""
 
     store: PartStore
     runner: Runner
@@ -28,7 +29,7 @@ class RunContext:
     base: Path
     kept: str | None = None
     commits: int = 0
-    counted: int = field(default=-1, repr=False)
+    scored: set[str] = field(default_factory=set, repr=False)
 
     def view(self, where: str | None = None, *, everything: bool = False) -> StoreView:
         """The current set at the head of the store, optionally narrowed by an expression."""

@@ -107,7 +107,7 @@ def _plan_score(planner: _Planner, step: ScoreStep) -> PlannedStep:
         givers = [giver_of(need) or f"a column {need!r} that nothing gives" for need in missing]
         return PlannedStep(step.title, "to do", len(view), len(view), f"runs {', '.join(givers)} first")
     snapshot = planner.store.snapshot()
-    column_set = bind(scorer, step.name, view, snapshot)
+    column_set = bind(scorer, step.name, snapshot)
     if isinstance(scorer, FittingScorer):
         done = is_done(planner.store, snapshot, scorer, column_set, view)
         note = "" if done else "sees all rows at once"

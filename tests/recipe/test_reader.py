@@ -31,7 +31,15 @@ steps:
 
 def test_reads_every_verb_of_the_design():
     recipe = parse_recipe(FULL)
-    assert [step.verb for step in recipe.steps] == ["import", "score", "score", "keep", "select", "annotate", "export"]
+    assert [step.verb for step in recipe.steps] == [
+        "import",
+        "score",
+        "score",
+        "keep",
+        "select",
+        "annotate",
+        "export",
+    ]
     assert recipe.seed == 7
     assert recipe.steps[4].budget == "10%"
     assert recipe.steps[4].name == "core"

@@ -23,7 +23,11 @@ class Spy:
     version: ClassVar[int] = 1
     processes: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("text",)
-    gives: ClassVar[tuple[pa.Field, ...]] = (score("spy"), detail("spy_length", pa.int32()), detail("pid", pa.int64()))
+    gives: ClassVar[tuple[pa.Field, ...]] = (
+        score("spy"),
+        detail("spy_length", pa.int32()),
+        detail("pid", pa.int64()),
+    )
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         with Path(self.log).open("a") as file:
@@ -103,4 +107,6 @@ class Wrong:
     gives: ClassVar[tuple[pa.Field, ...]] = (score("wrong"),)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        return pa.record_batch({"wrong": pa.array([1.0], pa.float32()), "wrong_reason": pa.nulls(1, pa.string())})
+        return pa.record_batch(
+            {"wrong": pa.array([1.0], pa.float32()), "wrong_reason": pa.nulls(1, pa.string())}
+        )

@@ -14,7 +14,9 @@ from curate.run.progress import SilentProgress
 
 
 def parts_of(store):
-    return [(p.table, p.part_id, p.rows) for p in store.parts.snapshot().items + store.parts.snapshot().rejected]
+    return [
+        (p.table, p.part_id, p.rows) for p in store.parts.snapshot().items + store.parts.snapshot().rejected
+    ]
 
 
 def test_adds_what_is_new_and_says_what_is_there_already(store, captions):
@@ -57,7 +59,13 @@ def test_rejections_are_listed_with_reason_and_none_vanishes(store, tmp_path):
     Image.new("RGB", (8, 8)).save(folder / "good.png")
     (folder / "torn.png").write_bytes((folder / "good.png").read_bytes()[:40])
     (folder / "empty.png").write_bytes(b"")
-    rows = [("good.png", "fine"), ("torn.png", "torn"), ("empty.png", "zero"), ("gone.png", "missing"), ("good.png", "")]
+    rows = [
+        ("good.png", "fine"),
+        ("torn.png", "torn"),
+        ("empty.png", "zero"),
+        ("gone.png", "missing"),
+        ("good.png", ""),
+    ]
     (folder / "t.csv").write_text("image,caption\n" + "\n".join(f"{a},{b}" for a, b in rows))
     record = store.add(folder / "t.csv", kind="image-text")
     assert (record.counts["read"], record.counts["added"], record.counts["rejected"]) == (5, 1, 4)
@@ -85,7 +93,9 @@ def test_missing_columns_are_refused_with_the_argument_to_pass(store, tmp_path):
 
 
 def write_captions(path, n):
-    lines = (json.dumps({"image": f"https://example.org/{i}.jpg", "caption": f"dog {i // 2}"}) for i in range(n))
+    lines = (
+        json.dumps({"image": f"https://example.org/{i}.jpg", "caption": f"dog {i // 2}"}) for i in range(n)
+    )
     path.write_text("\n".join(lines))
 
 

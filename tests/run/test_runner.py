@@ -84,7 +84,9 @@ def test_a_script_without_a_main_guard_can_use_workers(tmp_path):
             """
         )
     )
-    out = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=True)
+    out = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=True
+    )
     assert out.stdout.strip() == "[1.0, 2.0, 3.0]"
 
 

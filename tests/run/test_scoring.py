@@ -21,7 +21,9 @@ def add(store, table, part_rows=3):
 
 
 def values(store, column):
-    return dict(zip(store.items.ids().to_pylist(), store.items.to_arrow([column])[column].to_pylist(), strict=True))
+    return dict(
+        zip(store.items.ids().to_pylist(), store.items.to_arrow([column])[column].to_pylist(), strict=True)
+    )
 
 
 def test_only_new_items_are_asked_for(store, captions, log):

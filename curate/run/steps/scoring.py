@@ -32,22 +32,43 @@ def run_score(context: RunContext, step: ScoreStep) -> StepRecord:
     """Execute one `score` step; see the module."""
     view = context.view(step.where, everything=step.all)
     scorer = configure("scorers", step.score, step.params, view)
-    supply(scorer, view, lambda name: run_score(context, step.model_copy(update=_bare(name))))
+    supply(scorer, view, lambda needed: bring_up(context, needed, step))
     view = context.view(step.where, everything=step.all)  # the needs may just have been made
+    column_set = bind(scorer, step.name, context.store.snapshot())
+    return _run(context, step, view, scorer, column_set)
+
+
+def bring_up(context: RunContext, needed: ScoreStep, by: ScoreStep | None = None) -> None:
+    """Bring a column that another step needs up to date; told as a step of its own the first time in a run."""
+    step = needed.model_copy(update={"where": by.where, "all": by.all}) if by else needed
+    view = context.view(step.where, everything=step.all)
+    scorer = configure("scorers", step.score, step.params, view)
     snapshot = context.store.snapshot()
-    column_set = bind(scorer, step.name, view, snapshot)
+    column_set = bind(scorer, step.name, snapshot)
+    if not any(True for _ in pending(context.store, view, snapshot, scorer, column_set)):
+        told = column_set.digest in context.scored
+        # Answers fitted on other rows stand: fitting again on fewer would change them under the user's hands.
+        fitted = isinstance(scorer, FittingScorer)
+        if told or (fitted and not is_done(context.store, snapshot, scorer, column_set, view)):
+            return
+    run_score(context, step)
+
+
+def _run(
+    context: RunContext, step: ScoreStep, view: StoreView, scorer: Any, column_set: ColumnSet
+) -> StepRecord:
     title = f"score {step.score}" + (f" as {step.name}" if step.name else "")
     names = [f for f in column_set.schema().names if f != reason_of(column_set)]
     with context.record("score", step.score, title, params=plain_params(scorer), columns=names) as record:
-        record.digest = digest(
-            "score", column_set.digest, view.digest, columns_digest(snapshot, scorer.needs)
-        )
+        snapshot = context.store.snapshot()
+        record.digest = score_digest(snapshot, scorer, column_set, view)
         known = context.store.recall(record.digest)
         if known and _stands(snapshot, scorer, column_set, known):
             record.counts, record.reasons, record.reused = known["counts"], known["reasons"], True
             record.notes = known.get("notes", [])
         else:
             _score(context, view, scorer, column_set, record)
+        context.scored.add(column_set.digest)
     return record
 
 
@@ -75,10 +96,6 @@ def _parts_digest(snapshot: Snapshot, column_set: ColumnSet) -> str:
     return columns_digest(snapshot, column_set.schema().names)
 
 
-def _bare(name: str) -> dict[str, Any]:
-    return {"score": name, "params": {}, "name": None}
-
-
 def _bound(snapshot: Snapshot, column_set: ColumnSet) -> bool:
     bound = snapshot.sets.get(column_set.name)
     return bound is not None and bound.digest == column_set.digest
@@ -92,7 +109,7 @@ def reason_of(column_set: ColumnSet) -> str:
 # --- Names and identity -----------------------------------------------------------------------------------------
 
 
-def bind(scorer: Any, alias: str | None, view: StoreView, snapshot: Snapshot) -> ColumnSet:
+def bind(scorer: Any, alias: str | None, snapshot: Snapshot) -> ColumnSet:
     """The column set a configured scorer writes, under its own name or an alias.
 
     Raises SchemaError if one of its columns exists already and is not its own.

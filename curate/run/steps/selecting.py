@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
 from curate.contracts import Selection, component_digest, digest, resolve_budget
 from curate.errors import InputError, SchemaError
-from curate.recipe.model import ScoreStep, SelectStep
+from curate.recipe.model import SelectStep
 from curate.run.components import columns_digest, configure, supply
 from curate.run.context import RunContext, plain_params
 from curate.run.ledger import StepRecord
 from curate.run.selections import store_selection
-from curate.run.steps.scoring import run_score
+from curate.run.steps.scoring import bring_up
+from curate.store import Expression
 
 
 def run_select(context: RunContext, step: SelectStep) -> StepRecord:
     """Execute one `select` step. The current set stays as it is."""
     view = context.view(step.where)
     selector = configure("selectors", step.select, step.params, view)
-    supply(selector, view, lambda name: run_score(context, ScoreStep.model_validate({"score": name})))
+    supply(selector, view, lambda needed: bring_up(context, needed))
     view = context.view(step.where)
     name = step.name or step.select
     budget = f" {step.budget}" if step.budget is not None else ""
@@ -30,7 +32,7 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
     ) as record:
         snapshot = context.store.snapshot()
         seed = context.run.seed
-        read = columns_digest(snapshot, selector.needs)
+        read = columns_digest(snapshot, reads(selector))
         record.digest = digest(
             "select", name, component_digest(selector), str(step.budget), seed, view.digest, read
         )
@@ -72,6 +74,12 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
             result={"counts": record.counts, "reasons": record.reasons},
         )
     return record
+
+
+def reads(selector: Any) -> list[str]:
+    """The columns a selection depends on: what the selector needs, and what its expression names."""
+    by = getattr(selector, "by", None)
+    return sorted({*selector.needs, *(Expression(by).columns if isinstance(by, str) else ())})
 
 
 def check_selection(name: str, chosen: Selection, n: int, budget: object) -> None:
