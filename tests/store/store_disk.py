@@ -95,4 +95,4 @@ def small(folder: Path) -> dict[str, object]:
 if __name__ == "__main__":
     work = {"limit": limit, "small": small}[sys.argv[1]]
     print(json.dumps(work(Path(sys.argv[2]))), flush=True)
-    os._exit(0)  # Arrow threads have been seen to abort the interpreter while it shuts down
+    os._exit(0)  # once, a library aborted the interpreter while it shut down

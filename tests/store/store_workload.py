@@ -61,6 +61,21 @@ def score_part(writer: PartWriter, part: Part, made: ColumnSet, shift: float = 0
     return writer.columns(table, part, made)
 
 
+def add_items(store: PartStore, *names: str) -> list[NewPart]:
+    with store.writer() as writer:
+        parts = [writer.items(item_table(name), "instruction") for name in names]
+        store.commit(Changes("import", f"import {names}", add=parts))
+    return parts
+
+
+def add_scores(store: PartStore, token: str, salt: str = "", shift: float = 0.0) -> list[NewPart]:
+    made = column_set(salt)
+    with store.writer() as writer:
+        parts = [new for part in store.snapshot().items for new in score_part(writer, part, made, shift)]
+        store.commit(Changes("score", token, add=parts, columns=[made]))
+    return parts
+
+
 def read_state(store: PartStore, version: int | str | None = None) -> dict[str, tuple[Any, ...]]:
     """id -> (caption, score, vector) of every live item, read from the files with Arrow alone."""
     snapshot = store.snapshot(version)
