@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -45,7 +44,8 @@ class Texts(Protocol):
 
 def stem(name: str) -> str:
     """A path without its last suffix."""
-    return os.path.splitext(name)[0]  # noqa: PTH122
+    dot = name.rfind(".")
+    return name[:dot] if dot > name.rfind("/") + 1 else name
 
 
 class SidecarTexts:
@@ -63,8 +63,8 @@ class SidecarTexts:
         given: bool,
     ) -> None:
         self._root, self._limit = root, limit
-        stems = {stem(name) for name in media}
         beside = {s: {n for n in names if n.endswith(s)} for s in suffixes}
+        stems = {stem(name) for name in media} if any(beside.values()) else set()
         found = {s: some for s, some in beside.items() if any(stem(n) in stems for n in some)}
         if given and not found:
             raise InputError(f"{root}: no file has a sidecar ending in {' or '.join(suffixes)}")
@@ -108,6 +108,8 @@ class SidecarTexts:
         self, files: Sequence[str], rejected: list[Rejection], numbers: Sequence[int]
     ) -> tuple[pa.Table, Rows]:
         """One row for each file; a file whose sidecar cannot be read is rejected."""
+        if not self._beside:
+            return pa.table({"_": pa.nulls(len(files))}).select([]), np.arange(len(files))
         records: list[tuple[int, dict[str, Any]]] = []
         for index, (file, number) in enumerate(zip(files, numbers, strict=True)):
             try:
