@@ -78,7 +78,8 @@ def vector(name: str, dim: int | None = None, dtype: pa.DataType | None = None) 
 
 def role_of(field_: pa.Field) -> str:
     """`score`, `flag`, `detail` or `vector`."""
-    return (field_.metadata or {}).get(b"curate.role", b"detail").decode()
+    role: bytes = (field_.metadata or {}).get(b"curate.role", b"detail")
+    return role.decode()
 
 
 def column_name(registry_name: str) -> str:

@@ -59,7 +59,9 @@ def write_digits(folder: Path) -> dict[str, str]:
     for i, image in enumerate(images):
         path = target / f"{i:04d}.png"
         if not path.exists():
-            Image.fromarray((image * 255 / 16).astype(np.uint8)).save(path)
+            part = path.with_suffix(".part")
+            Image.fromarray((image * 255 / 16).astype(np.uint8)).save(part, format="PNG")
+            part.rename(path)  # whole or not at all: a demo that is interrupted leaves no torn picture
         lines.append(f"{i:04d},{path.name},{given[i]}")
     _write(target / "metadata.csv", "\n".join(lines) + "\n")
     _write(folder / "recipe.yaml", RECIPE.format(folder=folder))

@@ -43,6 +43,12 @@ SELECTORS: dict[str, str] = {
 
 ANNOTATORS: dict[str, str] = {}
 
+PAGES: dict[str, str] = {
+    "view": "curate.report:view_html",
+    "run": "curate.report:run_html",
+}
+"""What draws an object in a notebook, by kind of object: the report knows the store, not the other way round."""
+
 GROUPS: dict[str, dict[str, str]] = {"scorers": SCORERS, "selectors": SELECTORS, "annotators": ANNOTATORS}
 
 
@@ -88,6 +94,13 @@ def build(group: str, name: str, params: Mapping[str, Any] | None = None) -> Any
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or name
         raise InputError(f"{name}: parameter {where!r}: {first['msg']}, got {first['input']!r}") from error
+
+
+def draw(what: str, shown: Any) -> str:
+    """HTML for a notebook cell."""
+    module, _, function = PAGES[what].partition(":")
+    html: str = getattr(importlib.import_module(module), function)(shown)
+    return html
 
 
 def about(group: str, name: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from curate import registry
+
 
 @dataclass
 class StepRecord:
@@ -63,3 +65,6 @@ class RunRecord:
     recipe_digest: str
     seed: int
     steps: list[StepRecord] = field(default_factory=list)
+
+    def _repr_html_(self) -> str:
+        return registry.draw("run", self)

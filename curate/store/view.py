@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate import registry
 from curate.contracts import digest
 from curate.errors import InputError, UnknownNameError, require
 from curate.store import outputs, rows
@@ -262,6 +263,12 @@ class StoreView:
         """A Hugging Face dataset; needs the extra `hf`. Hashes, which it has no type for, become plain bytes."""
         hf: Any = require("datasets", "hf")
         return cast("datasets.Dataset", hf.Dataset(outputs.without_fixed_binary(self.to_arrow(columns))))
+
+    def __repr__(self) -> str:
+        return f"StoreView({len(self):,} items, {len(self.columns)} columns, version {self.snapshot.version})"
+
+    def _repr_html_(self) -> str:
+        return registry.draw("view", self)
 
     # --- inside ----------------------------------------------------------------------------------------------------
 

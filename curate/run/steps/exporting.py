@@ -12,6 +12,7 @@ from curate.contracts import digest
 from curate.errors import InputError, UnknownNameError
 from curate.formats import export
 from curate.kinds import KINDS
+from curate.media import MediaPolicy
 from curate.recipe.model import ExportStep
 from curate.run.components import columns_digest
 from curate.run.context import RunContext
@@ -40,14 +41,16 @@ def run_export(context: RunContext, step: ExportStep) -> StepRecord:
     with context.record("export", step.export, title, selection=name, columns=columns) as record:
         manifest = describe(context, step, name, columns, view)
         record.digest = digest("export", manifest, step.format, step.media)
+        schema = row_schema(view, columns, selected=name is not None)
         result = export(
-            rows(context, view, name, columns),
+            rows(context, view, name, columns, schema),
             out,
             format=step.format,
             kind=KINDS[kinds[0]],
             manifest=manifest,
             media=step.media,
-            schema=row_schema(view, columns, selected=name is not None),
+            schema=schema,
+            policy=MediaPolicy(hosts=allowed_hosts(context)),
             overwrite=step.overwrite,
         )
         record.counts = {
@@ -60,6 +63,12 @@ def run_export(context: RunContext, step: ExportStep) -> StepRecord:
     return record
 
 
+def allowed_hosts(context: RunContext) -> frozenset[str]:
+    """Hosts that the recipe's imports may fetch media from: an export may do so too."""
+    steps = (context.run.recipe or {}).get("steps", [])
+    return frozenset(host for step in steps for host in step.get("hosts", ()))
+
+
 def chosen_columns(view: StoreView, asked: tuple[str, ...]) -> list[str]:
     """The columns to export: those asked for, or all that are not hidden; `id` comes first."""
     for column in asked:
@@ -69,7 +78,7 @@ def chosen_columns(view: StoreView, asked: tuple[str, ...]) -> list[str]:
 
 
 def rows(
-    context: RunContext, view: StoreView, name: str | None, columns: list[str]
+    context: RunContext, view: StoreView, name: str | None, columns: list[str], schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
     """Batches of the rows in import order, with rank, weight, gain and reason if selected."""
     lookup = _selected(context, name) if name else None
@@ -82,7 +91,7 @@ def rows(
             picked = table.take(pa.array(position))
             out |= {c: picked[c].combine_chunks() for c in SELECTION_COLUMNS if c not in out}
         start += batch.num_rows
-        yield pa.record_batch(out)
+        yield pa.record_batch([out[field.name] for field in schema], schema=schema)
 
 
 def _told(step: StepRecord) -> dict[str, Any]:

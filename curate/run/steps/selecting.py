@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from curate.run.context import RunContext, plain_params
 from curate.run.ledger import StepRecord
 from curate.run.selections import store_selection
 from curate.run.steps.scoring import bring_up
-from curate.store import Expression
 
 
 def run_select(context: RunContext, step: SelectStep) -> StepRecord:
@@ -32,7 +30,7 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
     ) as record:
         snapshot = context.store.snapshot()
         seed = context.run.seed
-        read = columns_digest(snapshot, reads(selector))
+        read = columns_digest(snapshot, selector.needs)
         record.digest = digest(
             "select", name, component_digest(selector), str(step.budget), seed, view.digest, read
         )
@@ -74,12 +72,6 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
             result={"counts": record.counts, "reasons": record.reasons},
         )
     return record
-
-
-def reads(selector: Any) -> list[str]:
-    """The columns a selection depends on: what the selector needs, and what its expression names."""
-    by = getattr(selector, "by", None)
-    return sorted({*selector.needs, *(Expression(by).columns if isinstance(by, str) else ())})
 
 
 def check_selection(name: str, chosen: Selection, n: int, budget: object) -> None:
