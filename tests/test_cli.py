@@ -1,0 +1,130 @@
+"""The command line: every command documented, quick to start, clear when it refuses, safe for the terminal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from curate.cli import app
+
+RUN = [sys.executable, "-c", "from curate.cli import main; main()"]
+
+
+def curate(*args: str, cwd=None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*RUN, *args], capture_output=True, text=True, cwd=cwd, timeout=120)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(
+        '{"id": "a", "instruction": "say hi", "output": "hi there friend"}\n'
+        '{"id": "b", "instruction": "say [red]x[/x] \\u001b[31m", "output": "bye now friend"}\n'
+        '{"id": "c", "instruction": "q", "output": null}\n'
+    )
+    return tmp_path
+
+
+def test_every_command_and_option_has_help():
+    runner = CliRunner()
+    import typer
+
+    group = typer.main.get_command(app)
+    assert {
+        "run",
+        "plan",
+        "add",
+        "score",
+        "keep",
+        "select",
+        "annotate",
+        "export",
+        "report",
+        "show",
+        "explain",
+    } <= set(group.commands)
+    for name, command in group.commands.items():
+        assert command.help, name
+        assert runner.invoke(app, [name, "--help"]).exit_code == 0
+        for parameter in command.params:
+            assert getattr(parameter, "help", None), f"{name} {parameter.name}"
+
+
+def test_step_by_step(folder):
+    assert "added 2" in curate("add", "s.curate", "rows.jsonl", "--kind", "instruction", cwd=folder).stdout
+    assert "scored 2" in curate("score", "s.curate", "text-basics", cwd=folder).stdout
+    assert "long: 1 of 2" in curate("keep", "s.curate", "text_words > 5", "--as", "long", cwd=folder).stdout
+    assert (
+        "one: 1 of 2"
+        in curate("select", "s.curate", "random", "--budget", "1", "--as", "one", cwd=folder).stdout
+    )
+    assert (
+        "rows 1"
+        in curate("export", "s.curate", "out", "--format", "jsonl", "--selection", "one", cwd=folder).stdout
+    )
+    assert curate("verify", "s.curate", cwd=folder).stdout.strip() == "all well"
+    assert curate("verify", "out", cwd=folder).stdout.strip() == "all well"
+    assert "missing-output" in curate("show", "s.curate", "rejected", cwd=folder).stdout
+    report = curate("report", "s.curate", "r.html", cwd=folder)
+    assert report.returncode == 0
+    assert (folder / "r.html").exists()
+    for what in ("items", "columns", "selections", "runs", "history"):
+        shown = curate("show", "s.curate", what, cwd=folder)
+        assert shown.returncode == 0, shown.stderr
+        assert "\x1b[31m" not in shown.stdout, "what is in the data must not drive the terminal"
+    assert "text_words > 5" in curate("explain", "s.curate", "a", cwd=folder).stdout
+    assert curate("gc", "s.curate", "--grace", "0", cwd=folder).returncode == 0
+    assert curate("verify", "s.curate", cwd=folder).stdout.strip() == "all well"
+
+
+def test_a_damaged_export_is_told_with_exit_code_1(folder):
+    curate("add", "s.curate", "rows.jsonl", "--kind", "instruction", cwd=folder)
+    curate("export", "s.curate", "out", "--format", "jsonl", cwd=folder)
+    data = next((folder / "out").rglob("*.jsonl"))
+    data.write_text(data.read_text().replace("friend", "fiend"))
+    told = curate("verify", "out", cwd=folder)
+    assert told.returncode == 1
+    assert data.name in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["run", "nothing.yaml"], "there is no recipe"),
+        (["score", "none.curate", "text-basics"], "no store at"),
+        (["add", "s.curate", "rows.jsonl", "--kind", "instructions"], "Did you mean 'instruction'"),
+        (["add", "s.curate", "gone.jsonl", "--kind", "instruction"], "gone.jsonl"),
+        (["add", "s.curate", "rows.jsonl", "--kind", "instruction", "--column", "x"], "name=value"),
+    ],
+)
+def test_refusals_are_one_clear_line_and_exit_code_1(folder, args, said):
+    done = curate(*args, cwd=folder)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_list_names_every_scorer_with_a_sentence_and_imports_none():
+    code = (
+        "import sys; from typer.testing import CliRunner; from curate.cli import app\n"
+        "out = CliRunner().invoke(app, ['list']); print(out.output)\n"
+        "from curate.registry import SCORERS\n"
+        "loaded = {t.partition(':')[0] for t in SCORERS.values()} & set(sys.modules)\n"
+        "assert not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for name in ("confident-learning", "near-duplicate", "stratified"):
+        assert name in done.stdout
+
+
+def test_plan_needs_no_store_and_makes_none(folder):
+    (folder / "r.yaml").write_text(
+        "store: new.curate\nsteps:\n  - import: rows.jsonl\n    kind: instruction\n  - score: text-basics\n"
+    )
+    done = curate("plan", "r.yaml", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("to do") >= 2
+    assert not (folder / "new.curate").exists()
