@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from _measure import best, markdown
 
 THRESHOLD = 0.95
+HEAD = ("wall s", "CPU s", "peak MB", "dropped", "recall", "precision", "both of a pair dropped")
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
@@ -123,37 +123,18 @@ SLOW: dict[str, Callable[[Array], Mask]] = {"faiss flat, exact": faiss_exact, "c
 def run_child(folder: Path, name: str) -> None:
     """One contestant, in this process: prints a line of JSON."""
     rows = np.load(folder / "rows.npy", mmap_mode="r")
-    begun = time.perf_counter()
     dropped = {**FAST, **SLOW}[name](rows)
-    seconds = time.perf_counter() - begun
-    usage = resource.getrusage(resource.RUSAGE_SELF)
     with np.load(folder / "truth.npz") as truth:
         source, copy = truth["source"], truth["copy"]
     planted = np.zeros(len(rows), np.bool_)
     planted[source] = planted[copy] = True
     result = {
-        "inside": seconds,
-        "cpu": usage.ru_utime + usage.ru_stime,
-        "peak_mb": usage.ru_maxrss / 1024,
         "dropped": int(dropped.sum()),
         "recall": float((dropped[source] | dropped[copy]).mean()),
         "precision": float(planted[dropped].mean()),
         "both": int((dropped[source] & dropped[copy]).sum()),
     }
     print(json.dumps(result))
-
-
-def measure(folder: Path, name: str, repeats: int) -> dict[str, float]:
-    """The best of a few runs by wall time."""
-    best: dict[str, float] = {}
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        command = [sys.executable, __file__, "--child", name, "--folder", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        result = {**json.loads(done.stdout.splitlines()[-1]), "wall": time.perf_counter() - begun}
-        if not best or result["wall"] < best["wall"]:
-            best = result
-    return best
 
 
 def main() -> None:
@@ -163,37 +144,37 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peer", action="store_true", help="also exact search and cleanlab: minutes")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--make", help=argparse.SUPPRESS)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.make:
+        make(asked.folder, asked.make, asked.rows, asked.dim)
+        return
     if asked.child:
         run_child(asked.folder, asked.child)
         return
-    lines = [
-        f"SemDeDup, {asked.rows:,} x {asked.dim} float32, a tenth planted at a cosine of 0.955-0.999, threshold 0.95"
-    ]
-    head = "| {} | wall s | CPU s | peak MB | dropped | recall | precision | both of a pair dropped |"
+    tables = [f"SemDeDup, {asked.rows:,} x {asked.dim} float32, a tenth planted, threshold 0.95\n"]
     for shape in ("clusters", "sphere"):
-        lines += ["", head.format(shape), "|---|---|---|---|---|---|---|---|"]
         with tempfile.TemporaryDirectory() as scratch:
-            command = (
-                f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path; "
-            )
-            command += (
-                f"import semdedup; semdedup.make(Path({scratch!r}), {shape!r}, {asked.rows}, {asked.dim})"
-            )
-            subprocess.run([sys.executable, "-c", command], check=True)
-            for name in [*FAST, *(SLOW if asked.peer else {})]:
-                r = measure(Path(scratch), name, 1 if name in SLOW else asked.repeats)
-                lines.append(
-                    f"| {name} | {r['wall']:.2f} | {r['cpu']:.2f} | {r['peak_mb']:.0f} | {r['dropped']:,} | "
-                    f"{r['recall']:.4f} | {r['precision']:.4f} | {r['both']} |"
-                )
-                print(lines[-1], flush=True)
-    text = "\n".join(lines) + "\n"
-    print(text)
+            made = [sys.executable, __file__, "--make", shape, "--folder", scratch]
+            subprocess.run([*made, "--rows", str(asked.rows), "--dim", str(asked.dim)], check=True)
+            tables.append(markdown((shape, *HEAD), list(compare(scratch, asked.peer, asked.repeats))) + "\n")
+        print(tables[-1], flush=True)
     if asked.out:
-        asked.out.write_text(text)
+        asked.out.write_text("\n".join(tables))
+
+
+def compare(folder: str, peer: bool, repeats: int) -> Iterator[tuple[object, ...]]:
+    """A row of the table for each contestant."""
+    for name in [*FAST, *(SLOW if peer else {})]:
+        command = [sys.executable, __file__, "--child", name, "--folder", folder]
+        run = best(command, 1 if name in SLOW else repeats)
+        found = run.result
+        yield (
+            *(name, f"{run.wall:.2f}", f"{run.cpu:.2f}", f"{run.rss:.0f}", f"{found['dropped']:,}"),
+            *(f"{found['recall']:.4f}", f"{found['precision']:.4f}", found["both"]),
+        )
 
 
 if __name__ == "__main__":
