@@ -69,7 +69,9 @@ def threads(paths: list[str]) -> int:
     pieces = [paths[at : at + 256] for at in range(0, len(paths), 256)]
     with ThreadPoolExecutor(2) as workers:
         list(
-            workers.map(lambda piece: examine(piece, "image", "decode", DEFAULT, lambda index: None), pieces)
+            workers.map(
+                lambda piece: examine(piece, "image", "decode", DEFAULT, enter=lambda index: None), pieces
+            )
         )
     return len(paths)
 

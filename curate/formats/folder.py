@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from curate.errors import InputError, SchemaError
 from curate.formats.locate import absolute, fingerprint_files, folder_of, is_url, suffix_of
-from curate.formats.rows import Chunk, Hints, Rejection
+from curate.formats.rows import Asked, Chunk, Hints, Rejection
 from curate.formats.sidecars import TABLES, SidecarTexts, TableTexts, Texts
 from curate.kinds import Kind
 from curate.media.address import has_range
@@ -50,16 +50,13 @@ class FolderReader:
         self,
         root: str | None,
         files: Sequence[str],
-        listing: Sequence[tuple[str, os.stat_result | None]],
-        kind: Kind,
-        asked: tuple[Mapping[str, str], set[str | None]],
-        texts: str | os.PathLike[str] | None,
-        max_text_bytes: int,
+        facts: Sequence[os.stat_result | None],
+        asked: Asked,
     ) -> None:
-        columns, wanted = asked
+        kind, columns = asked.kind, asked.columns
         self.root = (root or _common_folder(files)).rstrip("/")
         self._files = list(files)
-        self._facts = [stat for _, stat in listing] or None
+        self._facts = facts or None
         names = [file[len(self.root) + 1 :] for file in files]
         self._media = {
             column: [n for n in names if suffix_plain(n) in s] for column, s in _wanted(kind).items()
@@ -69,9 +66,8 @@ class FolderReader:
             raise InputError(
                 f"{self.root} holds no {' or '.join(_wanted(kind)) or 'media'} files for kind {kind.name!r}"
             )
-        self._kind = kind
         self._table: str | None = None
-        self._texts = self._find_texts(names, texts, columns, max_text_bytes)
+        self._texts = self._find_texts(names, asked)
         # Where the user says which column of the table names the file, that name is the address's.
         key = self._texts.key if isinstance(self._texts, TableTexts) else None
         self._called = {c: key if key and columns.get(c) == key else c for c in self._media}
@@ -82,23 +78,16 @@ class FolderReader:
         if self._labels and any("/" in n for found in self._media.values() for n in found):
             self._names += ["label"] + (["split"] if self._splits() else [])
         _check_texts(kind, self._names, columns, self.root)
-        if "path" in wanted and "path" not in self._names:
+        if asked.names("path") and "path" not in self._names:
             self._names.append("path")
 
-    def _find_texts(
-        self,
-        names: Sequence[str],
-        texts: str | os.PathLike[str] | None,
-        columns: Mapping[str, str],
-        limit: int,
-    ) -> Texts:
+    def _find_texts(self, names: Sequence[str], asked: Asked) -> Texts:
+        texts = asked.texts
         media = sorted(name for found in self._media.values() for name in found)
         if texts is not None:
             given = os.fspath(texts)
             if suffix_of(given) not in TABLES:  # a suffix: "txt", ".txt", ".caption"
-                return SidecarTexts(
-                    self.root, names, media, self._kind, ["." + given.lstrip(".")], limit, given=True
-                )
+                return SidecarTexts(self.root, names, media, asked, suffix="." + given.lstrip("."))
             beside = absolute(f"{self.root}/{given}")
             self._table = beside if not is_url(beside) and Path(beside).is_file() else absolute(given)
         else:
@@ -107,10 +96,8 @@ class FolderReader:
                 raise InputError(f"{self.root} holds {' and '.join(found)}: say which with texts=")
             self._table = f"{self.root}/{found[0]}" if found else None
         if self._table is not None:
-            return TableTexts(self._table, media, self._kind, columns, limit)
-        return SidecarTexts(
-            self.root, names, media, self._kind, [".txt", ".json", ".caption"], limit, given=False
-        )
+            return TableTexts(self._table, media, asked)
+        return SidecarTexts(self.root, names, media, asked)
 
     def _splits(self) -> bool:
         firsts = [n.split("/")[0].lower() for found in self._media.values() for n in found]

@@ -43,7 +43,6 @@ class FrameReader:
 
     def chunks(self, rows: int, hints: Hints) -> Iterator[Chunk]:
         """Batches of at most `rows` rows and roughly 128 MB."""
-        here = str(Path.cwd())
         arrays: dict[str, pa.Array | pa.ChunkedArray] = {}
         objects: dict[str, Sequence[Any]] = {}
         bad: Bad = {}
@@ -57,11 +56,9 @@ class FrameReader:
                 _note(bad, found, name)
         table = pa.table(arrays) if arrays else pa.table({"_": pa.nulls(self._size)}).select([])
         for start, piece in slice_table(table, min(rows, 1024) if objects else rows):
-            yield self._chunk(piece, start, objects, bad, here)
+            yield self._chunk(piece, start, objects, bad)
 
-    def _chunk(
-        self, piece: pa.Table, start: int, objects: Mapping[str, Sequence[Any]], bad: Bad, here: str
-    ) -> Chunk:
+    def _chunk(self, piece: pa.Table, start: int, objects: Mapping[str, Sequence[Any]], bad: Bad) -> Chunk:
         stop = start + len(piece)
         mine = {row - start: fault for row, fault in bad.items() if start <= row < stop}
         columns = {name: plain(piece.column(name)) for name in piece.column_names}
@@ -79,7 +76,7 @@ class FrameReader:
             keep = np.ones(len(table), bool)
             keep[sorted(mine)] = False
             table, numbers = table.filter(pa.array(keep)), numbers[keep]
-        return Chunk(table, numbers, self._what, here, rejected)
+        return Chunk(table, numbers, self._what, str(Path.cwd()), rejected)
 
 
 def _note(bad: Bad, found: Bad, name: str) -> None:

@@ -46,7 +46,7 @@ class JsonReader(ScannedReader):
             with open_stream(file) as stream:
                 try:
                     for block, too_long in _blocks(stream, self._longest):
-                        chunk, rows, lines = _parse(block, file, row, line, too_long)
+                        chunk, rows, lines = _parse(block, file, (row, line), too_long)
                         row, line = row + rows, line + lines
                         yield chunk
                 except BrokenFile as error:
@@ -153,8 +153,9 @@ def _skip_line(stream: Stream, size: int) -> tuple[int, bytes]:
         size += len(data)
 
 
-def _parse(block: bytes, file: str, row: int, line: int, too_long: int) -> tuple[Chunk, int, int]:
-    """The chunk, how many rows and how many lines were in the block."""
+def _parse(block: bytes, file: str, at: tuple[int, int], too_long: int) -> tuple[Chunk, int, int]:
+    """The chunk, how many rows and how many lines were in the block; `at` are the numbers of its first row and line."""
+    row, line = at
     if too_long:
         reason = f"line {line}: {too_long} bytes are more than one row may have (max_text_bytes)"
         rejection = Rejection(file, row, "too-long", reason)
@@ -166,19 +167,19 @@ def _parse(block: bytes, file: str, row: int, line: int, too_long: int) -> tuple
         return Chunk(fast, numbers, file, folder_of(file)), len(fast), lines
     records: list[tuple[int, dict[str, Any]]] = []
     rejected: list[Rejection] = []
-    at = row
+    number = row
     for offset, text in enumerate(block.removesuffix(b"\n").split(b"\n")):
         text = text.removeprefix(b"\xef\xbb\xbf") if line + offset == 1 else text
         if not text.strip():
             continue
-        problem = _load(text, at, records)
+        problem = _load(text, number, records)
         if problem is not None:
             code, reason = problem
             shown = text[:1000].decode("utf-8", "backslashreplace")
-            rejected.append(Rejection(file, at, code, f"line {line + offset}: {reason}", shown))
-        at += 1
+            rejected.append(Rejection(file, number, code, f"line {line + offset}: {reason}", shown))
+        number += 1
     table, numbers = columns_from_records(records, file, rejected)
-    return Chunk(table, numbers, file, folder_of(file), rejected), at - row, lines
+    return Chunk(table, numbers, file, folder_of(file), rejected), number - row, lines
 
 
 def _load(text: bytes, row: int, records: list[tuple[int, dict[str, Any]]]) -> tuple[str, str] | None:

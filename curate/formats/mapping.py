@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from curate.errors import SchemaError, UnknownNameError
-from curate.formats.rows import Hints
+from curate.formats.rows import Asked, Hints
 from curate.kinds import Kind
 
 __all__ = ["Plan", "plan_columns", "suggest_columns"]
@@ -38,22 +38,15 @@ class Plan:
         return Hints(text=text, images=images, sounds=sounds)
 
 
-def plan_columns(
-    names: Sequence[str],
-    kind: Kind,
-    columns: Mapping[str, str] | None,
-    id_column: str | None,
-    implied: Mapping[str, str],
-) -> Plan:
+def plan_columns(names: Sequence[str], asked: Asked, implied: Mapping[str, str]) -> Plan:
     """Decide every column's place. `columns` maps our names to the source's, and may rename the user's own columns too.
 
     Raises SchemaError where a required column is absent (with the argument to pass, where one is near) or where a
     name clashes, UnknownNameError for a column that the source has not.
     """
-    given = dict(columns or {})
-    if "id" in given:
-        id_column = given.pop("id") if id_column is None else id_column
-        given.pop("id", None)
+    kind, given = asked.kind, dict(asked.columns)
+    own_id = given.pop("id", None)
+    id_column = own_id if asked.id is None else asked.id
     for theirs in [*given.values(), *([id_column] if id_column else [])]:
         if theirs not in names:
             raise UnknownNameError("column of the source", theirs, names)

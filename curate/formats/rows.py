@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,7 +12,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["REJECTED", "Chunk", "Hints", "Reader", "Rejection", "lost_file", "slice_table", "to_rejected"]
+from curate.kinds import Kind
+
+__all__ = [
+    "REJECTED",
+    "Asked",
+    "Chunk",
+    "Hints",
+    "Reader",
+    "Rejection",
+    "lost_file",
+    "slice_table",
+    "to_rejected",
+]
 
 REJECTED = pa.schema(
     [
@@ -76,6 +89,21 @@ def lost_file(file: str, row: int | None, reason: str, schema: pa.Schema | None 
     table = (schema or pa.schema([])).empty_table()
     rejection = Rejection(file, row, "unreadable-file", reason)
     return Chunk(table, np.zeros(0, np.int64), file, file.rpartition("/")[0], [rejection])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `open_source` was asked for, beside the source itself."""
+
+    kind: Kind
+    columns: Mapping[str, str] = field(default_factory=dict)
+    id: str | None = None
+    texts: str | os.PathLike[str] | None = None
+    max_text_bytes: int = 10_000_000
+
+    def names(self, column: str) -> bool:
+        """Whether the source's column of this name is asked for by name."""
+        return column == self.id or column in self.columns.values()
 
 
 class Reader(Protocol):

@@ -43,7 +43,8 @@ def shape_chunk(chunk: Chunk, plan: Plan, *, root: str | None, max_text_bytes: i
         columns["id"] = pa.nulls(len(chunk.table), pa.string())
     for ours, theirs in plan.fields.items():
         if ours in plan.kind.media:
-            columns.update(_media(chunk, ours, theirs, bad, root or chunk.base))
+            found = _media(chunk, ours, theirs, bad)
+            columns.update({**found, ours: resolve_uris(found[ours], root or chunk.base)})
         else:
             columns[ours] = _text(chunk, ours, theirs, bad)
     for ours, theirs in plan.extra.items():
@@ -96,7 +97,7 @@ def _rows(mask: pa.Array) -> list[int]:
     return found
 
 
-def _media(chunk: Chunk, ours: str, theirs: str, bad: Bad, base: str) -> dict[str, pa.Array]:
+def _media(chunk: Chunk, ours: str, theirs: str, bad: Bad) -> dict[str, pa.Array]:
     array = plain(chunk.table.column(theirs))
     size = len(array)
     if pt.is_struct(array.type) and {"bytes", "path"} & {f.name for f in array.type}:
@@ -118,7 +119,7 @@ def _media(chunk: Chunk, ours: str, theirs: str, bad: Bad, base: str) -> dict[st
     text = pc.if_else(
         pc.or_(pc.is_valid(data), pc.equal(text, "").fill_null(False)), pa.scalar(None, pa.string()), text
     )
-    uris = {ours: resolve_uris(text, base)}
+    uris = {ours: text}
     return uris if data.null_count == size else {**uris, f"{ours}_data": data}
 
 

@@ -15,11 +15,12 @@ import pyarrow as pa
 from curate.errors import InputError, MediaError, SchemaError
 from curate.formats.jsonl import columns_from_records
 from curate.formats.locate import find_files, open_stream, suffix_of
-from curate.formats.rows import Hints, Reader, Rejection
+from curate.formats.rows import Asked, Hints, Reader, Rejection
 from curate.kinds import Kind
 
 __all__ = ["TABLES", "SidecarTexts", "TableTexts", "Texts"]
 
+_SIDECARS = (".txt", ".json", ".caption")
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 _NAMES = ("file_name", "filename", "file", "path", "image", "audio", "image_path", "audio_path", "name")
 _NUMBERED = re.compile(r"#\d+$")
@@ -56,21 +57,20 @@ class SidecarTexts:
         root: str,
         names: Sequence[str],
         media: Sequence[str],
-        kind: Kind,
-        suffixes: Sequence[str],
-        limit: int,
+        asked: Asked,
         *,
-        given: bool,
+        suffix: str | None = None,
     ) -> None:
-        self._root, self._limit = root, limit
+        self._root, self._limit = root, asked.max_text_bytes
+        suffixes = _SIDECARS if suffix is None else (suffix,)
         beside = {s: {n for n in names if n.endswith(s)} for s in suffixes}
         stems = {stem(name) for name in media} if any(beside.values()) else set()
         found = {s: some for s, some in beside.items() if any(stem(n) in stems for n in some)}
-        if given and not found:
-            raise InputError(f"{root}: no file has a sidecar ending in {' or '.join(suffixes)}")
+        if suffix is not None and not found:
+            raise InputError(f"{root}: no file has a sidecar ending in {suffix}")
         self._beside = found
         self._stems = stems
-        self._column = _text_column(kind)
+        self._column = _text_column(asked.kind)
         texts = [s for s in found if s != ".json"]
         self._text = texts[0] if texts else None
 
@@ -157,10 +157,9 @@ class SidecarTexts:
 class TableTexts:
     """A table with a row for each text; one column names the file, with or without suffix and folder."""
 
-    def __init__(
-        self, table: str, media: Sequence[str], kind: Kind, columns: Mapping[str, str], limit: int
-    ) -> None:
-        self._path, self._kind, self._limit = table, kind, limit
+    def __init__(self, table: str, media: Sequence[str], asked: Asked) -> None:
+        kind, columns = asked.kind, asked.columns
+        self._path, self._kind, self._limit = table, kind, asked.max_text_bytes
         self._media = media
         reader = self._open(find_files(table)[0])
         known = {name for c in kind.content for name in (c, *kind.aliases.get(c, ()))}

@@ -12,7 +12,7 @@ from curate.errors import InputError, UnknownNameError
 from curate.formats.frames import frame_reader
 from curate.formats.locate import absolute, find_files, is_folder, suffix_of, walk_folder
 from curate.formats.mapping import plan_columns
-from curate.formats.rows import REJECTED, Reader
+from curate.formats.rows import REJECTED, Asked, Reader
 from curate.formats.shape import SourceBatch, shape_chunk
 from curate.kinds import Kind
 from curate.kinds import kind as kind_of
@@ -38,21 +38,12 @@ _MAX_BATCH_BYTES = 128 << 20
 class Source:
     """Items of one kind, wherever they are. `batches` may be called again and gives the same batches again."""
 
-    def __init__(
-        self,
-        reader: Reader,
-        kind: Kind,
-        *,
-        columns: Mapping[str, str] | None = None,
-        id_column: str | None = None,
-        root: str | None = None,
-        max_text_bytes: int = 10_000_000,
-    ) -> None:
-        self.kind = kind
+    def __init__(self, reader: Reader, asked: Asked, *, root: str | None = None) -> None:
+        self.kind = asked.kind
         self._reader = reader
         self._root = root
-        self._max_text_bytes = max_text_bytes
-        self._plan = plan_columns(reader.names, kind, columns, id_column, reader.implied)
+        self._max_text_bytes = asked.max_text_bytes
+        self._plan = plan_columns(reader.names, asked, reader.implied)
 
     def describe(self) -> str:
         """One line for logs."""
@@ -131,26 +122,17 @@ def open_source(
     kind = kind_of(kind) if isinstance(kind, str) else kind
     if format is not None and format not in FORMATS:
         raise UnknownNameError("format", format, FORMATS)
+    asked = Asked(kind, columns or {}, id, texts, max_text_bytes)
     if isinstance(source, (str, os.PathLike)):
-        wanted = {*(columns or {}).values(), id}
-        reader = _file_reader(absolute(source), kind, format, (columns or {}, wanted), texts, max_text_bytes)
+        reader = _file_reader(absolute(source), format, asked)
     else:
-        if texts is not None:
-            raise InputError(
-                "texts= belongs to folders of images or sounds; a table has its texts in a column"
-            )
-        reader = _object_reader(source)
-    return Source(
-        reader,
-        kind,
-        columns=columns,
-        id_column=id,
-        root=None if root is None else absolute(root),
-        max_text_bytes=max_text_bytes,
-    )
+        reader = _object_reader(source, asked)
+    return Source(reader, asked, root=None if root is None else absolute(root))
 
 
-def _object_reader(source: Any) -> Reader:
+def _object_reader(source: Any, asked: Asked) -> Reader:
+    if asked.texts is not None:
+        raise InputError("texts= belongs to folders of images or sounds; a table has its texts in a column")
     from curate.formats.hf import dataset_reader
 
     reader = dataset_reader(source) or frame_reader(source)
@@ -162,25 +144,18 @@ def _object_reader(source: Any) -> Reader:
     return reader
 
 
-def _file_reader(
-    source: str,
-    kind: Kind,
-    format: str | None,
-    asked: tuple[Mapping[str, str], set[str | None]],
-    texts: str | os.PathLike[str] | None,
-    max_text_bytes: int,
-) -> Reader:
+def _file_reader(source: str, format: str | None, asked: Asked) -> Reader:
     folder = is_folder(source)
     listing = walk_folder(source) if folder else []
     files = [f"{source.rstrip('/')}/{name}" for name, _ in listing] if folder else find_files(source)
     if folder and not files:
         raise InputError(f"the folder {source} is empty")
-    format = format or _guess_format(source, files, folder, texts is not None)
+    format = format or _guess_format(source, files, folder, asked.texts is not None)
     if format == "folder":
         from curate.formats.folder import FolderReader
 
-        return FolderReader(source if folder else None, files, listing, kind, asked, texts, max_text_bytes)
-    if texts is not None:
+        return FolderReader(source if folder else None, files, [stat for _, stat in listing], asked)
+    if asked.texts is not None:
         raise InputError(f"texts= belongs to folders of images or sounds; {source} is read as {format}")
     if format == "datasets":
         from curate.formats.hf import saved_reader
@@ -190,16 +165,15 @@ def _file_reader(
         files = [file for file in files if _BY_SUFFIX.get(suffix_of(file)) in _same(format)]
         if not files:
             raise InputError(f"the folder {source} holds no {format} files")
-    return _table_reader(format, files, kind, asked[1], max_text_bytes)
+    return _table_reader(format, files, asked)
 
 
 def _same(format: str) -> tuple[str, ...]:
     return ("json", "jsonl") if format in ("json", "jsonl") else (format,)
 
 
-def _table_reader(
-    format: str, files: list[str], kind: Kind, wanted: set[str | None], max_text_bytes: int
-) -> Reader:
+def _table_reader(format: str, files: list[str], asked: Asked) -> Reader:
+    limit = asked.max_text_bytes
     if format == "parquet":
         from curate.formats.parquet import ParquetReader
 
@@ -207,14 +181,14 @@ def _table_reader(
     if format in ("csv", "tsv"):
         from curate.formats.text import CsvReader
 
-        return CsvReader(files, max_text_bytes=max_text_bytes, delimiter="\t" if format == "tsv" else None)
+        return CsvReader(files, max_text_bytes=limit, delimiter="\t" if format == "tsv" else None)
     if format == "webdataset":
         from curate.formats.webdataset import KEY, TarReader
 
-        return TarReader(files, kind, max_text_bytes=max_text_bytes, with_key=KEY in wanted)
+        return TarReader(files, asked.kind, max_text_bytes=limit, with_key=asked.names(KEY))
     from curate.formats.jsonl import JsonReader
 
-    return JsonReader(files, max_text_bytes=max_text_bytes)
+    return JsonReader(files, max_text_bytes=limit)
 
 
 def _guess_format(source: str, files: Sequence[str], folder: bool, with_texts: bool) -> str:

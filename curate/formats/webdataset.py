@@ -132,7 +132,7 @@ class TarReader(ScannedReader):
                     rejected.append(Rejection(file, None, "duplicate-member", reason, {"member": name}))
                     continue
                 current.members.add(name)
-                self._take(current, file, member, extension, read)
+                self._take(current, with_range(file, member.offset_data, member.size), member, read)
         except _Damage as error:
             if len(self.files) == 1 and current is None:
                 raise InputError(str(error)) from error
@@ -140,9 +140,9 @@ class TarReader(ScannedReader):
         if current is not None:
             yield current
 
-    def _take(self, sample: _Sample, file: str, member: tarfile.TarInfo, extension: str, read: Any) -> None:
+    def _take(self, sample: _Sample, where: str, member: tarfile.TarInfo, read: _Read) -> None:
         """Put one member into its sample."""
-        where = with_range(file, member.offset_data, member.size)
+        extension = _split(member.name)[1]
         column = self._media.get(extension)
         plain = read.plain
         if column is not None and column not in sample.record:

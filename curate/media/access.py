@@ -36,7 +36,7 @@ def read_bytes(uri: str, policy: MediaPolicy) -> bytes:
         from curate.media.remote import fetch
 
         return fetch(target, policy, offset=offset, length=length)
-    return _read_fsspec(scheme, target, offset, length, policy)
+    return _read_fsspec(scheme, target, (offset, length), policy)
 
 
 def _read_local(path: str, offset: int | None, length: int | None, max_bytes: int) -> bytes:
@@ -88,7 +88,8 @@ def _too_large(size: int, limit: int) -> MediaError:
     return MediaError("too-large", f"{size} bytes, the limit is {limit} (MediaPolicy.max_bytes)")
 
 
-def _read_fsspec(scheme: str, url: str, offset: int | None, length: int | None, policy: MediaPolicy) -> bytes:
+def _read_fsspec(scheme: str, url: str, window: tuple[int | None, int | None], policy: MediaPolicy) -> bytes:
+    offset, length = window
     if "::" in url:  # zip://x::http://host/y would walk around `hosts`
         raise MediaError("unsupported-address", "chained URLs are not opened as media")
     if scheme not in policy.protocols:

@@ -6,7 +6,7 @@ import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,15 @@ _SPOOL = 256
 _FETCHERS = 16
 
 
+class _How(NamedTuple):
+    """The arguments of `probe`, as they are handed down."""
+
+    modality: str
+    check: str
+    policy: MediaPolicy
+    workers: int | None
+
+
 def probe(
     uris: pa.Array | pa.ChunkedArray,
     modality: Literal["image", "audio"],
@@ -56,7 +65,7 @@ def probe(
         )
     coded = pc.dictionary_encode(uris if not isinstance(uris, pa.ChunkedArray) else uris.combine_chunks())
     names: list[str] = coded.dictionary.to_pylist()
-    records, failures = _examine_all(names, modality, check, policy, workers)
+    records, failures = _examine_all(names, _How(modality, check, policy, workers))
     code: list[str | None] = [None] * len(names)
     text: list[str | None] = [None] * len(names)
     for index, reason, message in failures:
@@ -85,23 +94,19 @@ def _to_table(records: npt.NDArray[np.void], modality: str) -> pa.Table:
     return pa.table(columns)
 
 
-def _examine_all(
-    uris: list[str], modality: str, check: str, policy: MediaPolicy, workers: int | None
-) -> tuple[bytes, list[Failure]]:
+def _examine_all(uris: list[str], how: _How) -> tuple[bytes, list[Failure]]:
     if not any(map(is_remote, uris)):
-        return _examine(uris, modality, check, policy, workers)
+        return _examine(uris, how)
     records: list[bytes] = []
     failures: list[Failure] = []
     for start in range(0, len(uris), _SPOOL):  # what is spooled lies on disk: bound it
-        some, bad = _examine_fetched(uris[start : start + _SPOOL], modality, check, policy, workers)
+        some, bad = _examine_fetched(uris[start : start + _SPOOL], how)
         records.append(some)
         failures += [(start + index, code, message) for index, code, message in bad]
     return b"".join(records), failures
 
 
-def _examine_fetched(
-    uris: list[str], modality: str, check: str, policy: MediaPolicy, workers: int | None
-) -> tuple[bytes, list[Failure]]:
+def _examine_fetched(uris: list[str], how: _How) -> tuple[bytes, list[Failure]]:
     """Fetch what is remote by many threads (they wait), then decode the copies by few processes (they compute)."""
     with tempfile.TemporaryDirectory(prefix="curate-fetch-") as folder:
 
@@ -110,7 +115,7 @@ def _examine_fetched(
             if not is_remote(uri):
                 return uri
             try:
-                data = read_bytes(uri, policy)
+                data = read_bytes(uri, how.policy)
             except MediaError as error:
                 return error
             place = Path(folder, str(index))
@@ -121,20 +126,18 @@ def _examine_fetched(
             local = list(threads.map(copy, enumerate(uris)))
         # A failed fetch leaves no copy; its own error then takes the place of "no such file".
         paths = [str(Path(folder, "absent")) if isinstance(p, MediaError) else p for p in local]
-        records, failures = _examine(paths, modality, check, policy, workers)
+        records, failures = _examine(paths, how)
     errors = {i: p for i, p in enumerate(local) if isinstance(p, MediaError)}
     kept = [failure for failure in failures if failure[0] not in errors]
     return records, kept + [(i, error.code, str(error)) for i, error in errors.items()]
 
 
-def _examine(
-    uris: list[str], modality: str, check: str, policy: MediaPolicy, workers: int | None
-) -> tuple[bytes, list[Failure]]:
-    if workers == 0:
-        return examine(uris, modality, check, policy, lambda index: None)
+def _examine(uris: list[str], how: _How) -> tuple[bytes, list[Failure]]:
+    if how.workers == 0:
+        return examine(uris, how.modality, how.check, how.policy, enter=lambda index: None)
     if not uris:
         return b"", []
     from curate.media.pool import shared_pool
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return shared_pool(policy, workers or min(cores, 8)).run(modality, check, uris)
+    return shared_pool(how.policy, how.workers or min(cores, 8)).run(how.modality, how.check, uris)

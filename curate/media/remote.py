@@ -82,7 +82,9 @@ def fetch(
             address = _check_address(parts.hostname or "", port, resolve)
             sock = connect(address, port, _left(deadline))
             try:
-                target = _exchange(sock, parts, port, (offset, length), deadline, policy.max_bytes)
+                target = _exchange(
+                    sock, (parts, port), (offset, length), deadline=deadline, max_bytes=policy.max_bytes
+                )
             finally:
                 sock.close()
             if isinstance(target, bytes):
@@ -141,13 +143,14 @@ def _left(deadline: float) -> float:
 
 def _exchange(
     sock: socket.socket,
-    parts: SplitResult,
-    port: int,
+    target: tuple[SplitResult, int],
     window: tuple[int | None, int | None],
+    *,
     deadline: float,
     max_bytes: int,
 ) -> bytes | str:
     """One request: the body, or the address it redirects to."""
+    parts, port = target
     host = parts.hostname or ""
     if parts.scheme == "https":
         sock.settimeout(_left(deadline))

@@ -38,7 +38,7 @@ Failure = tuple[int, str, str]
 
 
 def examine(
-    uris: Sequence[str], modality: str, check: str, policy: MediaPolicy, enter: Callable[[int], None]
+    uris: Sequence[str], modality: str, check: str, policy: MediaPolicy, *, enter: Callable[[int], None]
 ) -> tuple[bytes, list[Failure]]:
     """Read, hash and decode each item once. `enter(i)` is called before item i.
 
@@ -103,7 +103,7 @@ def main() -> None:
         if request is None:
             return
         modality, check, uris = json.loads(request)
-        records, failures = examine(uris, modality, check, policy, enter)
+        records, failures = examine(uris, modality, check, policy, enter=enter)
         signal.setitimer(signal.ITIMER_REAL, 0)
         PROGRESS.pack_into(progress, 0, -1)
         for answer in (records, json.dumps(failures).encode()):
