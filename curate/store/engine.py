@@ -196,6 +196,5 @@ def duckdb_types(cursor: DuckDBPyConnection, schema: pa.Schema) -> list[str]:
 def empty_table(schema: pa.Schema) -> pa.Table:
     """A table without rows that DuckDB can be shown. It reads half floats from Parquet, as floats, not from Arrow."""
     half = pa.types.is_float16
-    return pa.schema(
-        [pa.field(f.name, pa.float32() if half(f.type) else f.type) for f in schema]
-    ).empty_table()
+    fields = [pa.field(f.name, pa.float32() if half(f.type) else f.type) for f in schema]
+    return pa.Table.from_batches([], pa.schema(fields))  # `Schema.empty_table` would import pandas

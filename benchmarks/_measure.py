@@ -1,0 +1,81 @@
+"""Run a command in a process of its own; measure wall seconds, CPU seconds and peak memory of its whole tree."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+POLL = 0.02
+"""Seconds between looks at the memory."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """`cpu` is user plus system time of the process and all it waited for. `pss` counts memory that processes share
+    once, `rss` once each (MB, peak of the sum over the tree). `result` is the last line printed, read as JSON."""
+
+    wall: float
+    cpu: float
+    rss: float
+    pss: float
+    result: Any = field(default=None)
+
+
+def measure(command: Sequence[str], timeout: float = 3600, **environment: str) -> Measurement:
+    """Run `command` once. Raises RuntimeError with what it wrote if it fails, TimeoutError if it takes too long."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    process = psutil.Popen(
+        list(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment or None
+    )
+    rss = pss = 0.0
+    while process.poll() is None:
+        now_rss, now_pss = _memory(process)
+        rss, pss = max(rss, now_rss), max(pss, now_pss)
+        if time.perf_counter() - start > timeout:
+            for child in [*process.children(recursive=True), process]:
+                child.kill()
+            raise TimeoutError(f"{command[0]} took more than {timeout:.0f} s")
+        time.sleep(POLL)
+    wall = time.perf_counter() - start
+    out, err = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{err[-2000:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    lines = out.strip().splitlines()
+    return Measurement(wall, cpu, rss / 1e6, pss / 1e6, json.loads(lines[-1]) if lines else None)
+
+
+def best(command: Sequence[str], repeats: int, timeout: float = 3600, **environment: str) -> Measurement:
+    """The run with the least CPU time of several; its memory is the highest of them."""
+    runs = [measure(command, timeout, **environment) for _ in range(repeats)]
+    least = min(runs, key=lambda run: run.cpu)
+    return Measurement(
+        min(r.wall for r in runs), least.cpu, max(r.rss for r in runs), max(r.pss for r in runs), least.result
+    )
+
+
+def _memory(process: psutil.Process) -> tuple[float, float]:
+    rss = pss = 0.0
+    try:
+        for one in [process, *process.children(recursive=True)]:
+            with one.oneshot():
+                full = one.memory_full_info()
+            rss, pss = rss + full.rss, pss + getattr(full, "pss", full.uss)
+    except psutil.Error:
+        pass  # it ended while we looked
+    return rss, pss
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

@@ -1,0 +1,512 @@
+"""Metadata work at a million rows and more: ours against plain DuckDB, Polars and, where given, other peers.
+
+    python benchmarks/metadata.py [--rows 1000000] [--folder DIR] [--repeats 3] [--peer daft=/path/python] [--markdown FILE]
+
+Synthetic image-text metadata: id, url, caption (15 % exact repeats), width, height, score; and five more scores.
+    filter-dedup   caption >= 30 characters, width and height >= 200, then one row per caption: the lowest id
+    top            join five score columns, keep the 30 % of rows with the highest sum, ties by the lowest id
+    add-score      add one more score column
+Each tool reads what it would have: ours its store (parts of 8,192 rows, one file per part and score); the others one
+Parquet file, and for `top` either five score files joined by id ("join") or one file that holds all ("wide"). Every run
+is a process of its own, start-up and imports included ("job alone" leaves them out), and writes its result to Parquet;
+row sets are compared. Memory is the peak over the process tree, also for the job with its spilling at 10M rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+SCORES = [f"s{k}" for k in range(5)]
+COLUMNS = ["id", "url", "caption", "width", "height", "score"]
+PART_ROWS = 8192
+FILTER = "length(caption) >= 30 AND width >= 200 AND height >= 200"
+SUM = " + ".join(SCORES)
+
+
+# --- Data ----------------------------------------------------------------------------------------------------------
+
+
+def make(folder: Path, rows: int) -> None:
+    """one.parquet, wide.parquet, s0..s4.parquet and a store, from a hash of the row number: no randomness."""
+    import duckdb
+
+    con = duckdb.connect()
+    con.execute("SET preserve_insertion_order = true")
+    words = "['red','old','ship','tree','window','river','a','the','painting','of','dog','cat','mountain','at','night']"
+    con.execute(
+        f"""CREATE VIEW made AS SELECT printf('%016x', hash(i, 1)) AS id,
+        'https://example.org/images/' || printf('%016x', hash(i, 2)) || '.jpg' AS url,
+        array_to_string(list_transform(range((4 + hash(k, 3) % 9)::BIGINT),
+            lambda j: {words}[1 + (hash(k, j) % 15)::BIGINT]), ' ') || ' ' || printf('%x', k) AS caption,
+        (64 + hash(i, 4) % 1984)::INTEGER AS width, (64 + hash(i, 5) % 1984)::INTEGER AS height,
+        (hash(i, 6) % 1000003 / 1000003.0)::FLOAT AS score
+        FROM (SELECT i, CASE WHEN hash(i, 7) % 100 < 15 THEN (hash(i, 8) % greatest(i, 1)::UBIGINT)::BIGINT ELSE i END AS k
+              FROM range({rows}) r(i))"""
+    )
+    scores = ", ".join(f"(hash(id, 1{k}) % 1000003 / 1000003.0)::FLOAT AS s{k}" for k in range(5))
+    con.execute(f"COPY (FROM made) TO '{folder}/one.parquet' (COMPRESSION zstd)")
+    con.execute(
+        f"COPY (SELECT *, {scores} FROM '{folder}/one.parquet') TO '{folder}/wide.parquet' (COMPRESSION zstd)"
+    )
+    for name in SCORES:
+        con.execute(
+            f"COPY (SELECT id, {name} FROM '{folder}/wide.parquet') TO '{folder}/{name}.parquet' (COMPRESSION zstd)"
+        )
+    _fill_store(folder)
+
+
+def _fill_store(folder: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from curate.store import Changes, PartStore
+
+    store = PartStore.create(folder / "store")
+    with store.writer() as writer:
+        items = [
+            writer.items(t.select(COLUMNS).rename_columns({"url": "image"}), "image-text")
+            for t in _slices(pq.ParquetFile(folder / "wide.parquet"))
+        ]
+        store.commit(Changes("add", "items", add=items))
+        for name in SCORES:
+            set_ = _column_set(name)
+            values = (
+                pa.table({name: t[name]}, schema=set_.schema())
+                for t in _slices(pq.ParquetFile(folder / "wide.parquet"))
+            )
+            parts = [
+                p
+                for t, base in zip(values, store.snapshot().items, strict=True)
+                for p in writer.columns(t, base, set_)
+            ]
+            store.commit(Changes("score", name, add=parts, columns=[set_]))
+    store.close()
+
+
+def _slices(file: Any) -> Iterator[Any]:
+    import pyarrow as pa
+
+    for batch in file.iter_batches(batch_size=PART_ROWS * 16):
+        table = pa.Table.from_batches([batch])
+        for start in range(0, len(table), PART_ROWS):
+            yield table.slice(start, PART_ROWS)
+
+
+def _column_set(name: str) -> Any:
+    import pyarrow as pa
+
+    from curate.contracts import score
+    from curate.store import ColumnSet
+
+    return ColumnSet(name, f"digest-{name}", pa.schema([score(name)]).serialize().to_pybytes(), name, 1)
+
+
+# --- Ours -----------------------------------------------------------------------------------------------------------
+
+
+def curate_filter_dedup(folder: Path, out: Path) -> int:
+    from curate.store import PartStore
+
+    view = PartStore.open(folder / "store").view().where(FILTER).distinct("caption")
+    return _write(view.batches(["id", "image", "caption", "width", "height", "score"]), out)
+
+
+def curate_top(folder: Path, out: Path) -> int:
+    import pyarrow.parquet as pq
+
+    from curate.store import PartStore
+
+    view = PartStore.open(folder / "store").view()
+    columns = ["id", *SCORES]
+    query = f"SELECT {', '.join(columns)} FROM view ORDER BY {SUM} DESC, id LIMIT {round(0.3 * len(view))}"
+    table = view.sql(query, columns)
+    pq.write_table(table, out, compression="zstd", use_dictionary=False)
+    return len(table)
+
+
+def curate_top_selector(folder: Path, out: Path) -> int:
+    import numpy as np
+
+    from curate.selectors.threshold.top import Top
+    from curate.store import PartStore
+
+    view = PartStore.open(folder / "store").view()
+    chosen = Top(by=SUM).select(view, 0.3, np.random.default_rng(0))
+    return _write(view.at(view.seqs()[chosen.index]).batches(["id", *SCORES]), out)
+
+
+def curate_add_score(folder: Path, out: Path) -> int:
+    import numpy as np
+    import pyarrow as pa
+
+    from curate.store import Changes, PartStore
+
+    store = PartStore.open(folder / "store")
+    set_ = _column_set(f"new_{time.time_ns()}")
+    values = np.random.default_rng(0).random(len(store.view()), np.float32)
+    schema, done, parts = set_.schema(), 0, []
+    with store.writer() as writer:
+        for base in store.snapshot().items:
+            piece = pa.array(values[done : done + base.rows])
+            parts += writer.columns(pa.table([piece], schema=schema), base, set_)
+            done += base.rows
+        store.commit(Changes("score", set_.name, add=parts, columns=[set_]))
+        store.commit(Changes("drop", f"drop-{set_.name}", drop_columns=[set_.name]))
+    return done
+
+
+def _write(batches: Iterator[Any], out: Path) -> int:
+    import pyarrow.parquet as pq
+
+    rows, writer = 0, None
+    for batch in batches:
+        # Dictionaries only where values repeat, as the store itself writes.
+        repeat = [n for n in ("width", "height") if n in batch.schema.names]
+        writer = writer or pq.ParquetWriter(out, batch.schema, compression="zstd", use_dictionary=repeat)
+        writer.write_batch(batch)
+        rows += len(batch)
+    if writer:
+        writer.close()
+    return rows
+
+
+# --- DuckDB and Polars ------------------------------------------------------------------------------------------------
+
+
+def _duckdb(query: str, folder: Path, out: Path) -> int:
+    import duckdb
+
+    con = duckdb.connect()
+    con.execute(f"SET temp_directory = '{folder}/spill'")
+    return int(con.execute(f"COPY ({query}) TO '{out}' (COMPRESSION zstd)").fetchone()[0])
+
+
+def duckdb_filter_dedup(folder: Path, out: Path) -> int:
+    one = f"'{folder}/one.parquet'"
+    lowest = f"SELECT min(id) FROM {one} WHERE {FILTER} GROUP BY caption"
+    return _duckdb(f"SELECT * FROM {one} WHERE id IN ({lowest})", folder, out)
+
+
+def duckdb_top_join(folder: Path, out: Path) -> int:
+    joins = " ".join(f"JOIN '{folder}/{s}.parquet' USING (id)" for s in SCORES)
+    listed = f"SELECT id, {', '.join(SCORES)} FROM '{folder}/one.parquet' {joins}"
+    return _duckdb(f"{listed} ORDER BY {SUM} DESC, id LIMIT {_third(folder)}", folder, out)
+
+
+def duckdb_top_wide(folder: Path, out: Path) -> int:
+    listed = f"SELECT id, {', '.join(SCORES)} FROM '{folder}/wide.parquet'"
+    return _duckdb(f"{listed} ORDER BY {SUM} DESC, id LIMIT {_third(folder)}", folder, out)
+
+
+def duckdb_add_score(folder: Path, out: Path) -> int:
+    return _duckdb(f"SELECT *, random()::FLOAT AS new FROM '{folder}/one.parquet'", folder, out)
+
+
+def _third(folder: Path) -> int:
+    import duckdb
+
+    return round(0.3 * duckdb.execute(f"SELECT count(*) FROM '{folder}/one.parquet'").fetchone()[0])
+
+
+def polars_filter_dedup(folder: Path, out: Path) -> int:
+    import polars as pl
+
+    one = pl.scan_parquet(folder / "one.parquet")
+    kept = one.filter(
+        pl.col("caption").str.len_chars() >= 30, pl.col("width") >= 200, pl.col("height") >= 200
+    )
+    lowest = kept.group_by("caption").agg(pl.col("id").min()).select("id")
+    one.join(lowest, on="id", how="semi").sink_parquet(out, compression="zstd")
+    return _rows(out)
+
+
+def polars_top_join(folder: Path, out: Path) -> int:
+    import polars as pl
+
+    frame = pl.scan_parquet(folder / "one.parquet").select("id")
+    for name in SCORES:
+        frame = frame.join(pl.scan_parquet(folder / f"{name}.parquet"), on="id")
+    _polars_top(frame, folder, out)
+    return _rows(out)
+
+
+def polars_top_wide(folder: Path, out: Path) -> int:
+    import polars as pl
+
+    _polars_top(pl.scan_parquet(folder / "wide.parquet").select("id", *SCORES), folder, out)
+    return _rows(out)
+
+
+def _polars_top(frame: Any, folder: Path, out: Path) -> None:
+    import polars as pl
+
+    total = frame.with_columns(total=sum((pl.col(s) for s in SCORES[1:]), pl.col(SCORES[0])))
+    top = total.sort(["total", "id"], descending=[True, False]).head(
+        round(0.3 * _rows(folder / "one.parquet"))
+    )
+    top.drop("total").sink_parquet(out, compression="zstd")
+
+
+def polars_add_score(folder: Path, out: Path) -> int:
+    import numpy as np
+    import polars as pl
+
+    new = np.random.default_rng(0).random(_rows(folder / "one.parquet"), np.float32)
+    frame = pl.scan_parquet(folder / "one.parquet")
+    frame.with_columns(pl.lit(pl.Series("new", new))).sink_parquet(out, compression="zstd")
+    return _rows(out)
+
+
+def _rows(path: Path) -> int:
+    """Rows of a file, by its footer."""
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(path).num_rows)
+
+
+# --- Peers: run by an interpreter of their own ------------------------------------------------------------------------
+
+
+def daft_filter_dedup(folder: Path, out: Path) -> int:
+    import daft
+
+    one = daft.read_parquet(f"{folder}/one.parquet")
+    c = daft.col
+    long = c("caption").length() if hasattr(c("caption"), "length") else c("caption").str.length()
+    kept = one.where((long >= 30) & (c("width") >= 200) & (c("height") >= 200))
+    lowest = kept.groupby("caption").agg(c("id").min().alias("id")).select("id")
+    return _daft_write(one.join(lowest, on="id", how="semi"), out)
+
+
+def daft_top_join(folder: Path, out: Path) -> int:
+    import daft
+
+    frame = daft.read_parquet(f"{folder}/one.parquet").select("id")
+    for name in SCORES:
+        frame = frame.join(daft.read_parquet(f"{folder}/{name}.parquet"), on="id")
+    total = daft.col("s0") + daft.col("s1") + daft.col("s2") + daft.col("s3") + daft.col("s4")
+    frame = frame.with_column("total", total).sort(["total", "id"], desc=[True, False])
+    return _daft_write(frame.limit(round(0.3 * _rows(folder / "one.parquet"))).exclude("total"), out)
+
+
+def _daft_write(frame: Any, out: Path) -> int:
+    frame.write_parquet(str(out), compression="zstd")
+    return sum(_rows(p) for p in out.glob("**/*.parquet"))
+
+
+def datatrove_filter_dedup(folder: Path, out: Path) -> int:
+    """Filter, then its exact deduplication by caption (`url_dedup` with the caption as key): 2 workers, 2 files."""
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.dedup.url_dedup import (
+        UrlDedupConfig,
+        UrlDedupFilter,
+        UrlDedupSignature,
+        UrlFindDedups,
+    )
+    from datatrove.pipeline.filters import LambdaFilter
+    from datatrove.pipeline.readers import ParquetReader
+    from datatrove.pipeline.writers import ParquetWriter
+
+    config = UrlDedupConfig(url_normalizer=_caption_key, document_priority=None)
+
+    def steps() -> list[Any]:
+        return [
+            ParquetReader(str(folder / "two"), text_key="caption", id_key="id"),
+            LambdaFilter(_datatrove_keeps),
+            _CaptionAsUrl(),
+        ]
+
+    def run(pipeline: list[Any], tasks: int, name: str) -> None:
+        LocalPipelineExecutor(pipeline, tasks=tasks, workers=2, logging_dir=str(out / "log" / name)).run()
+
+    run([*steps(), UrlDedupSignature(str(out / "sig"), finder_workers=2, config=config)], 2, "sig")
+    run([UrlFindDedups(str(out / "sig"), str(out / "dup"), config=config)], 2, "find")
+    keep = UrlDedupFilter(str(out / "dup"), config=config)
+    run([*steps(), keep, ParquetWriter(str(out / "kept"))], 2, "keep")
+    return sum(_rows(p) for p in (out / "kept").glob("*.parquet"))
+
+
+def _caption_key(url: str) -> str:
+    return url
+
+
+def _datatrove_keeps(document: Any) -> bool:
+    meta = document.metadata
+    return len(document.text) >= 30 and meta["width"] >= 200 and meta["height"] >= 200
+
+
+class _CaptionAsUrl:
+    """A datatrove step: put the caption where its exact deduplication looks for the key."""
+
+    name, type = "caption as url", "format"
+
+    def __call__(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
+        for document in data:
+            document.metadata["url"] = document.text
+            yield document
+
+
+# --- Measuring ----------------------------------------------------------------------------------------------------------
+
+JOBS: dict[str, list[str]] = {
+    "filter-dedup": ["curate", "duckdb", "polars", "daft", "datatrove"],
+    "top": [
+        "curate",
+        "curate_selector",
+        "duckdb_wide",
+        "duckdb_join",
+        "polars_wide",
+        "polars_join",
+        "daft_join",
+    ],
+    "add-score": ["curate", "duckdb", "polars"],
+}
+
+
+IMPORTS = {
+    "curate": [
+        "curate.store.view",
+        "curate.store.store",
+        "curate.selectors.threshold.top",
+        "duckdb",
+        "sqlglot",
+    ],
+    "duckdb": ["duckdb"],
+    "polars": ["polars", "numpy", "pyarrow.parquet"],
+    "daft": ["daft", "pyarrow.parquet"],
+    "datatrove": ["datatrove", "pyarrow.parquet"],
+}
+"""What is loaded before the job alone is timed."""
+
+
+def _function(job: str, tool: str) -> Callable[[Path, Path], int]:
+    name, _, variant = tool.partition("_")
+    found: Callable[[Path, Path], int] = globals()[
+        "_".join([name, job.replace("-", "_"), *filter(None, [variant])])
+    ]
+    return found
+
+
+def run_one(job: str, tool: str, folder: Path) -> None:
+    """In the measured process: do the job once and print rows and the seconds of the job itself."""
+    for module in IMPORTS[tool.partition("_")[0]]:
+        importlib.import_module(module)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        out = Path(os.environ.get("BENCH_OUT") or Path(scratch) / "out.parquet")
+        wall, cpu = time.perf_counter(), time.process_time()
+        rows = _function(job, tool)(folder, out)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    print(json.dumps({"rows": rows, "wall": wall, "cpu": cpu}))
+
+
+def compare(folder: Path) -> dict[str, bool]:
+    """Whether ours and DuckDB's results hold the same ids."""
+    import duckdb
+
+    same = {}
+    for job, other in (("filter-dedup", "duckdb"), ("top", "duckdb_wide"), ("top", "curate_selector")):
+        paths = []
+        for tool in ("curate", other):
+            paths.append(folder / f"result-{job}-{tool}.parquet")
+            _function(job, tool)(folder, paths[-1])
+        a, b = (f"SELECT id FROM '{p}'" for p in paths)
+        differing = duckdb.execute(
+            f"SELECT count(*) FROM (({a} EXCEPT ALL {b}) UNION ALL ({b} EXCEPT ALL {a}))"
+        )
+        same[f"{job} ({other})"] = differing.fetchone()[0] == 0
+        for path in paths:
+            path.unlink()
+    return same
+
+
+def report(folder: Path, repeats: int, peers: dict[str, str]) -> str:
+    """Run everything; a Markdown table per job, CPU ratios against plain DuckDB."""
+    from _measure import best, markdown
+
+    texts = []
+    for job, tools in JOBS.items():
+        rows: list[list[str]] = []
+        found = {}
+        for tool in tools:
+            name = tool.partition("_")[0]
+            if name not in ("curate", "duckdb", "polars") and name not in peers:
+                continue
+            command = [
+                peers.get(name, sys.executable),
+                __file__,
+                "--run",
+                f"{job}:{tool}",
+                "--folder",
+                str(folder),
+            ]
+            try:
+                found[tool] = best(command, repeats, **os.environ, PYTHONPATH=str(Path(__file__).parents[1]))
+            except (RuntimeError, TimeoutError) as error:
+                rows.append([tool, f"failed: {str(error).strip().splitlines()[-1][:80]}", *[""] * 6])
+        base = next((m.cpu for t, m in found.items() if t.startswith("duckdb")), 0.0)
+        rows += [
+            [t, f"{m.result['rows']:,}", f"{m.wall:.2f}", f"{m.cpu:.2f}", f"{m.cpu / base:.2f} x",
+             f"{m.result['wall']:.2f} / {m.result['cpu']:.2f}", f"{m.pss:.0f}", f"{m.rss:.0f}"]
+            for t, m in found.items()
+        ]  # fmt: skip
+        header = [
+            "tool",
+            "rows",
+            "wall s",
+            "CPU s",
+            "CPU / DuckDB",
+            "job alone, wall / CPU s",
+            "PSS MB",
+            "RSS MB",
+        ]
+        texts.append(f"### {job}\n\n{markdown(header, rows)}")
+    same = compare(folder)
+    texts.append(
+        "Same rows as ours: " + ", ".join(f"{job} {'yes' if ok else '**NO**'}" for job, ok in same.items())
+    )
+    return "\n\n".join(texts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--folder", type=Path, help="where the data is, or is made; kept (default: a temporary folder)"
+    )
+    parser.add_argument(
+        "--peer", action="append", default=[], metavar="NAME=PYTHON", help="daft or datatrove"
+    )
+    parser.add_argument("--markdown", type=Path, help="write the tables to this file, too")
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        run_one(*options.run.split(":"), options.folder)
+        return
+    temporary = None if options.folder else tempfile.mkdtemp()
+    folder = (options.folder or Path(temporary or "")).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "store" / "STORE.json").exists():
+        make(folder, options.rows)
+    text = report(folder, options.repeats, dict(peer.split("=", 1) for peer in options.peer))
+    print(text)
+    if options.markdown:
+        options.markdown.write_text(f"## Metadata, {_rows(folder / 'one.parquet'):,} rows\n\n{text}\n")
+    if temporary:
+        shutil.rmtree(temporary)
+
+
+if __name__ == "__main__":
+    main()
