@@ -28,7 +28,7 @@ steps:
   - score: out-of-fold
   - score: confident-learning
   - score: near-duplicate
-    with: {{by: embedding, embedding: pixel_embedding, similarity: 0.99}}
+    with: {{by: embedding, embedding: pixel_embedding, cosine: 0.97}}
   - keep: image_basics > 0.4 and not label_issue and not near_duplicate
     as: clean
   - select: stratified
