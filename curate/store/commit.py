@@ -1,8 +1,9 @@
 """The one transaction that makes durable files part of the store.
 
-Inside BEGIN IMMEDIATE, so that neither another commit nor garbage collection can come between: a known token is
-answered with its version; what is to be removed must still be live; every new file must be there in full length;
-then the rows are written. If COMMIT fails its outcome is looked up by the token. Files are never deleted here.
+First the folders of the new files are synced: with that their names are on the disk too. Then, inside BEGIN
+IMMEDIATE, so that neither another commit nor garbage collection can come between: a known token is answered with its
+version; what is to be removed must still be live; every new file must be there in full length; then the rows are
+written. If COMMIT fails its outcome is looked up by the token. Files are never deleted here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from pathlib import Path
 
 from curate.errors import ConflictError, InputError, SchemaError, StoreError
-from curate.store import failpoints, records, tombstones
+from curate.store import failpoints, filesystem, records, tombstones
 from curate.store.catalog import Catalog, CommitUnknown, dump
 from curate.store.changes import Changes, Commit
 from curate.store.packs import pack_path
@@ -28,6 +29,9 @@ def commit(root: Path, catalog: Catalog, changes: Changes) -> Commit:
     _check_names(changes)
     try:
         failpoints.hit("commit.begin")
+        for folder in sorted({(root / part.path).parent for part in changes.add}):
+            failpoints.hit("commit.folder")
+            filesystem.sync_folder(folder)
         with catalog.write() as con:
             done = _version_of(con, changes.token)
             if done is not None:

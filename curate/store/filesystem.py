@@ -48,12 +48,17 @@ def sync_file(fd: int, point: str) -> None:
     os.fsync(fd)
 
 
-def publish(source: Path, target: Path, point: str) -> None:
-    """Give a synced file its final name, replacing what was there, and make the name durable."""
+def move(source: Path, target: Path, point: str) -> None:
+    """Give a synced file its final name, replacing what was there. The name is durable once the folder is synced."""
     if not target.parent.is_dir():
         make_folder(target.parent)
     failpoints.hit(f"{point}.rename")
     source.rename(target)
+
+
+def publish(source: Path, target: Path, point: str) -> None:
+    """`move`, and make the name durable at once."""
+    move(source, target, point)
     failpoints.hit(f"{point}.folder")
     sync_folder(target.parent)
 

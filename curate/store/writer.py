@@ -1,8 +1,8 @@
 """`PartWriter`: makes durable part files, in any process, without the catalog.
 
-A file is written to tmp/, synced, opened again and checked, then renamed into place, and its folder synced. Only
-a commit makes it part of the store. Its name comes from its content and place: the same work done twice, or by two
-processes, gives the same file.
+A file is written to tmp/, synced, opened again and checked, then renamed into place. Only a commit makes it part of
+the store; it syncs the folders first, once for all parts, and so makes their names durable. A file's name comes from
+its content and place: the same work done twice, or by two processes, gives the same file.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class PartWriter:
             self.folder.mkdir(parents=True, exist_ok=True)
             filesystem.write_file(scratch, data, "part")
             check_file(scratch, rows, data.size)
-            filesystem.publish(scratch, final, "part")
+            filesystem.move(scratch, final, "part")
         except OSError as error:
             raise filesystem.write_failure(final, error) from error
         arrow_schema = schema.serialize().to_pybytes()

@@ -201,7 +201,7 @@ class StoreAgainstDict(RuleBasedStateMachine):
 
     @rule(
         place=st.sampled_from(
-            ["part.fsync:1:eio", "part.write:1:lost", "commit.commit:1:eio", "part.folder:1:enospc"]
+            ["part.fsync:1:eio", "part.write:1:lost", "commit.commit:1:eio", "commit.folder:1:enospc"]
         ),
         reopen=st.booleans(),
     )
