@@ -26,6 +26,9 @@ from curate.run.identity import KnownIds
 from curate.run.selections import REJECTED, read_rejected
 from curate.store import NewPart, PartWriter
 
+REMOTE = r"^(?i:[a-z][a-z0-9+.-]*)://"
+"""An address that is not a plain path; readers give paths for local files."""
+
 COUNTS = ("read", "added", "unchanged", "changed", "updated", "rejected")
 
 
@@ -143,6 +146,10 @@ class Importer:
         if column not in table.schema.names or not table.num_rows:
             return table, no_rejections()
         uris = self.context.store.resolve(table[column].combine_chunks())
+        if not self.policy.hosts:
+            uris = pc.if_else(pc.fill_null(pc.match_substring_regex(uris, REMOTE), False), None, uris)
+        if uris.null_count == len(uris):
+            return table, no_rejections()
         facts = probe(uris, self._modality(column), self.step.check, policy=self.policy)
         # An address that we may not fetch is no fault of the row: it is kept, its facts stay unknown.
         refusable = pc.not_equal(pc.fill_null(facts["code"], "remote-not-allowed"), "remote-not-allowed")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -28,6 +28,16 @@ _MISSING = {
     "image": "no fingerprint: the image could not be opened",
     "text": "no text to compare",
     "embedding": "no vector to compare",
+}
+_BELONGS = {
+    "distance": "image",
+    "tolerance": "image",
+    "similarity": "text",
+    "unit": "text",
+    "size": "text",
+    "normalise": "text",
+    "embedding": "embedding",
+    "cosine": "embedding",
 }
 _BY_ROLE: dict[str, Literal["image", "text"]] = {"image": "image", "text": "text"}
 
@@ -79,18 +89,30 @@ class NearDuplicate:
                 f"Columns: {', '.join(columns)}"
             )
         if self.by != "auto":
-            return self
+            return self._checked()
         if self.embedding:
-            return replace(self, by="embedding")
+            return replace(self, by="embedding")._checked()
         roles = KINDS[kind].roles if kind in KINDS else {"image": ("image",), "text": ("text",)}
         ready = {"image": {"phash"}, "text": {"minhash"}}
         for role, by in _BY_ROLE.items():
             if kind != "speech" and (ready[role] | set(roles.get(role, ()))) & set(columns):
-                return replace(self, by=by)
+                return replace(self, by=by)._checked()
         raise InputError(
             f"near-duplicate: items of kind {kind!r} have neither image nor text to compare. Score an encoder and name "
             f"its column: embedding=... Columns: {', '.join(columns)}"
         )
+
+    def _checked(self) -> NearDuplicate:
+        """Refuse a parameter that this way of comparing has no use for: it would be ignored without a word."""
+        for field in fields(self):
+            owner = _BELONGS.get(field.name, self.by)
+            if owner != self.by and getattr(self, field.name) != field.default:
+                own = ", ".join(name for name, way in _BELONGS.items() if way == self.by)
+                raise InputError(
+                    f"near-duplicate by {self.by} has no use for {field.name}={getattr(self, field.name)!r}, which "
+                    f"belongs to by={owner!r}. Its own: {own}"
+                )
+        return self
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -197,3 +197,17 @@ def test_digits_by_pixels_and_cifar_by_hash_agree_with_comparing_all(data_dir: P
             kept.append(i)
     assert np.flatnonzero(~flagged).tolist() == kept
     assert 0 < flagged.sum() < 300
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"by": "embedding", "embedding": "e", "similarity": 0.9}, "by='text'"),
+        ({"by": "image", "cosine": 0.9}, "by='embedding'"),
+        ({"by": "text", "distance": 9}, "by='image'"),
+        ({"embedding": "e", "tolerance": 1.0}, "by='image'"),
+    ],
+)
+def test_a_parameter_of_another_way_is_refused(parameters, said):
+    with pytest.raises(InputError, match=said):
+        NearDuplicate(**parameters).resolve(["id", "image", "caption"], "image-text")
