@@ -8,7 +8,7 @@ Synthetic image-text metadata: id, url, caption (15 % exact repeats), width, hei
     add-score      add one more score column
 Each tool reads what it would have: ours its store (parts of 8,192 rows, one file per part and score); the others one
 Parquet file, and for `top` either five score files joined by id ("join") or one file that holds all ("wide"). Every run
-is a process of its own, start-up and imports included ("job alone" leaves them out), and writes its result to Parquet;
+is a process of its own, start-up and imports included ("job" leaves the imports out), and writes its result to Parquet;
 row sets are compared. Memory is the peak over the process tree, also for the job with its spilling at 10M rows.
 """
 
@@ -122,16 +122,12 @@ def curate_filter_dedup(folder: Path, out: Path) -> int:
 
 
 def curate_top(folder: Path, out: Path) -> int:
-    import pyarrow.parquet as pq
-
     from curate.store import PartStore
 
     view = PartStore.open(folder / "store").view()
     columns = ["id", *SCORES]
     query = f"SELECT {', '.join(columns)} FROM view ORDER BY {SUM} DESC, id LIMIT {round(0.3 * len(view))}"
-    table = view.sql(query, columns)
-    pq.write_table(table, out, compression="zstd", use_dictionary=False)
-    return len(table)
+    return _write(view.sql_batches(query, columns), out)
 
 
 def curate_top_selector(folder: Path, out: Path) -> int:
@@ -386,7 +382,13 @@ IMPORTS = {
     "daft": ["daft", "pyarrow.parquet"],
     "datatrove": ["datatrove", "pyarrow.parquet"],
 }
-"""What is loaded before the job alone is timed."""
+MORE_IMPORTS = {
+    ("filter-dedup", "curate"): ["curate.store.view", "duckdb", "sqlglot"],
+    ("top", "curate"): ["curate.store.view", "duckdb"],
+    ("top", "curate_selector"): ["curate.store.view", "duckdb", "sqlglot", "curate.selectors.threshold.top"],
+    ("add-score", "curate"): ["curate.store.writer"],
+}
+"""What is loaded before the job alone is timed: what it would load itself."""
 
 
 def _function(job: str, tool: str) -> Callable[[Path, Path], int]:
@@ -399,7 +401,7 @@ def _function(job: str, tool: str) -> Callable[[Path, Path], int]:
 
 def run_one(job: str, tool: str, folder: Path) -> None:
     """In the measured process: do the job once and print rows and the seconds of the job itself."""
-    for module in IMPORTS[tool.partition("_")[0]]:
+    for module in [*IMPORTS[tool.partition("_")[0]], *MORE_IMPORTS.get((job, tool), [])]:
         importlib.import_module(module)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         out = Path(os.environ.get("BENCH_OUT") or Path(scratch) / "out.parquet")
@@ -429,6 +431,21 @@ def compare(folder: Path) -> dict[str, bool]:
     return same
 
 
+def _line(tool: str, run: Any, base: Any) -> list[str]:
+    job, base_job = run.result["cpu"], base.result["cpu"]
+    return [
+        tool,
+        f"{run.result['rows']:,}",
+        f"{run.wall:.2f}",
+        f"{run.cpu:.2f}",
+        f"{run.cpu / base.cpu:.2f} x",
+        f"{job:.2f}",
+        f"{job / base_job:.2f} x",
+        f"{run.pss:.0f}",
+        f"{run.rss:.0f}",
+    ]
+
+
 def report(folder: Path, repeats: int, peers: dict[str, str]) -> str:
     """Run everything; a Markdown table per job, CPU ratios against plain DuckDB."""
     from _measure import best, markdown
@@ -453,22 +470,9 @@ def report(folder: Path, repeats: int, peers: dict[str, str]) -> str:
                 found[tool] = best(command, repeats, **os.environ, PYTHONPATH=str(Path(__file__).parents[1]))
             except (RuntimeError, TimeoutError) as error:
                 rows.append([tool, f"failed: {str(error).strip().splitlines()[-1][:80]}", *[""] * 6])
-        base = next((m.cpu for t, m in found.items() if t.startswith("duckdb")), 0.0)
-        rows += [
-            [t, f"{m.result['rows']:,}", f"{m.wall:.2f}", f"{m.cpu:.2f}", f"{m.cpu / base:.2f} x",
-             f"{m.result['wall']:.2f} / {m.result['cpu']:.2f}", f"{m.pss:.0f}", f"{m.rss:.0f}"]
-            for t, m in found.items()
-        ]  # fmt: skip
-        header = [
-            "tool",
-            "rows",
-            "wall s",
-            "CPU s",
-            "CPU / DuckDB",
-            "job alone, wall / CPU s",
-            "PSS MB",
-            "RSS MB",
-        ]
+        base = next(m for t, m in found.items() if t.startswith("duckdb"))
+        rows += [_line(tool, run, base) for tool, run in found.items()]
+        header = ["tool", "rows", "wall s", "CPU s", "/ DuckDB", "job CPU s", "/ DuckDB", "PSS MB", "RSS MB"]
         texts.append(f"### {job}\n\n{markdown(header, rows)}")
     same = compare(folder)
     texts.append(

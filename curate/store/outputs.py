@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 
 from curate.contracts import ROW
 from curate.errors import InputError, SchemaError
+from curate.store.engine import quote_name
 from curate.store.expression import Expression
 from curate.store.layout import Layout
 from curate.store.parts import Part
@@ -120,8 +122,9 @@ def computed(query: Query, expression: Expression) -> pa.ChunkedArray:
         return cursor.sql(f"SELECT {text} AS value FROM ({sql})").to_arrow_table().column(0)
 
 
-def sql(query: Query, text: str, names: Sequence[str]) -> pa.Table:
-    """Run one SELECT over the relation `view`."""
+@contextmanager
+def sql(query: Query, text: str, names: Sequence[str]) -> Iterator[Any]:
+    """One SELECT over the relation `view`, ready to run (a DuckDB relation)."""
     check_scalars(query.layout, names)
     lowered = [n.lower() for n in names]
     if len(set(lowered)) < len(lowered) or ROW in lowered:
@@ -130,10 +133,10 @@ def sql(query: Query, text: str, names: Sequence[str]) -> pa.Table:
         )
     with query.open(names) as (cursor, made):
         _check_select(cursor, text)
-        listed = [f"c{i} AS {_quoted(n)}" for i, n in enumerate(names)]
+        listed = [f"c{i} AS {quote_name(n)}" for i, n in enumerate(names)]
         listed.append(f"{_position(query)} AS {ROW}")
         cursor.execute(f'CREATE TEMP VIEW "view" AS SELECT {", ".join(listed)} FROM ({made})')
-        return cursor.sql(text).to_arrow_table()
+        yield cursor.sql(text)
 
 
 def _position(query: Query) -> str:
@@ -143,10 +146,6 @@ def _position(query: Query) -> str:
     if query.rows is None and not query.predicates and query.limit is None and joined:
         return f"{SEQ} - {parts[0].seq_lo if parts else 0}"
     return "row_number() OVER () - 1"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _check_select(cursor: Any, text: str) -> None:

@@ -246,7 +246,13 @@ class StoreView:
 
         It sees this relation and nothing else; InputError for any other statement.
         """
-        return outputs.sql(self._lean(), query, outputs.named(self.layout, columns))
+        with outputs.sql(self._lean(), query, outputs.named(self.layout, columns)) as result:
+            return result.to_arrow_table()
+
+    def sql_batches(self, query: str, columns: Sequence[str], rows: int = 65536) -> Iterator[pa.RecordBatch]:
+        """The same in batches of about `rows`, for results that are better not held whole."""
+        with outputs.sql(self._lean(), query, outputs.named(self.layout, columns)) as result:
+            yield from result.to_arrow_reader(rows)
 
     def to_polars(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """A Polars frame."""

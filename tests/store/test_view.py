@@ -457,6 +457,15 @@ def test_sql_sees_the_view_and_the_position_of_its_rows(scored: tuple[PartStore,
     ] == [(0, 2), (1, 4)]
 
 
+def test_sql_in_batches(scored: tuple[PartStore, Part]) -> None:
+    view = scored[0].view()
+    query = "select width, _row from view order by width desc"
+    found = list(view.sql_batches(query, ["width"], rows=2048))
+    assert pa.Table.from_batches(found).equals(view.sql(query, ["width"]))
+    with pytest.raises(InputError, match="one SELECT"):
+        next(view.sql_batches("drop view view", ["width"]))
+
+
 @pytest.mark.parametrize(
     "query",
     [
