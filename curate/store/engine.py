@@ -23,7 +23,7 @@ from curate.errors import CorruptionError, CurateError, InputError, StoreError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MEMORY = "400MB"
+MEMORY = "350MB"
 """What DuckDB may hold before it spills to `tmp/`; the process needs about 150 MB beside it."""
 
 
