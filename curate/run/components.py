@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from curate import registry
 from curate.contracts import column_name, digest
@@ -81,3 +83,12 @@ def columns_digest(snapshot: Snapshot, columns: Sequence[str]) -> str:
         p.part_id for (owner, _), parts in snapshot.aligned.items() if owner in homes for p in parts
     )
     return digest(sorted(homes), parts)
+
+
+def rows_by_part(view: StoreView, snapshot: Snapshot) -> Iterator[tuple[Part, Any]]:
+    """Item parts that hold rows of a view, with the rows' numbers within the part."""
+    seqs = np.sort(view.seqs())
+    for part in snapshot.items:
+        low, high = np.searchsorted(seqs, [part.seq_lo, part.seq_lo + part.rows])
+        if high > low:
+            yield part, seqs[low:high] - part.seq_lo

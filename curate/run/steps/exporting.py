@@ -14,7 +14,7 @@ from curate.formats import export
 from curate.kinds import KINDS
 from curate.media import MediaPolicy
 from curate.recipe.model import ExportStep
-from curate.run.components import columns_digest
+from curate.run.components import columns_digest, rows_by_part
 from curate.run.context import RunContext
 from curate.run.history import manual_steps
 from curate.run.ledger import StepRecord
@@ -28,11 +28,14 @@ def run_export(context: RunContext, step: ExportStep) -> StepRecord:
     """Execute one `export` step: complete or absent; what is there already and intact is left alone."""
     name = step.selection or context.kept
     view = context.selection(step.selection) if step.selection else context.view()
-    kinds = view.kinds()
+    kinds = list(dict.fromkeys(part.kind for part, _ in rows_by_part(view, view.snapshot) if part.kind))
     if len(kinds) > 1:
+        one = KINDS[kinds[0]].required[0]
         raise InputError(
-            f"the items to export are of several kinds ({', '.join(kinds)}): select one kind first"
+            f"the items to export are of several kinds ({', '.join(kinds)}): keep one first, "
+            f"as with keep: {one} is not null"
         )
+    kinds = kinds or list(view.kinds())[:1]  # an empty selection is a data set too, of no rows
     if not kinds:
         raise InputError("there is nothing to export: the store holds no items")
     columns = chosen_columns(view, step.columns)

@@ -11,18 +11,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from curate.contracts import FittingScorer, Scorer, column_name, component_digest, digest, reason_name
 from curate.errors import RunError, SchemaError
 from curate.recipe.model import ScoreStep
 from curate.run.aligned import asked_rows
-from curate.run.components import applies, columns_digest, configure, supply
+from curate.run.components import applies, columns_digest, configure, rows_by_part, supply
 from curate.run.context import RunContext, plain_params
 from curate.run.ledger import StepRecord
 from curate.run.scoring import ScoredPart, ScoreTask, fit_tasks, score_part
-from curate.store import ColumnSet, NewPart, Part, PartStore, Snapshot, StoreView
+from curate.store import ColumnSet, NewPart, PartStore, Snapshot, StoreView
 
 COMMIT_EVERY = 1.0
 """Seconds of work between two commits: what a kill can cost."""
@@ -185,15 +184,6 @@ def pending(
             if not len(rows):
                 continue
         yield ScoreTask(str(store.path), snapshot.version, part, rows, scorer, column_set, tuple(old))
-
-
-def rows_by_part(view: StoreView, snapshot: Snapshot) -> Iterator[tuple[Part, Any]]:
-    """Item parts that hold rows of a view, with the rows' numbers within the part."""
-    seqs = np.sort(view.seqs())
-    for part in snapshot.items:
-        low, high = np.searchsorted(seqs, [part.seq_lo, part.seq_lo + part.rows])
-        if high > low:
-            yield part, seqs[low:high] - part.seq_lo
 
 
 def _answers(
