@@ -301,61 +301,83 @@ def _daft_write(frame: Any, out: Path) -> int:
 
 
 def datatrove_filter_dedup(folder: Path, out: Path) -> int:
-    """Filter, then its exact deduplication by caption (`url_dedup` with the caption as key): 2 workers, 2 files."""
+    """Its filter and its exact deduplication (an arbitrary survivor): 2 workers, and 2 files, as it shards by file."""
     from datatrove.executor import LocalPipelineExecutor
-    from datatrove.pipeline.dedup.url_dedup import (
-        UrlDedupConfig,
-        UrlDedupFilter,
-        UrlDedupSignature,
-        UrlFindDedups,
+    from datatrove.pipeline.dedup import (
+        ExactDedupConfig,
+        ExactDedupFilter,
+        ExactDedupSignature,
+        ExactFindDedups,
     )
     from datatrove.pipeline.filters import LambdaFilter
     from datatrove.pipeline.readers import ParquetReader
     from datatrove.pipeline.writers import ParquetWriter
 
-    config = UrlDedupConfig(url_normalizer=_caption_key, document_priority=None)
+    _split(folder)
+    out.mkdir(parents=True)
+    config = ExactDedupConfig(content_getter=_caption_of)
 
-    def steps() -> list[Any]:
+    def run(name: str, *steps: Any) -> None:
+        LocalPipelineExecutor(list(steps), tasks=2, workers=2, logging_dir=str(out / "log" / name)).run()
+
+    def kept() -> list[Any]:
         return [
             ParquetReader(str(folder / "two"), text_key="caption", id_key="id"),
-            LambdaFilter(_datatrove_keeps),
-            _CaptionAsUrl(),
+            LambdaFilter(_long_and_large),
         ]
 
-    def run(pipeline: list[Any], tasks: int, name: str) -> None:
-        LocalPipelineExecutor(pipeline, tasks=tasks, workers=2, logging_dir=str(out / "log" / name)).run()
-
-    run([*steps(), UrlDedupSignature(str(out / "sig"), finder_workers=2, config=config)], 2, "sig")
-    run([UrlFindDedups(str(out / "sig"), str(out / "dup"), config=config)], 2, "find")
-    keep = UrlDedupFilter(str(out / "dup"), config=config)
-    run([*steps(), keep, ParquetWriter(str(out / "kept"))], 2, "keep")
+    run("sig", *kept(), ExactDedupSignature(str(out / "sig"), finder_workers=2, config=config))
+    run("find", ExactFindDedups(str(out / "sig"), str(out / "dup"), config=config))
+    last = [ExactDedupFilter(str(out / "dup"), config=config), ParquetWriter(str(out / "kept"))]
+    run("keep", *kept(), *last)
     return sum(_rows(p) for p in (out / "kept").glob("*.parquet"))
 
 
-def _caption_key(url: str) -> str:
-    return url
+def _caption_of(document: Any) -> bytes:
+    return bytes(document.text, "utf-8")
 
 
-def _datatrove_keeps(document: Any) -> bool:
+def _long_and_large(document: Any) -> bool:
     meta = document.metadata
-    return len(document.text) >= 30 and meta["width"] >= 200 and meta["height"] >= 200
+    return bool(len(document.text) >= 30 and meta["width"] >= 200 and meta["height"] >= 200)
 
 
-class _CaptionAsUrl:
-    """A datatrove step: put the caption where its exact deduplication looks for the key."""
+def _split(folder: Path) -> None:
+    import pyarrow.parquet as pq
 
-    name, type = "caption as url", "format"
+    if not (folder / "two").exists():
+        table = pq.ParquetFile(folder / "one.parquet").read()
+        (folder / "two").mkdir()
+        half = len(table) // 2
+        pq.write_table(table.slice(0, half), folder / "two" / "0.parquet")
+        pq.write_table(table.slice(half), folder / "two" / "1.parquet")
 
-    def __call__(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
-        for document in data:
-            document.metadata["url"] = document.text
-            yield document
+
+def datajuicer_filter_dedup(folder: Path, out: Path) -> int:
+    """One filter per condition, then its exact deduplication (an arbitrary survivor), with `turbo`: 2 processes."""
+    import subprocess
+
+    out.mkdir(parents=True)
+    recipe = {
+        "project_name": "bench", "dataset_path": str(folder / "one.parquet"), "export_path": str(out / "out.jsonl"),
+        "np": 2, "turbo": True, "text_keys": "caption", "use_cache": False, "open_tracer": False,
+        "process": [
+            {"text_length_filter": {"min_len": 30}},
+            {"specified_numeric_field_filter": {"field_key": "width", "min_value": 200}},
+            {"specified_numeric_field_filter": {"field_key": "height", "min_value": 200}},
+            {"document_deduplicator": {"lowercase": False}},
+        ],
+    }  # fmt: skip
+    (out / "recipe.yaml").write_text(json.dumps(recipe))  # JSON is YAML
+    tool = [sys.executable, "-m", "data_juicer.tools.process_data", "--config", str(out / "recipe.yaml")]
+    subprocess.run(tool, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return sum(1 for _ in (out / "out.jsonl").open("rb"))
 
 
 # --- Measuring ----------------------------------------------------------------------------------------------------------
 
 JOBS: dict[str, list[str]] = {
-    "filter-dedup": ["curate", "duckdb", "polars", "daft", "datatrove"],
+    "filter-dedup": ["curate", "duckdb", "polars", "daft", "datatrove", "datajuicer"],
     "top": [
         "curate",
         "curate_selector",
@@ -381,6 +403,7 @@ IMPORTS = {
     "polars": ["polars", "numpy", "pyarrow.parquet"],
     "daft": ["daft", "pyarrow.parquet"],
     "datatrove": ["datatrove", "pyarrow.parquet"],
+    "datajuicer": [],
 }
 MORE_IMPORTS = {
     ("filter-dedup", "curate"): ["curate.store.view", "duckdb", "sqlglot"],
@@ -491,7 +514,7 @@ def main() -> None:
         "--folder", type=Path, help="where the data is, or is made; kept (default: a temporary folder)"
     )
     parser.add_argument(
-        "--peer", action="append", default=[], metavar="NAME=PYTHON", help="daft or datatrove"
+        "--peer", action="append", default=[], metavar="NAME=PYTHON", help="daft, datatrove or datajuicer"
     )
     parser.add_argument("--markdown", type=Path, help="write the tables to this file, too")
     parser.add_argument("--run", help=argparse.SUPPRESS)
