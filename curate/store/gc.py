@@ -18,6 +18,7 @@ import sqlite3
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -164,7 +165,7 @@ class _Sweep:
     def _stale(self, folder: Path, limit: float) -> list[Path]:
         if not folder.is_dir():
             return []
-        return sorted(p for p in folder.iterdir() if p.is_file() and p.stat().st_mtime <= limit)
+        return sorted(p for p in folder.iterdir() if (newest(p) or limit + 1) <= limit)
 
     def _delete(self, path: Path, count: str) -> None:
         size = path.stat().st_size if self.dry_run else filesystem.remove_file(path, "gc")
@@ -176,19 +177,35 @@ class _Sweep:
         live = {lease_id for lease_id, _, _ in lease.live(con)}
         dead = {r[0] for r in con.execute("SELECT lease_id FROM lease")} - live
         for folder in sorted((self.root / "tmp").iterdir()):
-            if folder.name in live or (folder.name not in dead and time.time() - newest(folder) < self.grace):
+            written = newest(folder)
+            fresh = folder.name not in dead and time.time() - (written or 0.0) < self.grace
+            if written is None or folder.name in live or fresh:
                 continue
             self.report.folders += 1
-            self.report.bytes += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+            self.report.bytes += sum(size_of(p) for p in folder.rglob("*"))
             if not self.dry_run:
                 shutil.rmtree(folder, ignore_errors=True)
         if not self.dry_run:
             con.executemany("DELETE FROM lease WHERE lease_id = ?", [(d,) for d in dead])
 
 
-def newest(folder: Path) -> float:
-    """When something in the folder was last written, in seconds since 1970."""
-    return max(p.stat().st_mtime for p in (folder, *folder.rglob("*")))
+def newest(path: Path) -> float | None:
+    """When a file, or something in a folder, was last written, in seconds since 1970.
+
+    None if it is not there any more: writers come and go in tmp/ while gc looks.
+    """
+    times = []
+    for each in (path, *path.rglob("*")):
+        with suppress(FileNotFoundError):
+            times.append(each.stat().st_mtime)
+    return max(times, default=None)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 for anything else, and for one that is not there any more."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_size if path.is_file() else 0
+    return 0
 
 
 def packs_in(stats: str) -> list[str]:

@@ -114,7 +114,9 @@ def _replay(con: sqlite3.Connection, content: Mapping[str, Any]) -> None:
     _end(con, "binding", "name", content["unbound"], version)
     _end(con, "selection", "name", content["unselected"], version)
     for row in content["added"]:
-        records.insert_part(con, _part(row, content["schemas"]), row["seq_lo"], version)
+        part = _part(row, content["schemas"])
+        _give_way(con, part, version)
+        records.insert_part(con, part, row["seq_lo"], version)
     for digest, name, fields, scorer, scorer_version, params in content["column_sets"]:
         made = ColumnSet(name, digest, base64.b64decode(fields), scorer, scorer_version, params)
         records.insert_column_set(con, made, version)
@@ -125,6 +127,16 @@ def _replay(con: sqlite3.Connection, content: Mapping[str, Any]) -> None:
         records.insert_selection(con, info, version)
     for digest, result in content["steps"]:
         con.execute("INSERT INTO step VALUES (?, ?, ?)", (digest, dump(result), version))
+
+
+def _give_way(con: sqlite3.Connection, part: NewPart, version: int) -> None:
+    """A part could be added where one was live only because gc had deleted that one: manifests do not tell."""
+    place = (part.column_set, part.base, records.slot_of(part.table, part.schema))
+    con.execute(
+        "UPDATE part SET purged = ? WHERE removed IS NULL AND purged = 0"
+        " AND (part_id = ? OR (column_set = ? AND base = ? AND slot = ?))",
+        (version, part.part_id, *place),
+    )
 
 
 def _end(con: sqlite3.Connection, table: str, key: str, names: Iterable[str], version: int) -> None:
@@ -142,12 +154,13 @@ def _mark_deleted(root: Path, con: sqlite3.Connection) -> None:
     newest = records.head(con)
     paths = dict(con.execute("SELECT part_id, path FROM part"))
     gone = {part_id for part_id, path in paths.items() if not (root / path).exists()}
-    for part_id, added, spans in list(gc.needed_spans(con, "1")):
+    for part_id, added, spans in list(gc.needed_spans(con, "purged = 0")):
         if part_id in gone and not gc.touches([newest], spans):
             row = (newest + 1, part_id, added)
             con.execute("UPDATE part SET purged = ? WHERE part_id = ? AND added = ?", row)
-            for lo, hi in spans:
-                con.execute("UPDATE snapshot SET available = 0 WHERE version >= ? AND version < ?", (lo, hi))
+    for _, _, spans in list(gc.needed_spans(con, "purged <> 0")):
+        for lo, hi in spans:
+            con.execute("UPDATE snapshot SET available = 0 WHERE version >= ? AND version < ?", (lo, hi))
 
 
 def _copy_tags(root: Path, con: sqlite3.Connection) -> None:

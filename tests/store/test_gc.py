@@ -216,3 +216,18 @@ def test_a_rebuilt_catalog_knows_what_was_collected(store: PartStore) -> None:
     again = PartStore.rebuild(store.path)
     assert [(entry["version"], entry["available"]) for entry in again.history()] == before
     assert again.verify() == []
+
+
+def test_a_rebuilt_catalog_knows_what_was_collected_and_made_again(store: PartStore) -> None:
+    """The manifests add the same scores twice and never remove them."""
+    add_items(store, "a")
+    add_scores(store, "old", "")
+    add_scores(store, "new", "other")
+    collect(store)
+    add_scores(store, "old again", "")
+    before, state = store.history(), read_state(store)
+    store.close()
+    (store.path / "catalog.sqlite").unlink()
+    again = PartStore.rebuild(store.path)
+    assert again.verify() == []
+    assert (again.history(), read_state(again)) == (before, state)

@@ -189,7 +189,8 @@ class StoreAgainstDict(RuleBasedStateMachine):
             () if dry_run else report.expired
         )
         newest = max(self.versions)
-        assert available >= {*range(max(1, newest - keep + 1), newest + 1), *self.tags.values()}
+        kept = {*range(max(1, newest - keep + 1), newest + 1), *self.tags.values()}
+        assert available >= kept & {e["version"] for e in before if e["available"]}
         # An unbound set's scores are gone once no kept version has it bound; scoring again makes them.
         snapshot = self.store.snapshot()
         for salt in SHIFTS:
