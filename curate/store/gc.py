@@ -13,6 +13,7 @@ period and than every live writer.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import time
@@ -182,7 +183,7 @@ class _Sweep:
             if written is None or folder.name in live or fresh:
                 continue
             self.report.folders += 1
-            self.report.bytes += sum(size_of(p) for p in folder.rglob("*"))
+            self.report.bytes += sum(size_of(p) for p in files_in(folder))
             if not self.dry_run:
                 shutil.rmtree(folder, ignore_errors=True)
         if not self.dry_run:
@@ -195,10 +196,15 @@ def newest(path: Path) -> float | None:
     None if it is not there any more: writers come and go in tmp/ while gc looks.
     """
     times = []
-    for each in (path, *path.rglob("*")):
+    for each in (path, *files_in(path)):
         with suppress(FileNotFoundError):
             times.append(each.stat().st_mtime)
     return max(times, default=None)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Files in a folder and those below it; none if it is a file, or not there any more."""
+    return [Path(place, name) for place, _, names in os.walk(folder) for name in names]
 
 
 def size_of(path: Path) -> int:
