@@ -103,7 +103,7 @@ def load_snapshot(con: sqlite3.Connection, version: int) -> Snapshot:
     current = version == head(con)
     where = "removed IS NULL" if current else live_at(version)  # the first can use a partial index
     rows = con.execute(
-        f"SELECT {PART_COLUMNS} FROM part WHERE {where} AND purged = 0 ORDER BY seq_lo, added, part_id"
+        f"SELECT {PART_COLUMNS} FROM part WHERE {where} AND purged = 0 ORDER BY seq_lo, added, rowid"
     )
     tables = group(make_parts(rows, schemas(con)), lambda p: p.table)
     aligned = group((*tables.get("column", ()), *tables.get("vector", ())), lambda p: (p.column_set, p.base))
