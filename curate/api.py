@@ -78,9 +78,7 @@ class Store:
     @property
     def rejected(self) -> pa.Table:
         """Every row that an import refused: source, row, id, code, reason and the row itself, shortened."""
-        from curate.run.selections import read_rejected
-
-        return read_rejected(self.parts)
+        return self.parts.rejected()
 
     def failed(self, scorer: str) -> StoreView:
         """Items that a scorer could not score; the reason is in the column `<scorer>_reason`."""

@@ -20,6 +20,7 @@ import pyarrow as pa
 from curate.errors import InputError
 
 __all__ = [
+    "REJECTED",
     "ROW",
     "Annotator",
     "Budget",
@@ -263,6 +264,22 @@ class Annotator(Protocol):
 
     def push(self, items: pa.Table) -> Mapping[str, Any]: ...
     def pull(self) -> pa.Table: ...
+
+
+# --- Rejections -------------------------------------------------------------------------------------------------
+
+REJECTED = pa.schema(
+    [
+        ("source", pa.string()),
+        ("row", pa.int64()),
+        ("id", pa.string()),
+        ("code", pa.string()),
+        ("reason", pa.string()),
+        ("data", pa.string()),
+    ]
+)
+"""Rows refused: where from (file or dataset), row number there (from 0; null: the file as a whole), id if it had one,
+a short countable code, the sentence, and the row itself as JSON cut to 1000 characters."""
 
 
 # --- Identity ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.run.selections import read_selection
 from curate.store import PartStore, SelectionInfo, StoreView
 
 
@@ -38,7 +37,7 @@ class StoredSelection:
 
     def to_arrow(self) -> pa.Table:
         """`id`, `rank` (best first, from 0), `weight`, `gain`, `reason`, in order of rank."""
-        table = read_selection(self._store, self.name).sort_by("rank")
+        table = self._store.selection_table(self.name).sort_by("rank")
         view = self._store.view()
         position = np.searchsorted(view.seqs(), table["seq"].to_numpy())
         ids = view.take(position, ["id"])["id"]

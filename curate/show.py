@@ -73,7 +73,7 @@ def runs(store: Store, limit: int) -> Rows:
 
 def history(store: Store, limit: int) -> Rows:
     """Versions of the store, newest first."""
-    listed = list(reversed(store.parts.history()))[:limit]
+    listed = store.parts.history()[:limit]
     return ["version", "what", "message"], [
         [str(h["version"]), h["op"], h.get("message") or ""] for h in listed
     ]

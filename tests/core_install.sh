@@ -39,7 +39,7 @@ YAML
 curate plan tiny.yaml
 curate run tiny.yaml
 curate run tiny.yaml | grep -q "already done"
-test "$(wc -l <out/*.jsonl)" = 1
+test "$(wc -l <out/data/*.jsonl)" = 1
 test -s report.html
 curate verify tiny.curate
 curate explain tiny.curate b

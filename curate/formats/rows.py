@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.contracts import REJECTED
 from curate.kinds import Kind
 
 __all__ = [
@@ -25,19 +26,6 @@ __all__ = [
     "slice_table",
     "to_rejected",
 ]
-
-REJECTED = pa.schema(
-    [
-        ("source", pa.string()),
-        ("row", pa.int64()),
-        ("id", pa.string()),
-        ("code", pa.string()),
-        ("reason", pa.string()),
-        ("data", pa.string()),
-    ]
-)
-"""Rows refused: where from (file or dataset), row number there (from 0; null: the file as a whole), id if it had one,
-a short countable code, the sentence, and the row itself as JSON cut to 1000 characters."""
 
 _DATA_CHARACTERS = 1000
 _CHUNK_BYTES = 128 << 20

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from curate.errors import UnknownNameError
 from curate.run.ledger import StepRecord
-from curate.run.selections import read_selection
 from curate.store import Expression, PartStore, StoreView
 
 
@@ -113,7 +112,7 @@ def _decide(
     if step.kind == "keep" and step.expression:
         return _judged(view, position, row, step)
     if step.kind == "select" and step.selection and step.selection in store.snapshot().selections:
-        table = read_selection(store, step.selection)
+        table = store.selection_table(step.selection)
         index = pc.index(table["seq"], pa.scalar(seq, pa.int64())).as_py()
         if index < 0:
             return Decision(

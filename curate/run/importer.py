@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.contracts import REJECTED
 from curate.errors import InputError
 from curate.formats import SourceBatch
 from curate.formats.normalise import DerivedIds, DuplicateIds, finish
@@ -23,7 +24,6 @@ from curate.media import MediaPolicy, probe
 from curate.recipe.model import ImportStep
 from curate.run.context import RunContext
 from curate.run.identity import KnownIds
-from curate.run.selections import REJECTED, read_rejected
 from curate.store import NewPart, PartWriter
 
 REMOTE = r"^(?i:[a-z][a-z0-9+.-]*)://"
@@ -85,7 +85,7 @@ class Importer:
     def _refused_before(self, table: pa.Table) -> npt.NDArray[np.bool_]:
         """Rows of a committed batch whose medium was refused."""
         if self._refused is None:
-            listed = read_rejected(self.context.store)
+            listed = self.context.store.rejected()
             kept = ~np.isin(listed["code"].to_numpy(zero_copy_only=False), ["duplicate-id", "changed"])
             pairs = zip(listed["source"].to_pylist(), listed["row"].to_pylist(), strict=True)
             self._refused = {pair for pair, keep in zip(pairs, kept, strict=True) if keep}

@@ -7,7 +7,6 @@ import pyarrow as pa
 
 from curate.contracts import role_of
 from curate.errors import InputError, UnknownNameError
-from curate.run.selections import read_selection
 from curate.store import PartStore
 from curate.store.engine import engine
 
@@ -56,7 +55,7 @@ def _table(store: PartStore, name: str, columns: set[str] | None) -> pa.Table:
         fields = snapshot.sets[name].schema()
         return view.to_arrow([*_named(["id", *(f.name for f in fields if role_of(f) != "vector")], columns)])
     selection = next(n for n in snapshot.selections if n.replace("-", "_") == name)
-    table = read_selection(store, selection)
+    table = store.selection_table(selection)
     position = np.searchsorted(view.seqs(), table["seq"].to_numpy())
     return table.drop_columns(["seq"]).add_column(0, "id", view.take(position, ["id"])["id"])
 

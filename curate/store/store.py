@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.contracts import REJECTED
 from curate.errors import StoreError, UnknownNameError
 from curate.store import catalog as catalogs
 from curate.store import commit, filesystem, folder, history, lease, manifest, records
@@ -125,7 +126,7 @@ class PartStore:
 
     def rejected(self, version: int | str | None = None) -> pa.Table:
         """Every row that an import refused, with the reason."""
-        return read_tables(self.path, self.snapshot(version).rejected, pa.schema([]))
+        return read_tables(self.path, self.snapshot(version).rejected, REJECTED)
 
     def resolve(self, uris: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
         """Addresses with `store:` replaced by where this store lies: 'store:blobs/x.pack#bytes=0,10' becomes

@@ -18,8 +18,8 @@ from curate.run.components import columns_digest, rows_by_part
 from curate.run.context import RunContext
 from curate.run.history import manual_steps
 from curate.run.ledger import StepRecord
-from curate.run.selections import SCHEMA, read_selection
 from curate.store import StoreView
+from curate.store.writer import SELECTION
 
 SELECTION_COLUMNS = ("rank", "weight", "gain", "reason")
 
@@ -117,12 +117,14 @@ def row_schema(view: StoreView, columns: list[str], *, selected: bool) -> pa.Sch
     """The fields of the batches that `rows` gives."""
     fields = [view.schema.field(column) for column in columns]
     if selected:
-        fields += [field for field in SCHEMA if field.name in SELECTION_COLUMNS and field.name not in columns]
+        fields += [
+            field for field in SELECTION if field.name in SELECTION_COLUMNS and field.name not in columns
+        ]
     return pa.schema(fields)
 
 
 def _selected(context: RunContext, name: str) -> tuple[np.ndarray[Any, Any], pa.Table]:
-    table = read_selection(context.store, name).sort_by("seq")
+    table = context.store.selection_table(name).sort_by("seq")
     return table["seq"].to_numpy(), table
 
 
