@@ -38,17 +38,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[PartStore, list[Row
         scores = [None if rng.random() < 0.2 else float(np.float32(rng.random())) for _ in range(n)]
         if number % 2:
             tables[part.part_id] = {"clip_score": pa.array(scores, pa.float32())}
-        for i in range(n):
-            rows.append(
-                {
-                    "seq": part.seq_lo + i,
-                    "id": ids[i],
-                    "kind": kind,
-                    "part": part.part_id,
-                    "caption": words[i] if kind == "image-text" else None,
-                    "score": scores[i] if number % 2 else None,
-                }
-            )
+        rows += [
+            {
+                "seq": part.seq_lo + i,
+                "id": ids[i],
+                "kind": kind,
+                "part": part.part_id,
+                "caption": words[i] if kind == "image-text" else None,
+                "score": scores[i] if number % 2 else None,
+            }
+            for i in range(n)
+        ]
     give(store, column_set(SCORES), tables)
     gone = {r["seq"] for r in rows if rng.random() < 0.2}
     remove(store, sorted(gone))
