@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.contracts import Budget, resolve_budget
+from curate.contracts import Budget, View, resolve_budget
 from curate.errors import ExpressionError, InputError
 
-__all__ = ["ascending", "capacity", "columns_of", "numbers"]
+__all__ = ["Ids", "ViewIds", "ascending", "capacity", "columns_of", "numbers", "some"]
 
 
-def ascending(
-    keys: npt.NDArray[Any], ids: pa.Array | pa.ChunkedArray, count: int | None = None
-) -> npt.NDArray[np.int64]:
+class Ids(Protocol):
+    """Where ids are looked up by row: an Arrow array of them, or a view that is asked only where it matters."""
+
+    def take(self, indices: pa.Array) -> Any: ...
+
+
+class ViewIds:
+    """Ids of a view's rows, read only for the rows that are asked for: ties are few, ids are the widest column."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def take(self, indices: pa.Array) -> pa.ChunkedArray:
+        """Ids of these rows, in this order."""
+        return self._view.take(indices.to_numpy(), ["id"]).column("id")
+
+
+class _Some:
+    """Ids of some rows of a longer list: row i here is row `rows[i]` there."""
+
+    def __init__(self, ids: Ids, rows: npt.NDArray[np.int64]) -> None:
+        self._ids, self._rows = ids, rows
+
+    def take(self, indices: pa.Array) -> Any:
+        return self._ids.take(pa.array(self._rows[indices.to_numpy()]))
+
+
+def some(ids: Ids, rows: npt.NDArray[np.int64]) -> Ids:
+    """The ids of these rows, still to be read."""
+    return _Some(ids, rows)
+
+
+def ascending(keys: npt.NDArray[Any], ids: Ids, count: int | None = None) -> npt.NDArray[np.int64]:
     """The rows with the `count` lowest keys (all by default), lowest first, equal keys in the order of their ids.
 
     `keys` (n,) numbers without NaN, `ids` (n,) unique strings. Ids are read only where keys are equal.
@@ -32,9 +62,7 @@ def ascending(
     return rows[:count]
 
 
-def _by_key_and_id(
-    keys: npt.NDArray[Any], ids: pa.Array | pa.ChunkedArray, rows: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
+def _by_key_and_id(keys: npt.NDArray[Any], ids: Ids, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     import polars as pl
 
     frame = pl.DataFrame({"key": keys[rows], "id": ids.take(pa.array(rows)), "row": rows})

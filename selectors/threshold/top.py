@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from curate.contracts import Budget, Selection, View
-from curate.selectors.threshold.order import ascending, capacity, columns_of, numbers
+from curate.selectors.threshold.order import Ids, ViewIds, ascending, capacity, columns_of, numbers, some
 
 __all__ = ["Top", "top_rows"]
 
@@ -40,7 +39,7 @@ class Top:
         values = numbers(view.compute(self.by), self.by)
         known = ~np.isnan(values)
         count = capacity(budget, len(view), int(known.sum()), f"a value of {self.by!r}")
-        rows = top_rows(values, view.to_arrow(["id"]).column("id"), count, self.lowest)
+        rows = top_rows(values, ViewIds(view), count, self.lowest)
         gain = values[rows].astype(np.float32)
         end = "lowest" if self.lowest else "highest"
         random = {}
@@ -55,13 +54,11 @@ class Top:
         )
 
 
-def top_rows(
-    values: npt.NDArray[Any], ids: pa.Array | pa.ChunkedArray, count: int, lowest: bool = False
-) -> npt.NDArray[np.int64]:
+def top_rows(values: npt.NDArray[Any], ids: Ids, count: int, lowest: bool = False) -> npt.NDArray[np.int64]:
     """The `count` rows with the highest (or lowest) values, best first, ties by id; NaN never.
 
-    `values` (n,) numbers, `ids` (n,) unique strings. Returns (at most count,) int64.
+    `values` (n,) numbers, `ids` (n,) unique strings (an Arrow array, or `ViewIds`). Returns (at most count,) int64.
     """
     keys = values.astype(np.float64) if lowest else -values.astype(np.float64)
     rows = np.flatnonzero(~np.isnan(keys))
-    return rows[ascending(keys[rows], ids if len(rows) == len(keys) else ids.take(pa.array(rows)), count)]
+    return rows[ascending(keys[rows], ids if len(rows) == len(keys) else some(ids, rows), count)]
