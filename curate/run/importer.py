@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,8 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.contracts import REJECTED
-from curate.errors import InputError
+from curate.errors import InputError, SchemaError
 from curate.formats import SourceBatch
 from curate.formats.normalise import DerivedIds, DuplicateIds, finish
 from curate.kinds import Kind
@@ -24,6 +22,7 @@ from curate.media import MediaPolicy, probe
 from curate.recipe.model import ImportStep
 from curate.run.context import RunContext
 from curate.run.identity import KnownIds
+from curate.run.rejections import no_rejections, refuse, rejections
 from curate.store import NewPart, PartWriter
 
 REMOTE = r"^(?i:[a-z][a-z0-9+.-]*)://"
@@ -57,6 +56,7 @@ class Importer:
         self._counts: Counter[str] = Counter(known["counts"] if known else {})
         self._reasons: Counter[str] = Counter(known["reasons"] if known else {})
         self.before: int = known["before"] if known else context.store.snapshot().rows
+        self.types = {f.name: f.type for f in context.store.snapshot().item_schema}
         self.waiting: list[_Batch] = []
         self.duplicates, self.derived = DuplicateIds(), DerivedIds()
         self._refused: set[tuple[str, int]] | None = None
@@ -118,10 +118,35 @@ class Importer:
         table = finish(table, self.kind, self.derived)
         table, refused = self.duplicates.split(table)
         rejected.append(refused)
+        table = self._fitted(table)
         one = _Batch(table, packs, rejected)
         one.counts["read"] = batch.table.num_rows + batch.rejected.num_rows
         self._compare(one, writer)
         self.waiting.append(one)
+
+    def _fitted(self, table: pa.Table) -> pa.Table:
+        """The table with the types that the store's items have; what cannot be brought to them is refused here, while
+        nothing is written: parts that disagree about a column could not be read together."""
+        homes = self.context.store.snapshot().column_home
+        for i, field in enumerate(table.schema):
+            if (home := homes.get(field.name)) is not None:
+                raise SchemaError(
+                    f"the column {field.name!r} is given by the scorer {home.scorer!r} already; import it under another "
+                    f"name with columns={{'other_name': {field.name!r}}}"
+                )
+            known = self.types.get(field.name, field.type)
+            fields = [pa.schema([pa.field(field.name, known)]), pa.schema([field])]
+            try:
+                self.types[field.name] = pa.unify_schemas(fields, promote_options="permissive").field(0).type
+            except pa.ArrowTypeError:
+                try:
+                    table = table.set_column(i, field.name, table.column(i).cast(known))
+                except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                    raise SchemaError(
+                        f"the column {field.name!r} holds {field.type} here and {known} in the store; import it under "
+                        f"another name with columns={{'other_name': {field.name!r}}}"
+                    ) from None
+        return table
 
     def _packed(self, table: pa.Table, column: str) -> tuple[pa.Table, list[str]]:
         """Media given as bytes, put into one pack file of the store and referred to by address."""
@@ -211,7 +236,7 @@ class Importer:
             batch.counts["updated"] = int(changed.sum())
             return take | changed
         why = 'the store holds this id with other content; on_conflict="update" would replace it'
-        rejected.append(_refuse(table, changed, "changed", why))
+        rejected.append(refuse(table, changed, "changed", why))
         batch.counts["changed"] = int(changed.sum())
         return take
 
@@ -252,47 +277,6 @@ class Importer:
         """Codes of rejections so far, most frequent first."""
         total = self._reasons + sum((b.reasons for b in self.waiting), Counter())
         return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
-
-
-# --- Rejections -------------------------------------------------------------------------------------------------
-
-
-def no_rejections() -> pa.Table:
-    """An empty list of rejections."""
-    return REJECTED.empty_table()
-
-
-def rejections(rows: pa.Table, codes: pa.ChunkedArray, reasons: pa.ChunkedArray) -> pa.Table:
-    """Refused rows in the form in which they are listed."""
-    if not rows.num_rows:
-        return no_rejections()
-    visible = [
-        n
-        for n in rows.schema.names
-        if not n.startswith("_") and not pa.types.is_binary(rows.schema.field(n).type)
-    ]
-    data = [
-        json.dumps(row, ensure_ascii=False, default=str)[:1000] for row in rows.select(visible).to_pylist()
-    ]
-    columns = [
-        rows["_source"].cast(pa.string()),
-        rows["_index"],
-        rows["id"],
-        codes,
-        reasons,
-        pa.array(data, pa.string()),
-    ]
-    return pa.table(columns, names=REJECTED.names).cast(REJECTED)
-
-
-def _refuse(table: pa.Table, which: npt.NDArray[np.bool_], code: str, reason: str) -> pa.Table:
-    n = int(which.sum())
-    if not n:
-        return no_rejections()
-    rows = table.filter(pa.array(which))
-    return rejections(
-        rows, pa.chunked_array([[code] * n], pa.string()), pa.chunked_array([[reason] * n], pa.string())
-    )
 
 
 def _set(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:

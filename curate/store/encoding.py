@@ -89,8 +89,9 @@ def fixed_vectors(column: pa.ChunkedArray, name: str) -> pa.FixedSizeListArray:
     if not array.null_count:
         return pa.FixedSizeListArray.from_arrays(values, type=fixed)
     present = np.asarray(pc.is_valid(array))
-    dense = np.zeros((len(array), dim), dtype=values.type.to_pandas_dtype())
-    dense[present] = values.to_numpy(zero_copy_only=False).reshape(-1, dim)
+    plain = values.to_numpy(zero_copy_only=False)
+    dense = np.zeros((len(array), dim), dtype=plain.dtype)
+    dense[present] = plain.reshape(-1, dim)
     flat = pa.array(dense.reshape(-1), type=values.type)
     return pa.FixedSizeListArray.from_arrays(flat, type=fixed, mask=pa.array(~present))
 

@@ -209,3 +209,24 @@ def test_nothing_to_import_is_an_error(store, tmp_path):
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(InputError):
         store.add(tmp_path / "empty.csv", kind="image-text")
+
+
+def test_a_column_of_another_type_is_brought_to_the_stores_or_refused_before_anything_is_written(store):
+    row = {"text": "t", "label": "l"}
+    store.add([{"id": "a", **row, "n": "seven", "w": 1, "x": None}], kind="label")
+    store.add([{"id": "b", **row, "n": 7, "w": 1.5, "x": "now"}], kind="label")
+    rows = store.items.to_arrow(["n", "w", "x"]).to_pylist()
+    assert rows == [{"n": "seven", "w": 1.0, "x": None}, {"n": "7", "w": 1.5, "x": "now"}]
+    version = store.parts.snapshot().version
+    with pytest.raises(SchemaError, match="'w' holds string here and double in the store"):
+        store.add([{"id": "c", **row, "w": "wide"}], kind="label")
+    assert store.parts.snapshot().version == version
+    assert len(store.items.to_arrow()) == 2
+
+
+def test_a_column_that_a_scorer_gave_is_not_imported_over_it(store):
+    store.add([{"id": "a", "text": "a text here", "label": "l"}], kind="label")
+    store.score("text-basics")
+    with pytest.raises(SchemaError, match="given by the scorer 'text-basics'"):
+        store.add([{"id": "b", "text": "t", "label": "l", "text_words": 3}], kind="label")
+    assert len(store) == 1
