@@ -128,23 +128,23 @@ class Importer:
         """The table with the types that the store's items have; what cannot be brought to them is refused here, while
         nothing is written: parts that disagree about a column could not be read together."""
         homes = self.context.store.snapshot().column_home
-        for i, field in enumerate(table.schema):
-            if (home := homes.get(field.name)) is not None:
+        for i, column in enumerate(table.schema):
+            if (home := homes.get(column.name)) is not None:
                 raise SchemaError(
-                    f"the column {field.name!r} is given by the scorer {home.scorer!r} already; import it under another "
-                    f"name with columns={{'other_name': {field.name!r}}}"
+                    f"the column {column.name!r} is given by the scorer {home.scorer!r} already; import it under another "
+                    f"name with columns={{'other_name': {column.name!r}}}"
                 )
-            known = self.types.get(field.name, field.type)
-            fields = [pa.schema([pa.field(field.name, known)]), pa.schema([field])]
+            known = self.types.get(column.name, column.type)
+            fields = [pa.schema([pa.field(column.name, known)]), pa.schema([column])]
             try:
-                self.types[field.name] = pa.unify_schemas(fields, promote_options="permissive").field(0).type
+                self.types[column.name] = pa.unify_schemas(fields, promote_options="permissive").field(0).type
             except pa.ArrowTypeError:
                 try:
-                    table = table.set_column(i, field.name, table.column(i).cast(known))
+                    table = table.set_column(i, column.name, table.column(i).cast(known))
                 except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
                     raise SchemaError(
-                        f"the column {field.name!r} holds {field.type} here and {known} in the store; import it under "
-                        f"another name with columns={{'other_name': {field.name!r}}}"
+                        f"the column {column.name!r} holds {column.type} here and {known} in the store; import it under "
+                        f"another name with columns={{'other_name': {column.name!r}}}"
                     ) from None
         return table
 
