@@ -76,6 +76,7 @@ def _plan_import(planner: _Planner, step: ImportStep) -> PlannedStep:
     known = planner.store.recall(import_digest(planner, step))
     if known and known.get("done"):
         return PlannedStep(step.title, "done", known["counts"].get("read"), 0, "the source has not changed")
+    planner.view = None
     if known:
         read = known["counts"].get("read", 0)
         return PlannedStep(
