@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,9 +39,6 @@ def main() -> None:
     except CurateError as error:
         _say(f"curate: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        _say("interrupted; what was committed is kept, the same command goes on from there", err=True)
-        sys.exit(130)
 
 
 # --- Recipes ----------------------------------------------------------------------------------------------------
@@ -67,7 +65,8 @@ def run(
             store, recipe=loaded.plain(), seed=loaded.seed, base=base, runner=LocalRunner(workers)
         )
         try:
-            done = execute(context, loaded.steps)
+            with _interruptible():
+                done = execute(context, loaded.steps)
         finally:
             for step in context.run.steps:
                 _say(describe(step))
@@ -321,7 +320,8 @@ def demo(
 def describe(step: StepRecord) -> str:
     """One step as a line: what it did, in numbers, and whether that was done before."""
     counts = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in step.counts.items() if value)
-    state = "failed" if step.error else "already done" if step.reused else f"{step.seconds:.1f} s"
+    stopped = "interrupted" if (step.error or "").startswith("KeyboardInterrupt") else "failed"
+    state = stopped if step.error else "already done" if step.reused else f"{step.seconds:.1f} s"
     lines = [f"{step.ordinal:>2}. {step.title}: {counts or 'nothing'} ({state})"]
     lines += [f"      {count:,} x {reason}" for reason, count in list(step.reasons.items())[:6]]
     lines += [f"      note: {note}" for note in step.notes]
@@ -343,6 +343,16 @@ def _end(run: RunRecord, store: Path) -> None:
             _say(f"rows that {step.name} could not score: curate show {store} failed --scorer {step.name}")
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the command with a sentence in place of a traceback, and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say("interrupted; what was committed is kept, the same command goes on from there", err=True)
+        raise typer.Exit(130) from None
+
+
 def _open(path: Path) -> Store:
     import curate
 
@@ -352,7 +362,7 @@ def _open(path: Path) -> Store:
 def _step(path: Path, step: Callable[[Store], StepRecord], *, create: bool = False) -> None:
     import curate
 
-    with curate.open(path, create=create) as opened:
+    with curate.open(path, create=create) as opened, _interruptible():
         _say(describe(step(opened)))
 
 

@@ -128,3 +128,29 @@ def test_plan_needs_no_store_and_makes_none(folder):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("to do") >= 2
     assert not (folder / "new.curate").exists()
+
+
+def test_ctrl_c_is_told_in_a_sentence_and_the_same_command_goes_on(tmp_path):
+    import json
+    import signal
+    import time
+
+    rows = (json.dumps({"instruction": f"say {i}", "output": "x"}) for i in range(300_000))
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows))
+    (tmp_path / "r.yaml").write_text(
+        "store: s.curate\nsteps:\n  - import: rows.jsonl\n    kind: instruction\n    part_rows: 500\n"
+    )
+    victim = subprocess.Popen(
+        [*RUN, "run", "r.yaml"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    parts = tmp_path / "s.curate" / "parts" / "items"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (parts.is_dir() and len(list(parts.iterdir())) > 3):
+        time.sleep(0.02)
+    victim.send_signal(signal.SIGINT)
+    out, err = victim.communicate(timeout=60)
+    assert victim.returncode == 130
+    assert "interrupted; what was committed is kept" in err
+    assert "Traceback" not in err
+    assert "(interrupted)" in out
+    assert "added 300,000" in curate("run", "r.yaml", cwd=tmp_path).stdout
