@@ -12,7 +12,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,6 @@ def _locked_down(root: Path, memory: str) -> DuckDBPyConnection:
         "allowed_directories": f"[{', '.join(seen)}]",
         "preserve_insertion_order": "true",
         "python_enable_replacements": "false",
-        "enable_progress_bar": "false",
         "TimeZone": "'UTC'",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
@@ -81,6 +80,8 @@ def _locked_down(root: Path, memory: str) -> DuckDBPyConnection:
         "enable_external_access": "false",
         "lock_configuration": "true",
     }
+    with suppress(duckdb.Error):  # in a notebook without widgets there is no bar, and even "off" is refused
+        connection.execute("SET enable_progress_bar = false")
     for name, value in settings.items():
         connection.execute(f"SET {name} = {value}")
     return connection
