@@ -39,7 +39,7 @@ class Explanation:
     def __str__(self) -> str:
         lines = [f"{self.id}  ({self.kind}, from {self.source or 'memory'})"]
         lines += [f"  {name} = {_short(value)}" for name, value in self.values.items()]
-        lines += [f"  {name} = {_short(value)}" for name, value in self.scores.items()]
+        lines += [f"  {name} = {_short(value)}" for name, value in self.scores.items() if value is not None]
         lines += [f"  no {name}: {why}" for name, why in self.reasons.items()]
         lines += [f"{i}. {d.step}: {d.verdict}. {d.because}" for i, d in enumerate(self.decisions, start=1)]
         return "\n".join(lines)
@@ -108,7 +108,8 @@ def _decide(
         why = next(
             (row[c] for c in row if c.endswith("_reason") and c.startswith(step.name.replace("-", "_"))), None
         )
-        return Decision(step.title, "scored" if given else "not scored", said or str(why or "a vector"))
+        answered = any(row.get(c) is not None for c in step.columns)
+        return Decision(step.title, "scored" if answered else "not scored", said or str(why or "a vector"))
     if step.kind == "keep" and step.expression:
         return _judged(view, position, row, step)
     if step.kind == "select" and step.selection and step.selection in store.snapshot().selections:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Protocol
 
 log = logging.getLogger("curate")
@@ -118,7 +119,8 @@ class RichProgress:
 
 
 def default_progress() -> Progress:
-    """A bar where somebody watches (a terminal, a notebook), log lines where nobody does."""
-    if sys.stderr.isatty() or "ipykernel" in sys.modules:
+    """A bar where somebody watches (a terminal, a notebook with widgets), log lines where nobody does."""
+    notebook = "ipykernel" in sys.modules
+    if find_spec("ipywidgets") is not None if notebook else sys.stderr.isatty():
         return RichProgress()
     return LogProgress()

@@ -66,6 +66,7 @@ class ConfidentLearning:
         kept = probs if len(usable) == len(probs) else probs[usable]
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
+            warnings.filterwarnings("ignore", message=".*(IProgress|ipywidgets).*")  # not about the data
             found = label_errors(kept, codes[usable], filter_by=self.filter_by, method=self.method)
         rows = order[usable]
         columns: dict[str, Any] = {

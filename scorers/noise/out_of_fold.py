@@ -149,6 +149,7 @@ def out_of_fold_probabilities(
         scale[scale <= 1e-6 * np.abs(mean)] = 1  # constant, but for rounding
         with warnings.catch_warnings(record=True) as caught, threads.threadpool_limits(1):
             warnings.simplefilter("always")
+            warnings.filterwarnings("ignore", message=".*(IProgress|ipywidgets).*")  # not about the data
             fitted = _estimator(model, seed, len(train)).fit((x[train] - mean) / scale, labels[train])
             predicted = fitted.predict_proba((x[held] - mean) / scale)
         told |= {str(w.message).strip().partition("\n")[0] for w in caught}
