@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.errors import CurateError, InputError
+from curate.console import describe, interruptible, number, pair, parameters, print_table, say, tell_end
+from curate.errors import CurateError
 
 if TYPE_CHECKING:
     from curate.api import Store
-    from curate.run.ledger import RunRecord, StepRecord
+    from curate.run.ledger import StepRecord
 
 app = typer.Typer(
     name="curate",
@@ -37,7 +37,7 @@ def main() -> None:
     try:
         app()
     except CurateError as error:
-        _say(f"curate: {error}", err=True)
+        say(f"curate: {error}", err=True)
         sys.exit(1)
 
 
@@ -65,12 +65,12 @@ def run(
             store, recipe=loaded.plain(), seed=loaded.seed, base=base, runner=LocalRunner(workers)
         )
         try:
-            with _interruptible():
+            with interruptible():
                 done = execute(context, loaded.steps)
         finally:
             for step in context.run.steps:
-                _say(describe(step))
-        _end(done, base / loaded.store)
+                say(describe(step))
+        tell_end(done, base / loaded.store)
 
 
 @app.command()
@@ -93,8 +93,8 @@ def plan(
             PartStore.open(base / loaded.store) if there else PartStore.create(Path(empty) / "none") as store
         ):
             planned = make_plan(store, loaded.steps, base=base, seed=loaded.seed)
-    rows = [[p.state, p.title, _number(p.rows), _number(p.todo), p.note] for p in planned]
-    _table(["state", "step", "rows", "to do", ""], rows)
+    rows = [[p.state, p.title, number(p.rows), number(p.todo), p.note] for p in planned]
+    print_table(["state", "step", "rows", "to do", ""], rows)
 
 
 # --- Steps ------------------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def add(
     check: Annotated[str, typer.Option(help="decode, header or none")] = "decode",
 ) -> None:
     """Import items; makes the store where there is none."""
-    columns = dict(_pair(text, "--column") for text in column or ())
+    columns = dict(pair(text, "--column") for text in column or ())
 
     def step(opened: Store) -> StepRecord:
         return opened.add(
@@ -153,7 +153,7 @@ def score(
     where: Annotated[str | None, typer.Option(help="Only items for which this holds")] = None,
 ) -> None:
     """Score items that have no score yet."""
-    _step(store, lambda opened: opened.score(scorer, name=name, where=where, **_params(with_)))
+    _step(store, lambda opened: opened.score(scorer, name=name, where=where, **parameters(with_)))
 
 
 @app.command()
@@ -166,7 +166,7 @@ def keep(
     """Store the items for which an expression holds as a selection."""
     with _open(store) as opened:
         kept = opened.keep(expression, name=name, within=within)
-        _say(f"{kept.name}: {len(kept):,} of {len(opened):,} items")
+        say(f"{kept.name}: {len(kept):,} of {len(opened):,} items")
 
 
 @app.command()
@@ -188,9 +188,9 @@ def select(
         amount = float(budget)
     with curate.open(store, seed=seed) as opened:
         chosen = opened.select(
-            selector, budget=amount, name=name, where=where, within=within, **_params(with_)
+            selector, budget=amount, name=name, where=where, within=within, **parameters(with_)
         )
-        _say(f"{chosen.name}: {len(chosen):,} of {len(opened):,} items")
+        say(f"{chosen.name}: {len(chosen):,} of {len(opened):,} items")
 
 
 @app.command()
@@ -204,7 +204,7 @@ def annotate(
     from curate.recipe.model import AnnotateStep
     from curate.run.steps.annotating import run_annotate
 
-    fields = {"annotate": annotator, "when": when, "with": _params(with_)}
+    fields = {"annotate": annotator, "when": when, "with": parameters(with_)}
     _step(store, lambda opened: run_annotate(opened._context(), AnnotateStep.model_validate(fields)))
 
 
@@ -237,7 +237,7 @@ def report(
 ) -> None:
     """Write the report: one HTML file that needs neither network nor server."""
     with _open(store) as opened:
-        _say(str(opened.report(out, selection=selection)))
+        say(str(opened.report(out, selection=selection)))
 
 
 @app.command()
@@ -254,16 +254,16 @@ def show(
     from curate.show import tables
 
     with _open(store) as opened:
-        _say(repr(opened))
+        say(repr(opened))
         for header, rows in tables(opened, what, where=where, scorer=scorer, limit=limit):
-            _table(header, rows)
+            print_table(header, rows)
 
 
 @app.command()
 def explain(store: StorePath, id: Annotated[str, typer.Argument(help="The item's id")]) -> None:
     """Say why an item is where it is: scores, and which step decided what, with values."""
     with _open(store) as opened:
-        _say(str(opened.explain(id)))
+        say(str(opened.explain(id)))
 
 
 @app.command("list")
@@ -273,7 +273,7 @@ def list_() -> None:
 
     for group in registry.GROUPS:
         rows = [[name, registry.about(group, name)] for name in registry.names(group)]
-        _table([group, ""], rows or [["none installed", ""]])
+        print_table([group, ""], rows or [["none installed", ""]])
 
 
 @app.command()
@@ -287,8 +287,8 @@ def verify(path: Annotated[Path, typer.Argument(help="A store, or an export")]) 
         with _open(path) as opened:
             problems = [str(problem) for problem in opened.verify()]
     for problem in problems:
-        _say(problem, err=True)
-    _say("all well" if not problems else f"{len(problems)} problem(s)")
+        say(problem, err=True)
+    say("all well" if not problems else f"{len(problems)} problem(s)")
     if problems:
         raise typer.Exit(1)
 
@@ -301,7 +301,7 @@ def gc(
 ) -> None:
     """Delete files that no version, tag or running process needs."""
     with _open(store) as opened:
-        _say(str(opened.gc(grace_seconds=grace, dry_run=dry_run)))
+        say(str(opened.gc(grace_seconds=grace, dry_run=dry_run)))
 
 
 @app.command()
@@ -311,46 +311,10 @@ def demo(
     """Run the main job on 1,797 scanned digits with 5 % of the labels flipped, and say what was found."""
     from curate.demo import run_demo
 
-    run_demo(out, _say)
+    run_demo(out, say)
 
 
-# --- Helpers ----------------------------------------------------------------------------------------------------
-
-
-def describe(step: StepRecord) -> str:
-    """One step as a line: what it did, in numbers, and whether that was done before."""
-    counts = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in step.counts.items() if value)
-    stopped = "interrupted" if (step.error or "").startswith("KeyboardInterrupt") else "failed"
-    state = stopped if step.error else "already done" if step.reused else f"{step.seconds:.1f} s"
-    lines = [f"{step.ordinal:>2}. {step.title}: {counts or 'nothing'} ({state})"]
-    lines += [f"      {count:,} x {reason}" for reason, count in list(step.reasons.items())[:6]]
-    lines += [f"      note: {note}" for note in step.notes]
-    return "\n".join(lines)
-
-
-def _end(run: RunRecord, store: Path) -> None:
-    from curate.run.history import summary
-
-    total = summary(run)
-    _say(
-        f"kept {total['kept']:,}, dropped {total['dropped']:,}, failed {total['failed']:,}, "
-        f"rejected {total['rejected']:,}; {total['reused']} of {len(run.steps)} steps were already done"
-    )
-    if total["rejected"]:
-        _say(f"rejected rows, each with its reason: curate show {store} rejected")
-    for step in run.steps:
-        if step.kind == "score" and step.counts.get("failed"):
-            _say(f"rows that {step.name} could not score: curate show {store} failed --scorer {step.name}")
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C ends the command with a sentence in place of a traceback, and exit code 130."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _say("interrupted; what was committed is kept, the same command goes on from there", err=True)
-        raise typer.Exit(130) from None
+# --- Inside ---------------------------------------------------------------------------------------------------------
 
 
 def _open(path: Path) -> Store:
@@ -362,42 +326,5 @@ def _open(path: Path) -> Store:
 def _step(path: Path, step: Callable[[Store], StepRecord], *, create: bool = False) -> None:
     import curate
 
-    with curate.open(path, create=create) as opened, _interruptible():
-        _say(describe(step(opened)))
-
-
-def _params(pairs: list[str] | None) -> Mapping[str, Any]:
-    import yaml
-
-    return {key: yaml.safe_load(value) for key, value in (_pair(text, "--with") for text in pairs or ())}
-
-
-def _pair(text: str, option: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise InputError(f"{option} takes name=value, got {text!r}")
-    return key.strip(), value
-
-
-def _number(value: int | None) -> str:
-    return "?" if value is None else f"{value:,}"
-
-
-def _say(text: str, *, err: bool = False) -> None:
-    # Data may hold control characters: they must not drive the terminal.
-    clean = "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
-    typer.echo(clean, err=err)
-
-
-def _table(header: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in header:
-        table.add_column(Text(name), overflow="fold")
-    for row in rows:
-        # Text, not markup: a caption with square brackets is a caption.
-        table.add_row(*(Text("".join(c if c.isprintable() else " " for c in cell)) for cell in row))
-    Console().print(table)
+    with curate.open(path, create=create) as opened, interruptible():
+        say(describe(step(opened)))

@@ -29,7 +29,7 @@ RANKS = (
     ("report",),
     ("selected",),
     ("api",),
-    ("show", "demo"),
+    ("show", "demo", "console"),
     ("cli",),
 )
 """A room imports only from rooms above it in this list; those on one line do not know each other."""

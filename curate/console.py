@@ -1,0 +1,94 @@
+"""What commands print, and how they read `name=value`: nothing that is in the data may drive the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from curate.errors import InputError
+
+if TYPE_CHECKING:
+    from curate.run.ledger import RunRecord, StepRecord
+
+
+def describe(step: StepRecord) -> str:
+    """One step as a line: what it did, in numbers, and whether that was done before."""
+    counts = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in step.counts.items() if value)
+    stopped = "interrupted" if (step.error or "").startswith("KeyboardInterrupt") else "failed"
+    state = stopped if step.error else "already done" if step.reused else f"{step.seconds:.1f} s"
+    lines = [f"{step.ordinal:>2}. {step.title}: {counts or 'nothing'} ({state})"]
+    lines += [f"      {count:,} x {reason}" for reason, count in list(step.reasons.items())[:6]]
+    lines += [f"      note: {note}" for note in step.notes]
+    return "\n".join(lines)
+
+
+def tell_end(run: RunRecord, store: Path) -> None:
+    """Totals of a run, and where the rows are listed that did not make it."""
+    from curate.run.history import summary
+
+    total = summary(run)
+    say(
+        f"kept {total['kept']:,}, dropped {total['dropped']:,}, failed {total['failed']:,}, "
+        f"rejected {total['rejected']:,}; {total['reused']} of {len(run.steps)} steps were already done"
+    )
+    if total["rejected"]:
+        say(f"rejected rows, each with its reason: curate show {store} rejected")
+    for step in run.steps:
+        if step.kind == "score" and step.counts.get("failed"):
+            say(f"rows that {step.name} could not score: curate show {store} failed --scorer {step.name}")
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends the command with a sentence in place of a traceback, and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("interrupted; what was committed is kept, the same command goes on from there", err=True)
+        raise typer.Exit(130) from None
+
+
+def parameters(pairs: list[str] | None) -> Mapping[str, Any]:
+    """`name=value` texts as values: what YAML would take them for."""
+    import yaml
+
+    return {key: yaml.safe_load(value) for key, value in (pair(text, "--with") for text in pairs or ())}
+
+
+def pair(text: str, option: str) -> tuple[str, str]:
+    """One `name=value`. Raises InputError naming the option."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"{option} takes name=value, got {text!r}")
+    return key.strip(), value
+
+
+def number(value: int | None) -> str:
+    """A count, or `?` where it is not known."""
+    return "?" if value is None else f"{value:,}"
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line or more."""
+    # Data may hold control characters: they must not drive the terminal.
+    clean = "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+    typer.echo(clean, err=err)
+
+
+def print_table(header: list[str], rows: list[list[str]]) -> None:
+    """Print a table; long cells are folded."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in header:
+        table.add_column(Text(name), overflow="fold")
+    for row in rows:
+        # Text, not markup: a caption with square brackets is a caption.
+        table.add_row(*(Text("".join(c if c.isprintable() else " " for c in cell)) for cell in row))
+    Console().print(table)
