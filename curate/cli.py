@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.console import describe, interruptible, number, pair, parameters, print_table, say, tell_end
+from curate.console import interruptible, number, pair, parameters, print_table, say, tell_end
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def run(
                 done = execute(context, loaded.steps)
         finally:
             for step in context.run.steps:
-                say(describe(step))
+                say(str(step))
         tell_end(done, base / loaded.store)
 
 
@@ -327,4 +327,4 @@ def _step(path: Path, step: Callable[[Store], StepRecord], *, create: bool = Fal
     import curate
 
     with curate.open(path, create=create) as opened, interruptible():
-        say(describe(step(opened)))
+        say(str(step(opened)))

@@ -12,18 +12,7 @@ import typer
 from curate.errors import InputError
 
 if TYPE_CHECKING:
-    from curate.run.ledger import RunRecord, StepRecord
-
-
-def describe(step: StepRecord) -> str:
-    """One step as a line: what it did, in numbers, and whether that was done before."""
-    counts = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in step.counts.items() if value)
-    stopped = "interrupted" if (step.error or "").startswith("KeyboardInterrupt") else "failed"
-    state = stopped if step.error else "already done" if step.reused else f"{step.seconds:.1f} s"
-    lines = [f"{step.ordinal:>2}. {step.title}: {counts or 'nothing'} ({state})"]
-    lines += [f"      {count:,} x {reason}" for reason, count in list(step.reasons.items())[:6]]
-    lines += [f"      note: {note}" for note in step.notes]
-    return "\n".join(lines)
+    from curate.run.ledger import RunRecord
 
 
 def tell_end(run: RunRecord, store: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 from curate import registry
@@ -41,6 +42,21 @@ class StepRecord:
     reused: bool = False
     error: str | None = None
     notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """The step in a line: what came of it, in numbers, and whether that was done before; then reasons and notes."""
+        counts = ", ".join(
+            f"{name.replace('_', ' ')} {value:,}" for name, value in self.counts.items() if value
+        )
+        stopped = "interrupted" if (self.error or "").startswith("KeyboardInterrupt") else "failed"
+        state = stopped if self.error else "already done" if self.reused else f"{self.seconds:.1f} s"
+        lines = [f"{self.ordinal:>2}. {self.title}: {counts or 'nothing'} ({state})"]
+        lines += [f"      {count:,} x {reason}" for reason, count in list(self.reasons.items())[:6]]
+        lines += [f"      note: {note}" for note in self.notes]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 
 import numpy as np
@@ -43,7 +44,7 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
             raise InputError(
                 f"there is nothing to select from: {step.where or 'the current set'} holds no items"
             )
-        started = time.perf_counter()
+        started, peak = time.perf_counter(), _peak()
         chosen: Selection = selector.select(view, step.budget, np.random.default_rng(seed))
         check_selection(selector.name, chosen, len(view), step.budget)
         record.counts = {"kept": len(chosen), "dropped": len(view) - len(chosen)}
@@ -54,7 +55,7 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
             "params": plain_params(selector),
             "budget": step.budget,
             "seconds": chosen.seconds or time.perf_counter() - started,
-            "memory": chosen.memory,
+            "memory": chosen.memory if chosen.memory is not None else _peak() - peak,
             "random": dict(chosen.random),
             "of": len(view),
         }
@@ -72,6 +73,11 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
             result={"counts": record.counts, "reasons": record.reasons},
         )
     return record
+
+
+def _peak() -> int:
+    """Bytes that this process has held at most so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def check_selection(name: str, chosen: Selection, n: int, budget: object) -> None:
