@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Protocol
 
 import pyarrow as pa
 
@@ -15,6 +16,14 @@ from curate.store.parts import ColumnSet, Part
 from curate.store.snapshot import Snapshot
 
 Place = Literal["item", "aligned", "vector", "role", "none"]
+
+
+class Home(Protocol):
+    """What a view needs of its store."""
+
+    @property
+    def path(self) -> Path: ...
+    def resolve(self, uris: pa.Array) -> pa.Array: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +17,12 @@ from curate.contracts import ROW
 from curate.errors import InputError, SchemaError
 from curate.store.engine import quote_name
 from curate.store.expression import Expression
-from curate.store.layout import Layout
+from curate.store.layout import Home, Layout
 from curate.store.parts import Part
 from curate.store.query import Query, declared
 from curate.store.relation import SEQ
 from curate.store.rowset import RowSet, int64_array, int64_values
 from curate.store.vectors import PartVectors, Piece, map_column
-
-if TYPE_CHECKING:
-    from curate.store.view import Home
 
 
 def named(layout: Layout, columns: Sequence[str] | None) -> list[str]:

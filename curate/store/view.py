@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import blake3
 import numpy as np
@@ -24,7 +23,7 @@ from curate.errors import InputError, UnknownNameError, require
 from curate.store import outputs, rows
 from curate.store.engine import MEMORY, engine
 from curate.store.expression import Expression
-from curate.store.layout import Layout
+from curate.store.layout import Home, Layout
 from curate.store.query import Query
 from curate.store.rowset import RowSet, int64_array, int64_values
 from curate.store.snapshot import Snapshot
@@ -35,14 +34,6 @@ if TYPE_CHECKING:
     import datasets
     import pandas as pd
     import polars as pl
-
-
-class Home(Protocol):
-    """What a view needs of its store."""
-
-    @property
-    def path(self) -> Path: ...
-    def resolve(self, uris: pa.Array) -> pa.Array: ...
 
 
 @dataclass(frozen=True, eq=False)
