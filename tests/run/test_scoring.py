@@ -148,6 +148,17 @@ def test_a_fit_on_other_rows_is_not_taken_for_the_first(store, captions, tmp_pat
     assert values(store, "longest") == {"i000": False, "i001": False, "i002": True}
 
 
+def test_answers_of_two_fits_are_never_one_column(store, captions, tmp_path):
+    log = tmp_path / "fits.txt"
+    add(store, captions("a", "bb", "ccc", "dddd"), part_rows=2)
+    store.score("longest", log=str(log))
+    store.score("longest", log=str(log), where="length(caption) < 3")
+    assert values(store, "longest") == {"i000": False, "i001": True, "i002": None, "i003": None}
+    store.score("longest", log=str(log))
+    assert values(store, "longest") == {"i000": False, "i001": False, "i002": False, "i003": True}
+    assert store.verify() == []
+
+
 def test_deleted_items_are_not_asked_for(store, captions, log):
     add(store, captions("a", "bb", "ccc"))
     changed = captions("a", "xyz", "ccc")

@@ -207,11 +207,17 @@ def _commit_all(
     *,
     atomic: bool,
 ) -> None:
-    """Commit finished parts, every second or (atomic) all at once."""
+    """Commit finished parts, every second or (atomic) all at once.
+
+    Atomic is one fit: answers of an earlier fit for parts that this one did not see go, for two fits must not be read
+    as one column.
+    """
     add: list[NewPart] = []
     remove: list[str] = []
+    seen: set[str] = set()
     last = time.monotonic()
     for result in results:
+        seen.add(result.base)
         live = {part.part_id for part in snapshot.aligned.get((column_set.digest, result.base), ())}
         fresh = {part.part_id for part in result.parts}
         add += [part for part in result.parts if part.part_id not in live]
@@ -221,6 +227,10 @@ def _commit_all(
         if not atomic and time.monotonic() - last > COMMIT_EVERY:
             context.commit("score", add=add, remove=remove, columns=[column_set])
             add, remove, last = [], [], time.monotonic()
+    if atomic:
+        for (owner, base), parts in snapshot.aligned.items():
+            if owner == column_set.digest and base not in seen:
+                remove += sorted(part.part_id for part in parts)
     if add or remove:
         context.commit("score", add=add, remove=remove, columns=[column_set])
 
