@@ -58,10 +58,8 @@ class RunContext:
         return self.store.commit(Changes(op=op, token=token, run_id=self.run.run_id, **changes))
 
     def path(self, text: str) -> str:
-        """A path of the recipe, relative ones against its folder; URLs and absolute paths as they are."""
-        if "://" in text or Path(text).is_absolute():
-            return text
-        return str(self.base / Path(text).expanduser())
+        """A path of the recipe; see `located`."""
+        return located(self.base, text)
 
     @contextmanager
     def record(self, kind: str, name: str, title: str, **values: Any) -> Iterator[StepRecord]:
@@ -84,3 +82,10 @@ class RunContext:
 def plain_params(component: Any) -> dict[str, Any]:
     """A component's configuration as JSON-able values."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in component_params(component).items()}
+
+
+def located(base: Path, text: str) -> str:
+    """A path as a recipe writes it: relative ones start from `base`; URLs and absolute paths stay as they are."""
+    if "://" in text or Path(text).is_absolute():
+        return text
+    return str(base / Path(text).expanduser())

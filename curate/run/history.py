@@ -26,12 +26,9 @@ def load_run(store: PartStore, run_id: str | None = None) -> RunRecord | None:
 
 
 def summary(run: RunRecord) -> dict[str, int]:
-    """Exact totals of a run: items in and kept, dropped, failed, rejected, and steps that were already done."""
+    """Exact totals of a run: items kept, dropped, failed, rejected, and steps that were already done."""
     imports = [s for s in run.steps if s.kind == "import"]
     return {
-        "items": max(
-            (s.before for s in run.steps if s.kind == "keep"), default=run.steps[-1].after if run.steps else 0
-        ),
         "kept": run.steps[-1].after if run.steps else 0,
         "dropped": sum(s.counts.get("dropped", 0) for s in run.steps if s.kind == "keep"),
         "failed": sum(s.counts.get("failed", 0) for s in run.steps),

@@ -22,6 +22,7 @@ from curate.recipe.model import (
     Step,
 )
 from curate.run.components import configure, giver_of, has
+from curate.run.context import located
 from curate.run.steps.importing import import_digest
 from curate.run.steps.scoring import bind, is_done, pending
 from curate.store import PartStore, StoreView
@@ -50,7 +51,8 @@ class _Planner:
     certain: bool = True
 
     def path(self, text: str) -> str:
-        return text if "://" in text or Path(text).is_absolute() else str(self.base / text)
+        """As a run would take it."""
+        return located(self.base, text)
 
 
 def plan(

@@ -205,12 +205,6 @@ def _vectors(view: View, name: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.bo
     return values, pc.is_valid(column).to_numpy()
 
 
-def _ranked(values: npt.NDArray[np.uint32], rows: Rows) -> npt.NDArray[np.uint32]:
-    """`values[rows]`, without a copy where the rows are in order already."""
-    in_order = len(rows) == len(values) and bool((rows[1:] > rows[:-1]).all())
-    return values if in_order else values[rows]
-
-
 def _unrank(found: Leaders, ranked: Rows, n: int) -> Leaders:
     """The choice among ranked rows, as a choice among all; rows that were not ranked are like nothing."""
     leader, similarity = np.arange(n, dtype=np.int64), np.full(n, np.nan, np.float32)

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from formats_reading import read, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curate.errors import InputError
-from curate.formats import open_source
-
-Rows = list[dict[str, Any]]
-
-
-def read(source: Any, kind: str = "label", rows: int = 8192, **options: Any) -> tuple[Rows, Rows]:
-    """(rows, rejections)"""
-    batches = list(open_source(source, kind, **options).batches(rows))
-    return [r for b in batches for r in b.table.to_pylist()], [
-        r for b in batches for r in b.rejected.to_pylist()
-    ]
-
-
-def write(path: Path, content: str | bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
-
-
-def lines(*records: Any) -> bytes:
-    return b"".join((r if isinstance(r, bytes) else json.dumps(r).encode()) + b"\n" for r in records)
 
 
 def test_csv_types_are_found_and_text_is_left_as_written(tmp_path: Path) -> None:
