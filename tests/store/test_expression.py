@@ -68,7 +68,10 @@ def evaluate(text: str, **values: object) -> object:
     ],
 )
 def test_plain_conditions_are_accepted(text: str) -> None:
-    Expression(text).check(SCHEMA)
+    expression = Expression(text)
+    expression.check(SCHEMA)
+    assert expression.columns <= set(SCHEMA.names)
+    assert expression.conjuncts
 
 
 def test_what_an_expression_says_about_itself() -> None:

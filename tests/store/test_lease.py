@@ -56,8 +56,10 @@ def test_a_zombie_is_not_alive() -> None:
     pid = os.fork()
     if pid == 0:
         os._exit(0)
-    while lease.process_start(pid) is not None:
+    deadline = time.monotonic() + 10
+    while lease.process_start(pid) is not None and time.monotonic() < deadline:
         time.sleep(0.005)
+    assert lease.process_start(pid) is None, "a child that has ended but was not waited for"
     os.waitpid(pid, 0)
 
 
