@@ -10,7 +10,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import blake3
 import numpy as np
@@ -22,8 +22,11 @@ from curate.errors import InputError
 __all__ = [
     "REJECTED",
     "ROW",
+    "Analysis",
     "Annotator",
     "Budget",
+    "Finding",
+    "Findings",
     "FittingScorer",
     "Scorer",
     "Selection",
@@ -264,6 +267,50 @@ class Annotator(Protocol):
 
     def push(self, items: pa.Table) -> Mapping[str, Any]: ...
     def pull(self) -> pa.Table: ...
+
+
+# --- Analyses ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found about a whole data set: a sentence or two, and where useful a table and how to draw it.
+
+    `text` says what was found and what follows from it, numbers with their units and intervals.
+    `table` is the evidence. `chart` draws it: `bars` (first column the name, second the length), `line` (first column
+    x, each further one a line; columns `low` and `high` a band), `matrix` (first column the row's name, the others
+    counts or shares); empty shows the table alone.
+    `serious` marks what would make results wrong if nobody acted.
+    """
+
+    title: str
+    text: str
+    table: pa.Table | None = None
+    chart: Literal["", "bars", "line", "matrix"] = ""
+    serious: bool = False
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an analysis says: one sentence that sums it up, then the findings, most important first."""
+
+    summary: str
+    findings: tuple[Finding, ...] = ()
+
+
+@runtime_checkable
+class Analysis(Protocol):
+    """Says something about a data set as a whole, where a scorer says something about each item: class overlap,
+    drift, how far to trust each annotator. A frozen dataclass like a scorer; a pure function of the view's rows,
+    whatever their order.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    @property
+    def needs(self) -> tuple[str, ...]: ...
+    def analyse(self, view: View) -> Findings: ...
 
 
 # --- Rejections -------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
-"""Names of scorers, selectors, annotators, readers and writers, as strings: nothing is imported until it is used.
+"""Names of scorers, selectors, annotators and analyses, as strings: nothing is imported until it is used.
 
-Third parties add theirs by entry points in the groups `curate.scorers`, `curate.selectors`, `curate.annotators`:
+Third parties add theirs by entry points in the groups `curate.scorers`, `curate.selectors`, `curate.annotators`,
+`curate.analyses`:
 
     [project.entry-points."curate.scorers"]
     sharpness = "my_package.sharpness:Sharpness"
@@ -43,13 +44,20 @@ SELECTORS: dict[str, str] = {
 
 ANNOTATORS: dict[str, str] = {}
 
+ANALYSES: dict[str, str] = {}
+
 PAGES: dict[str, str] = {
     "view": "curate.report:view_html",
     "run": "curate.report:run_html",
 }
 """What draws an object in a notebook, by kind of object: the report knows the store, not the other way round."""
 
-GROUPS: dict[str, dict[str, str]] = {"scorers": SCORERS, "selectors": SELECTORS, "annotators": ANNOTATORS}
+GROUPS: dict[str, dict[str, str]] = {
+    "scorers": SCORERS,
+    "selectors": SELECTORS,
+    "annotators": ANNOTATORS,
+    "analyses": ANALYSES,
+}
 
 
 @cache
@@ -71,7 +79,11 @@ def load(group: str, name: str) -> type[Any]:
         return loaded
     if name in _third_party(group):
         return _third_party(group)[name].load()  # type: ignore[no-any-return]
-    raise UnknownNameError(group.removesuffix("s"), name, names(group))
+    raise UnknownNameError(_one_of(group), name, names(group))
+
+
+def _one_of(group: str) -> str:
+    return "analysis" if group == "analyses" else group.removesuffix("s")
 
 
 def build(group: str, name: str, params: Mapping[str, Any] | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""Conformance suites that anyone runs on their own scorer or selector, and a view in memory to run them on.
+"""Conformance suites that anyone runs on their own scorer, selector or analysis, and a view in memory to run them on.
 
     from curate.testing import ArrayView, check_scorer
     check_scorer(Sharpness(), ArrayView({"id": ["a", "b"], "image": ["a.png", "b.png"]}), planted=("a", "b"))
@@ -23,6 +23,8 @@ from curate import registry
 from curate.contracts import (
     ROW,
     Budget,
+    Finding,
+    Findings,
     Selection,
     column_name,
     component_digest,
@@ -33,7 +35,7 @@ from curate.contracts import (
 from curate.errors import CurateError, InputError
 from curate.memory import ArrayVectors, ArrayView
 
-__all__ = ["ArrayVectors", "ArrayView", "check_scorer", "check_selector", "score_all"]
+__all__ = ["ArrayVectors", "ArrayView", "check_analysis", "check_scorer", "check_selector", "score_all"]
 
 
 # --- What scorers and selectors have in common ------------------------------------------------------------------
@@ -291,3 +293,40 @@ def _assert_same(got: Selection, expected: Selection, order: npt.NDArray[np.int6
         assert (a is None and b is None) or np.allclose(a, b), f"{message}: {name}"
     same = got.reason if isinstance(got.reason, str) else list(got.reason)
     assert same == (expected.reason if isinstance(expected.reason, str) else list(expected.reason)), message
+
+
+# --- Analyses ---------------------------------------------------------------------------------------------------
+
+
+def check_analysis(analysis: Any, view: ArrayView) -> Findings:
+    """Every promise of `Analysis`, on these rows. Returns the findings. Raises AssertionError."""
+    _check_component(analysis, "analyses")
+    found: Findings = analysis.analyse(view)
+    assert found.summary.strip(), "no summary"
+    for finding in found.findings:
+        _check_finding(finding)
+    assert _plain(analysis.analyse(view)) == _plain(found), "analysing the same rows twice gives two results"
+    order = np.random.default_rng(0).permutation(len(view))
+    moved = analysis.analyse(view.rearranged(order))
+    assert _plain(moved) == _plain(found), "another order of rows gives other findings"
+    return found
+
+
+def _check_finding(finding: Finding) -> None:
+    assert finding.title.strip() and finding.text.strip(), f"a finding without words: {finding}"
+    assert finding.chart in ("", "bars", "line", "matrix"), f"chart {finding.chart!r}"
+    if finding.chart:
+        assert finding.table is not None, f"{finding.title!r} draws a table that is not there"
+        types = [field.type for field in finding.table.schema]
+        assert len(types) >= 2, f"{finding.title!r}: a chart needs two columns"
+        numbers = types[1:2] if finding.chart == "bars" else types[1:]
+        for type_ in numbers:
+            assert pa.types.is_integer(type_) or pa.types.is_floating(type_), f"{finding.title!r}: {types}"
+
+
+def _plain(found: Findings) -> list[Any]:
+    parts = [
+        (f.title, f.text, f.chart, f.serious, f.table.to_pydict() if f.table else None)
+        for f in found.findings
+    ]
+    return [found.summary, repr(parts)]

@@ -21,7 +21,7 @@ RANKS = (
     ("errors",),
     ("kinds",),
     ("contracts",),
-    ("registry", "memory"),
+    ("registry", "memory", "fitting"),
     ("testing", "store", "media"),
     ("formats",),
     ("recipe",),
@@ -44,7 +44,7 @@ EXCEPT = {
 }
 """What a room does not import although it stands lower."""
 
-PARTS_MAY = {"errors", "kinds", "contracts", "media"}
+PARTS_MAY = {"errors", "kinds", "contracts", "fitting", "media"}
 
 HEAVY = [
     "cleanlab",
@@ -186,8 +186,11 @@ REGISTERED = [(group, name) for group, names in registry.GROUPS.items() for name
 def test_every_registered_component_is_tested_and_documented(group: str, name: str) -> None:
     cls = registry.load(group, name)
     assert (cls.__module__, cls.name) == (registry.GROUPS[group][name].partition(":")[0], name)
-    tests = [p.read_text() for p in (ROOT / "tests" / group).rglob("test_*.py")]
-    assert any(cls.__name__ in text for text in tests), f"no test under tests/{group} mentions {cls.__name__}"
+    home = registry.GROUPS[group][name].split(".")[
+        1
+    ]  # an analysis, or a scorer of answers, lives beside what it reads
+    tests = [p.read_text() for p in (ROOT / "tests" / home).rglob("test_*.py")]
+    assert any(cls.__name__ in text for text in tests), f"no test under tests/{home} mentions {cls.__name__}"
     page = ROOT / "docs" / group / f"{name}.md"
     assert page.exists(), f"write {page.relative_to(ROOT)}"
     text = page.read_text()

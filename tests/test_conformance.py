@@ -1,4 +1,4 @@
-"""Every registered scorer and selector keeps the promises of `curate.contracts`."""
+"""Every registered scorer, selector and analysis keeps the promises of `curate.contracts`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from curate import registry
 from curate.errors import MissingExtraError, MissingModelError
 from curate.memory import ArrayView
-from curate.testing import check_scorer, check_selector
+from curate.testing import check_analysis, check_scorer, check_selector
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ SELECTORS = {
     "stratified": Example({"by": "label"}, ("label",)),
     "top": Example({"by": "sharpness"}, ("sharpness",)),
 }
+ANALYSES: dict[str, Example] = {}
 
 TEXTS = (
     "A child in a pink dress climbs the stairs to her playhouse .",
@@ -128,6 +129,7 @@ def view_of(everything: dict[str, Any], columns: tuple[str, ...]) -> ArrayView:
 def test_every_registered_component_has_an_example() -> None:
     assert set(SCORERS) == set(registry.SCORERS)
     assert set(SELECTORS) == set(registry.SELECTORS)
+    assert set(ANALYSES) == set(registry.ANALYSES)
 
 
 @pytest.mark.parametrize("name", sorted(SCORERS))
@@ -152,3 +154,11 @@ def test_selector(name: str, everything: dict[str, Any]) -> None:
     selector = registry.build("selectors", name, example.params)
     chosen = check_selector(selector, view_of(everything, example.columns), example.budget)
     assert len(chosen) == example.budget
+
+
+@pytest.mark.parametrize("name", sorted(ANALYSES))
+def test_analysis(name: str, everything: dict[str, Any]) -> None:
+    example = ANALYSES[name]
+    analysis = registry.build("analyses", name, example.params)
+    found = check_analysis(analysis, view_of(everything, example.columns))
+    assert found.findings

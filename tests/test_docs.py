@@ -1,4 +1,4 @@
-"""The Python in the documentation of scorers and selectors runs, and what it asserts holds."""
+"""The Python in the documentation of scorers, selectors and analyses runs, and what it asserts holds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from curate.errors import MissingExtraError, MissingModelError
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PAGES = sorted(page for group in ("scorers", "selectors") for page in (DOCS / group).glob("*.md"))
+PAGES = sorted(page for group in ("scorers", "selectors", "analyses") for page in (DOCS / group).glob("*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

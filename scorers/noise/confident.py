@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from curate.contracts import View, detail, flag, reason_name, score
 from curate.errors import InputError, require
-from curate.scorers.noise.fitted import FittedTable, order_by_id, read_labels, read_vectors
+from curate.fitting import FittedTable, order_by_id, read_labels, read_vectors
 from curate.scorers.noise.probabilities import calibration_notes, encode_labels, validate_pred_probs
 
 __all__ = ["ConfidentLearning", "Filter", "LabelErrors", "Method", "label_errors"]

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from curate.contracts import View, detail, reason_name, vector
 from curate.errors import InputError, require
-from curate.scorers.noise.fitted import FittedTable, order_by_id, read_labels, read_vectors
+from curate.fitting import FittedTable, order_by_id, read_labels, read_vectors
 from curate.scorers.noise.probabilities import encode_labels
 
 __all__ = ["Model", "OutOfFold", "Predictions", "assign_folds", "out_of_fold_probabilities"]

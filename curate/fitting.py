@@ -1,4 +1,4 @@
-"""What a fitting scorer of this folder becomes: its answers in a table, handed out by position."""
+"""What most fitting scorers share: reading a view in the order of ids, and answers in a table handed out by position."""
 
 from __future__ import annotations
 
