@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import ROW, View
+from curate.errors import ExpressionError, InputError
 
-__all__ = ["FittedTable", "order_by_id", "read_labels", "read_vectors"]
+__all__ = ["FittedTable", "columns_of", "numbers", "order_by_id", "read_labels", "read_vectors"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,3 +62,35 @@ def read_vectors(view: View, column: str, rows: npt.NDArray[np.int64]) -> npt.ND
         values = values.copy()
         values[null] = np.nan
     return values
+
+
+def numbers(values: pa.ChunkedArray, expression: str) -> npt.NDArray[np.float64]:
+    """What an expression gave, as float64 with NaN for null. Raises InputError where it is not a number."""
+    kind = values.type
+    number = pa.types.is_primitive(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)
+    if not number or pa.types.is_temporal(kind):
+        raise InputError(f"{expression!r} gives {kind}, and a number is needed")
+    if pa.types.is_boolean(kind):
+        values = values.cast(pa.int8())
+    array: npt.NDArray[np.float64] = values.cast(pa.float64()).to_numpy()
+    return array
+
+
+def columns_of(expression: str) -> tuple[str, ...]:
+    """The columns an expression reads, sorted: what a component that is given one needs.
+
+    Raises ExpressionError where it cannot be parsed. What it may contain is for the view to say, when it computes it.
+    """
+    if expression.isidentifier():
+        return (expression,)
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        tree = sqlglot.parse_one(expression, dialect="duckdb")
+    except sqlglot.errors.SqlglotError as error:
+        first = str(error).partition("\n")[0]
+        raise ExpressionError(
+            f"{expression!r} cannot be read: {first}. Write an expression over columns"
+        ) from error
+    return tuple(sorted({column.name for column in tree.find_all(exp.Column)}))

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import Budget, View, resolve_budget
-from curate.errors import ExpressionError, InputError
+from curate.errors import InputError
+from curate.fitting import columns_of, numbers
 
 __all__ = ["Ids", "ViewIds", "ascending", "capacity", "columns_of", "numbers", "some"]
 
@@ -69,17 +70,6 @@ def _by_key_and_id(keys: npt.NDArray[Any], ids: Ids, rows: npt.NDArray[np.int64]
     return frame.sort("key", "id")["row"].to_numpy()
 
 
-def numbers(values: pa.ChunkedArray, expression: str) -> npt.NDArray[np.float64]:
-    """What an expression gave, as float64 with NaN for null. Raises InputError where it is not a number."""
-    kind = values.type
-    if not (pa.types.is_primitive(kind) or pa.types.is_decimal(kind)) or pa.types.is_temporal(kind):
-        raise InputError(f"{expression!r} gives {kind}, and items are ranked by a number")
-    if pa.types.is_boolean(kind):
-        values = values.cast(pa.int8())
-    array: npt.NDArray[np.float64] = values.cast(pa.float64()).to_numpy()
-    return array
-
-
 def capacity(budget: Budget | None, total: int, available: int, what: str) -> int:
     """How many to choose where only `available` of `total` items have what it takes.
 
@@ -93,23 +83,3 @@ def capacity(budget: Budget | None, total: int, available: int, what: str) -> in
             f"budget {count}: only {available} of {total} items have {what}; ask for at most that"
         )
     return min(count, available)
-
-
-def columns_of(expression: str) -> tuple[str, ...]:
-    """The columns an expression reads, sorted: what a selector that is given one needs.
-
-    Raises ExpressionError where it cannot be parsed. What it may contain is for the view to say, when it computes it.
-    """
-    if expression.isidentifier():
-        return (expression,)
-    import sqlglot
-    from sqlglot import exp
-
-    try:
-        tree = sqlglot.parse_one(expression, dialect="duckdb")
-    except sqlglot.errors.SqlglotError as error:
-        first = str(error).partition("\n")[0]
-        raise ExpressionError(
-            f"{expression!r} cannot be read: {first}. Write an expression over columns"
-        ) from error
-    return tuple(sorted({column.name for column in tree.find_all(exp.Column)}))
