@@ -9,14 +9,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from curate.scorers.noise.losses.criteria import AldrKl, Elr
+    from curate.scorers.noise.losses.elr import elr
+    from curate.scorers.noise.losses.ldr import aldr_kl, aldr_lambda, ldr_kl, ldr_kl_multilabel
+    from curate.scorers.noise.losses.values import class_margins
     from curate.scorers.noise.out_of_fold import out_of_fold_probabilities
 
 _HOMES = {
+    "AldrKl": "losses.criteria",
+    "Elr": "losses.criteria",
+    "aldr_kl": "losses.ldr",
+    "aldr_lambda": "losses.ldr",
+    "class_margins": "losses.values",
+    "elr": "losses.elr",
+    "ldr_kl": "losses.ldr",
+    "ldr_kl_multilabel": "losses.ldr",
     "out_of_fold_probabilities": "out_of_fold",
 }
 """Public function -> the module it lies in."""
 
-__all__ = ["out_of_fold_probabilities"]
+__all__ = [
+    "AldrKl",
+    "Elr",
+    "aldr_kl",
+    "aldr_lambda",
+    "class_margins",
+    "elr",
+    "ldr_kl",
+    "ldr_kl_multilabel",
+    "out_of_fold_probabilities",
+]
 
 
 def __getattr__(name: str) -> Any:

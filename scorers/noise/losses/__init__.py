@@ -1,0 +1,1 @@
+"""Losses that stand wrong labels: LDR and ALDR, ELR; as functions on tensors and arrays, and as torch modules."""

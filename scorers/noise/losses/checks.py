@@ -1,0 +1,61 @@
+"""What a loss refuses before it computes: shapes, types and labels that are none of the classes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+
+from curate.errors import InputError
+
+__all__ = ["Reduction", "check_labels", "check_margin", "check_temperature", "reduce_losses"]
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+def check_labels(logits: Any, labels: Any) -> None:
+    """Raises InputError unless `logits` is (n, K >= 2) and `labels` (n,) integers in 0 ... K - 1.
+
+    Takes arrays and tensors. NaN among the logits is let through: it goes into the loss as in any other loss.
+    """
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise InputError(f"logits have shape {tuple(logits.shape)}: (items, classes >= 2) is meant")
+    n, k = logits.shape
+    if tuple(labels.shape) != (n,):
+        raise InputError(f"labels have shape {tuple(labels.shape)}, the logits are of {n} items")
+    if "int" not in str(labels.dtype):
+        raise InputError(f"labels are {labels.dtype}: integers from 0 to {k - 1} are meant")
+    if n and not (int(labels.min()) >= 0 and int(labels.max()) < k):
+        wrong = np.flatnonzero(((labels < 0) | (labels >= k)).tolist())
+        shown = ", ".join(f"row {row}: {int(labels[int(row)])}" for row in wrong[:5])
+        raise InputError(f"{len(wrong)} labels are none of the {k} classes 0 to {k - 1} ({shown})")
+
+
+def check_temperature(lam: Any) -> None:
+    """Raises InputError for a number that is negative or NaN, or for an array or tensor not positive throughout."""
+    if isinstance(lam, (int, float)):
+        if math.isnan(lam) or lam < 0:
+            raise InputError(f"lam={lam}: from 0 (the worst class alone) to infinity (all classes alike)")
+    elif not bool((lam > 0).all()):
+        raise InputError(
+            "lam: one value per item must be positive; 0 and infinity are taken as plain numbers"
+        )
+
+
+def check_margin(shape: tuple[int, ...], classes: int) -> None:
+    """Raises InputError unless a margin that is no number is (K,) or (K, K)."""
+    if shape not in ((), (classes,), (classes, classes)):
+        raise InputError(
+            f"margin has shape {shape}: a number, ({classes},) by given class, or ({classes}, {classes}) by given "
+            "and other class is meant"
+        )
+
+
+def reduce_losses(losses: Any, reduction: Reduction) -> Any:
+    """Mean, sum, or the losses as they are. Raises InputError for another word."""
+    if reduction == "none":
+        return losses
+    if reduction not in ("mean", "sum"):
+        raise InputError(f"reduction={reduction!r}: one of 'mean', 'sum', 'none'")
+    return losses.mean() if reduction == "mean" else losses.sum()
