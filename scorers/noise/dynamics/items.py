@@ -1,0 +1,84 @@
+"""What the scorers of training dynamics share: reading labels and embeddings, and writing answers with their reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.contracts import View, reason_name
+from curate.fitting import FittedTable, order_by_id, read_labels, read_vectors
+from curate.scorers.noise.probabilities import encode_labels
+
+__all__ = ["Items", "read_items"]
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Rows of a view in the order of their ids; those that can be used, with vectors and label codes.
+
+    `order` (n,) rows of the view; `usable` (m,) positions in `order`; `x` (m, d); `codes` (m,) labels in 0 ... K - 1;
+    `reasons` (n,) why a row cannot be used, None where it can, by position in `order`.
+    """
+
+    order: npt.NDArray[np.int64]
+    usable: npt.NDArray[np.int64]
+    x: npt.NDArray[Any]
+    codes: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    reasons: npt.NDArray[np.object_]
+
+    def table(
+        self,
+        scorer: Any,
+        columns: Mapping[str, npt.NDArray[Any]],
+        notes: tuple[str, ...] = (),
+        unscored: npt.NDArray[np.object_] | None = None,
+    ) -> FittedTable:
+        """The fitted scorer. `columns` (m,) by name, for the usable rows; a detail that is NaN or None is null.
+
+        `unscored` (m,) adds reasons why a usable row has no answer, None where it has one.
+        """
+        n = len(self.order)
+        why = np.full(n, None, object)
+        why[self.order] = self.reasons
+        rows = self.order[self.usable]
+        if unscored is not None:
+            why[rows] = unscored
+        null = why != None  # noqa: E711 - element by element
+        arrays = []
+        for given in scorer.gives:
+            values = np.asarray(columns[given.name])
+            placed = np.zeros(n, values.dtype) if values.dtype != object else np.full(n, None, object)
+            placed[rows] = values
+            missing = null | (np.isnan(placed) if placed.dtype.kind == "f" else placed == None)  # noqa: E711
+            arrays.append(pa.array(placed.astype(_numpy(given.type)), given.type, mask=missing))
+        names = [*(given.name for given in scorer.gives), reason_name(scorer.name)]
+        table = pa.table([*arrays, pa.array(why, pa.string())], names)
+        return FittedTable(scorer.name, scorer.version, tuple(scorer.gives), table, notes, self.classes)
+
+
+def read_items(view: View, embedding: str, *, gaps: bool = False) -> Items:
+    """Labels and an embedding; `gaps` lets rows through of which some values are finite.
+
+    Raises InputError where the usable labels are of a single class.
+    """
+    order = order_by_id(view)
+    labels = read_labels(view, "label", order)
+    reasons = np.full(len(order), None, object)
+    x = read_vectors(view, embedding, order)
+    finite = np.isfinite(x)
+    reasons[~finite.all(1)] = f"values of {embedding} are not finite" if not gaps else None
+    reasons[~finite.any(1)] = f"no {embedding}"
+    reasons[np.asarray(labels.is_null())] = "no label"
+    usable = np.flatnonzero(reasons == None)  # noqa: E711 - element by element
+    codes, classes = encode_labels(labels.take(pa.array(usable)), (), None)
+    return Items(order, usable, x if len(usable) == len(x) else x[usable], codes, classes, reasons)
+
+
+def _numpy(type_: pa.DataType) -> Any:
+    return object if pa.types.is_string(type_) else type_.to_pandas_dtype()
