@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from curate.run.explain import Explanation
     from curate.run.ledger import RunRecord, StepRecord
     from curate.selected import StoredSelection
+    from curate.store import CompactReport
 
 
 def open(path: str | Path, *, create: bool = False, seed: int = 0) -> Store:
@@ -275,6 +276,16 @@ class Store:
     def gc(self, *, grace_seconds: float = 86400.0, dry_run: bool = False) -> Any:
         """Delete files that no version, tag or running process needs and that are older than the grace period."""
         return self.parts.gc(grace_seconds=grace_seconds, dry_run=dry_run)
+
+    def compact(
+        self, *, part_rows: int = 8192, alongside: bool = False, dry_run: bool = False
+    ) -> CompactReport:
+        """Merge small parts into ones of at most `part_rows` rows, and leave out the content of deleted items.
+
+        Nothing else changes: items, order, scores, selections and finished steps stay; old versions can be read until
+        `gc` collects them. Raises BusyError while other processes write, unless `alongside`.
+        """
+        return self.parts.compact(part_rows=part_rows, alongside=alongside, dry_run=dry_run)
 
     def tag(self, name: str, version: int | None = None) -> None:
         """Give the present version (or another) a name that keeps it from being collected."""

@@ -252,9 +252,12 @@ def show(
 ) -> None:
     """Show what a store holds."""
     from curate.show import tables
+    from curate.store.compaction import hint
 
     with _open(store) as opened:
         say(repr(opened))
+        if tip := hint(opened.parts.snapshot()):
+            say(tip)
         for header, rows in tables(opened, what, where=where, scorer=scorer, limit=limit):
             print_table(header, rows)
 
@@ -302,6 +305,18 @@ def gc(
     """Delete files that no version, tag or running process needs."""
     with _open(store) as opened:
         say(str(opened.gc(grace_seconds=grace, dry_run=dry_run)))
+
+
+@app.command()
+def compact(
+    store: StorePath,
+    part_rows: Annotated[int, typer.Option(help="Rows of a merged part, at most")] = 8192,
+    alongside: Annotated[bool, typer.Option(help="Even while other processes write")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would be merged")] = False,
+) -> None:
+    """Merge small parts, and leave out the content of deleted items; then `gc` frees the space."""
+    with _open(store) as opened, interruptible():
+        say(str(opened.compact(part_rows=part_rows, alongside=alongside, dry_run=dry_run)))
 
 
 @app.command()

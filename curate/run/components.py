@@ -80,7 +80,11 @@ def columns_digest(snapshot: Snapshot, columns: Sequence[str]) -> str:
     """Identity of the values in these columns: which scorer gave them, and its live parts. Scans nothing."""
     homes = {home.digest for column in columns if (home := snapshot.column_home.get(column))}
     parts = sorted(
-        p.part_id for (owner, _), parts in snapshot.aligned.items() if owner in homes for p in parts
+        i
+        for (owner, _), parts in snapshot.aligned.items()
+        if owner in homes
+        for p in parts
+        for i in p.originals
     )
     return digest(sorted(homes), parts)
 

@@ -6,7 +6,7 @@
     writer       `PartWriter`: makes durable files in any process; `packs` the same for many small media
     commit       the one transaction that makes files part of the store
     view         rows of a snapshot: filter, read, compute
-    gc, verify, rebuild   housekeeping
+    gc, compaction, verify, rebuild   housekeeping
 
 Names are imported when they are first used: a worker that only writes parts never loads the query engine.
 """
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from curate.store.changes import Changes, Commit
+    from curate.store.compaction import CompactReport
     from curate.store.expression import Expression
     from curate.store.gc import GcReport
     from curate.store.packs import PackWriter
@@ -32,6 +33,7 @@ _HOMES = {
     "Changes": "changes",
     "ColumnSet": "parts",
     "Commit": "changes",
+    "CompactReport": "compaction",
     "Expression": "expression",
     "GcReport": "gc",
     "NewPart": "parts",
@@ -49,6 +51,7 @@ __all__ = [
     "Changes",
     "ColumnSet",
     "Commit",
+    "CompactReport",
     "Expression",
     "GcReport",
     "NewPart",

@@ -44,6 +44,8 @@ CREATE INDEX IF NOT EXISTS part_added ON part(added);
 CREATE INDEX IF NOT EXISTS part_removed ON part(removed) WHERE removed IS NOT NULL;
 CREATE INDEX IF NOT EXISTS part_seq ON part(tbl, seq_lo, rows);
 CREATE INDEX IF NOT EXISTS part_base ON part(base) WHERE base IS NOT NULL AND removed IS NULL;
+CREATE TABLE IF NOT EXISTS merged(
+  original TEXT NOT NULL, part_id TEXT NOT NULL, PRIMARY KEY(original, part_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS column_set(
   digest TEXT PRIMARY KEY, name TEXT NOT NULL, fields BLOB NOT NULL, scorer TEXT NOT NULL,
   scorer_version INTEGER NOT NULL, params TEXT NOT NULL, added INTEGER NOT NULL REFERENCES snapshot);

@@ -20,6 +20,8 @@ class Changes:
     `columns`   column sets to bind to their names; `drop_columns` names to unbind.
     `selections`, `drop_selections`   the same for selections (their parts come in `add`, `owner` = digest).
     `step`      digest of a finished step and the result that `PartStore.recall` gives for it.
+    `replaces`  item parts (by id) that hold rows of removed ones, and the seq of their first row. Nothing but what is
+                in `remove` goes then: ConflictError if another process has given a removed item part more columns.
     `items_at`  the version whose items this change was worked out from: ConflictError if items were added or
                 removed since. None: it does not depend on them.
     """
@@ -36,6 +38,7 @@ class Changes:
     run_id: str | None = None
     message: str = ""
     stats: Mapping[str, Any] = field(default_factory=dict)
+    replaces: Mapping[str, int] = field(default_factory=dict)
     items_at: int | None = None
 
 

@@ -90,8 +90,8 @@ def _apply(root: Path, con: sqlite3.Connection, changes: Changes) -> int:
             dump(changes.stats),
         ),
     )
-    _remove(con, changes.remove, version)
-    _add(root, con, changes.add, version)
+    _remove(con, changes, version)
+    _add(root, con, changes, version)
     tombstones.check(root, con, version)
     for column_set in changes.columns:
         records.insert_column_set(con, column_set, version)
@@ -135,8 +135,8 @@ def _check_items_at(con: sqlite3.Connection, seen: int) -> None:
         )
 
 
-def _remove(con: sqlite3.Connection, part_ids: list[str], version: int) -> None:
-    for part_id in part_ids:
+def _remove(con: sqlite3.Connection, changes: Changes, version: int) -> None:
+    for part_id in changes.remove:
         where = f"WHERE part_id = ? AND {_LIVE}"
         if con.execute(f"UPDATE part SET removed = ? {where}", (version, part_id)).rowcount == 0:
             raise ConflictError(
@@ -144,20 +144,47 @@ def _remove(con: sqlite3.Connection, part_ids: list[str], version: int) -> None:
                 "removed it. Nothing was changed; run again"
             )
         con.execute(f"UPDATE part SET removed = ? WHERE base = ? AND {_LIVE}", (version, part_id))
+    if changes.replaces:
+        gone = {r[0] for r in con.execute("SELECT part_id FROM part WHERE removed = ?", (version,))}
+        late = sorted(gone.difference(changes.remove))
+        if late:
+            raise ConflictError(
+                f"{len(late)} parts that this commit does not know, the first {late[0]}, belong to items that it "
+                "replaces: another process scored them meanwhile. Nothing was changed; run again"
+            )
 
 
-def _add(root: Path, con: sqlite3.Connection, parts: list[NewPart], version: int) -> None:
+def _add(root: Path, con: sqlite3.Connection, changes: Changes, version: int) -> None:
     seq = records.next_seq(con)
-    for part in parts:
+    for part in changes.add:
         _check_file(root, part)
-        if con.execute(f"SELECT 1 FROM part WHERE part_id = ? AND {_LIVE}", (part.part_id,)).fetchone():
+        if records.is_live(con, part.part_id):
             continue
         if part.table in ("column", "vector"):
             _check_base(con, part)
             if _slot_taken(con, part):
                 continue  # another process scored the same items with the same scorer: the first stays
-        records.insert_part(con, part, seq if part.table == "items" else 0, version)
-        seq += part.rows if part.table == "items" else 0
+        if part.table != "items":
+            records.insert_part(con, part, 0, version)
+        elif part.part_id in changes.replaces:
+            _check_place(con, part, changes.replaces[part.part_id], version)
+            records.insert_part(con, part, changes.replaces[part.part_id], version)
+        else:
+            records.insert_part(con, part, seq, version)
+            seq += part.rows
+
+
+def _check_place(con: sqlite3.Connection, part: NewPart, seq: int, version: int) -> None:
+    """A part may take seqs that were given before only from item parts that end with this very commit."""
+    query = "SELECT seq_lo, rows FROM part WHERE tbl = 'items' AND removed = ? AND rows > 0 ORDER BY seq_lo"
+    at = seq
+    for lo, rows in con.execute(query, (version,)).fetchall():
+        at = lo + rows if lo <= at < lo + rows else at
+    if at < seq + part.rows:
+        raise InputError(
+            f"item part {part.part_id} is to hold seqs {seq} to {seq + part.rows - 1}, but this commit removes no item "
+            f"part with seq {at}"
+        )
 
 
 def _check_file(root: Path, part: NewPart) -> None:

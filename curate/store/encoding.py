@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,20 +18,22 @@ _SAMPLE = 1024
 def parquet_bytes(table: pa.Table) -> pa.Buffer:
     """One row group, zstd, page checksums (pyarrow can check them), floats split by byte, repeated values once."""
     table = settle(table)
-    floats = [f.name for f in table.schema if pa.types.is_float32(f.type) or pa.types.is_float64(f.type)]
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        table,
-        sink,
-        row_group_size=max(1, table.num_rows),
-        compression="zstd",
-        write_page_checksum=True,
-        use_byte_stream_split=floats,
-        use_dictionary=[name for name in table.column_names if _repeats(table[name])],
-        write_statistics=True,
-        store_schema=True,
-    )
+    pq.write_table(table, sink, row_group_size=max(1, table.num_rows), **parquet_options(table))
     return sink.getvalue()
+
+
+def parquet_options(table: pa.Table) -> dict[str, Any]:
+    """How pyarrow is to write a part whose (first) rows these are."""
+    floats = [f.name for f in table.schema if pa.types.is_float32(f.type) or pa.types.is_float64(f.type)]
+    return {
+        "compression": "zstd",
+        "write_page_checksum": True,
+        "use_byte_stream_split": floats,
+        "use_dictionary": [name for name in table.column_names if _repeats(table[name])],
+        "write_statistics": True,
+        "store_schema": True,
+    }
 
 
 def settle(table: pa.Table) -> pa.Table:

@@ -99,10 +99,11 @@ def needed_spans(con: sqlite3.Connection, where: str) -> Iterator[tuple[str, int
         for digest, added, removed in con.execute(f"SELECT digest, added, removed FROM {table}"):
             bound.setdefault(digest, []).append((added, _FOREVER if removed is None else removed))
     ends = f"min(coalesce(removed, {_FOREVER}), iif(purged, purged, {_FOREVER}))"
-    query = f"SELECT part_id, added, {ends}, coalesce(column_set, owner) FROM part WHERE {where}"
-    for part_id, added, end, digest in con.execute(query):
+    since = "coalesce(json_extract(stats, '$.since'), added)"  # older than the part, where parts were merged
+    query = f"SELECT part_id, added, {since}, {ends}, coalesce(column_set, owner) FROM part WHERE {where}"
+    for part_id, added, made, end, digest in con.execute(query):
         spans = bound.get(digest, [])
-        if added >= max((hi for _, hi in spans), default=0):
+        if made >= max((hi for _, hi in spans), default=0):
             yield part_id, added, [(added, end)]  # not bound yet: a run may be about to do so
         else:
             clipped = ((max(added, lo), min(end, hi)) for lo, hi in spans)

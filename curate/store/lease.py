@@ -107,6 +107,15 @@ def live(con: sqlite3.Connection) -> list[tuple[str, int | None, float]]:
     return [(r[0], r[1], r[2]) for r in rows if is_live(Owner(*r[3:]), r[2])]
 
 
+def writers(con: sqlite3.Connection) -> list[str]:
+    """Who is writing: "process 123 on host", one for each live writer's lease."""
+    rows = con.execute(
+        "SELECT taken, host, boot_id, pid_space, pid, pid_start FROM lease WHERE version IS NULL"
+    )
+    owners = [(Owner(*row[1:]), row[0]) for row in rows]
+    return sorted({f"process {o.pid} on {o.host}" for o, taken in owners if is_live(o, taken)})
+
+
 def is_live(owner: Owner, taken: float) -> bool:
     """Whether the process that took a lease at `taken` (seconds since 1970) can still be running."""
     here = this_process()

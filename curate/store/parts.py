@@ -48,6 +48,11 @@ class NewPart:
         """The Arrow schema of the file."""
         return pa.ipc.read_schema(pa.py_buffer(self.schema))
 
+    @property
+    def originals(self) -> tuple[str, ...]:
+        """Ids of the parts that this one stands for, in row order: those compaction merged into it, or its own."""
+        return tuple(self.stats.get("of", ())) or (self.part_id,)
+
 
 @dataclass(frozen=True)
 class Part(NewPart):

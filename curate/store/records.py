@@ -11,11 +11,14 @@ import blake3
 import pyarrow as pa
 
 from curate.errors import UnknownNameError
-from curate.store.catalog import dump
+from curate.store.catalog import SCHEMA, dump
 from curate.store.parts import ColumnSet, NewPart, Part, SelectionInfo
 from curate.store.snapshot import Snapshot
 
 PART_COLUMNS = "part_id, tbl, path, rows, bytes, blake3, schema, kind, base, column_set, owner, stats, seq_lo, added, removed"
+MERGED_TABLES = ("items", "deleted", "rejected")
+"""Tables whose parts anybody may bring again: the table `merged` says where theirs went."""
+_MERGED = next(s for s in SCHEMA.split(";\n") if "EXISTS merged(" in s)
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -73,6 +76,28 @@ def insert_part(con: sqlite3.Connection, part: NewPart, seq_lo: int, version: in
             ),
         ),
     )
+
+    if "of" in part.stats and part.table in MERGED_TABLES:
+        con.execute(_MERGED)
+        con.executemany(
+            "INSERT OR IGNORE INTO merged VALUES (?, ?)", [(i, part.part_id) for i in part.originals]
+        )
+
+
+def is_live(con: sqlite3.Connection, part_id: str) -> bool:
+    """Whether a part is live, itself or as one of those that compaction merged into a live part."""
+    live = "p.removed IS NULL AND p.purged = 0"
+    if con.execute(f"SELECT 1 FROM part p WHERE p.part_id = ? AND {live}", (part_id,)).fetchone():
+        return True
+    if not has_merged(con):
+        return False
+    query = f"SELECT 1 FROM merged m JOIN part p ON p.part_id = m.part_id WHERE m.original = ? AND {live}"
+    return con.execute(query, (part_id,)).fetchone() is not None
+
+
+def has_merged(con: sqlite3.Connection) -> bool:
+    """Whether the catalog lists which parts were merged: those made before there was compaction may not."""
+    return con.execute("SELECT 1 FROM sqlite_master WHERE name = 'merged'").fetchone() is not None
 
 
 def insert_column_set(con: sqlite3.Connection, s: ColumnSet, version: int) -> None:

@@ -38,8 +38,10 @@ class Snapshot:
 
     @cached_property
     def digest(self) -> str:
-        """Identity of the set of live items (not of their scores)."""
-        return digest([p.part_id for p in self.items], [p.part_id for p in self.deleted])
+        """Identity of the set of live items (not of their scores); compaction does not change it."""
+        return digest(
+            [i for p in self.items for i in p.originals], [i for p in self.deleted for i in p.originals]
+        )
 
     @cached_property
     def item_schema(self) -> pa.Schema:

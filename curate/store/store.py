@@ -21,6 +21,7 @@ from curate.store.snapshot import Snapshot
 from curate.store.writer import SELECTION, PartWriter, read_tables, scratch_name
 
 if TYPE_CHECKING:
+    from curate.store.compaction import CompactReport
     from curate.store.gc import GcReport
     from curate.store.verify import Problem
     from curate.store.view import StoreView
@@ -246,6 +247,19 @@ class PartStore:
             write = manifest.write_missing
             self._export(lambda scratch: write(self.path, self._catalog, scratch, everywhere=True))
         return report
+
+    def compact(
+        self, *, part_rows: int = 8192, alongside: bool = False, dry_run: bool = False
+    ) -> CompactReport:
+        """Merge small parts, and leave out what was deleted; items, seqs, scores and finished steps stay.
+
+        A merged part has at most `part_rows` rows. Raises BusyError while others are writing; `alongside` does it all
+        the same: what they worked out from a part that was replaced meanwhile gets ConflictError, and they run again.
+        Raises CorruptionError if a part to be merged is damaged. `dry_run` only says what would be merged.
+        """
+        from curate.store import compaction
+
+        return compaction.compact(self, part_rows=part_rows, alongside=alongside, dry_run=dry_run)
 
     def verify(self, *, deep: bool = True) -> list[Problem]:
         """Everything damaged, missing or misaligned; [] means healthy. `deep` reads and hashes every file."""

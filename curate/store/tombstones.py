@@ -29,11 +29,21 @@ def check(root: Path, con: sqlite3.Connection, version: int) -> None:
         seqs = _read_seqs(root / path)
         _check_there(con, seqs)
         _check_once(root, con, part_id, seqs)
-    query = "SELECT part_id, seq_lo, rows FROM part WHERE tbl = 'items' AND removed = ?"
-    for part_id, lo, rows in con.execute(query, (version,)).fetchall():
-        for _, path in con.execute(_TOUCHING, (lo + rows, lo)).fetchall():
-            seqs = _read_seqs(root / path)
-            held = int(((seqs >= lo) & (seqs < lo + rows)).sum())
+    _check_homes(root, con, version)
+
+
+def _check_homes(root: Path, con: sqlite3.Connection, version: int) -> None:
+    """Tombstones of items whose part was removed must be gone too, unless another part holds the items now."""
+    query = (
+        "SELECT seq_lo, seq_lo + rows, part_id FROM part WHERE tbl = 'items' AND removed = ? ORDER BY seq_lo"
+    )
+    gone = con.execute(query, (version,)).fetchall()
+    if not gone:
+        return
+    for _, path in con.execute(_TOUCHING, (max(hi for _, hi, _ in gone), gone[0][0])).fetchall():
+        lost = _homeless(con, _read_seqs(root / path))
+        for lo, hi, part_id in gone if len(lost) else []:
+            held = int(((lost >= lo) & (lost < hi)).sum())
             if held:
                 raise ConflictError(
                     f"item part {part_id} is to be removed, but {held} tombstones of its items stay live: another "
@@ -50,17 +60,24 @@ def _check_there(con: sqlite3.Connection, seqs: npt.NDArray[np.int64]) -> None:
             if following
             else f"seqs {seqs[0]} to {seqs[-1]} cannot be deleted: there are no items"
         )
-    rows = con.execute(
-        "SELECT seq_lo, rows FROM part WHERE tbl = 'items' AND removed IS NULL AND rows > 0 ORDER BY seq_lo"
-    ).fetchall()
-    live = np.array(rows, dtype=np.int64).reshape(-1, 2)
-    home = np.searchsorted(live[:, 0], seqs, side="right") - 1
-    lost = seqs[(home < 0) | (seqs >= (live[home, 0] + live[home, 1] if len(live) else 0))]
+    lost = _homeless(con, seqs)
     if len(lost):
         raise ConflictError(
             f"{len(lost)} of {len(seqs)} items to delete, the first with seq {lost[0]}, are in no live part: another "
             "process replaced or removed it. Nothing was changed; run again"
         )
+
+
+def _homeless(con: sqlite3.Connection, seqs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Those of the seqs that lie in no live item part."""
+    if not len(seqs):
+        return seqs
+    rows = con.execute(
+        "SELECT seq_lo, rows FROM part WHERE tbl = 'items' AND removed IS NULL AND rows > 0 ORDER BY seq_lo"
+    ).fetchall()
+    live = np.array(rows, dtype=np.int64).reshape(-1, 2)
+    home = np.searchsorted(live[:, 0], seqs, side="right") - 1
+    return seqs[(home < 0) | (seqs >= (live[home, 0] + live[home, 1] if len(live) else 0))]
 
 
 def _check_once(root: Path, con: sqlite3.Connection, part_id: str, seqs: npt.NDArray[np.int64]) -> None:

@@ -6,6 +6,7 @@ writer itself only checks size, footer and row count, so that what the disk give
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -146,14 +147,8 @@ def _check_manifests(root: Path, con: sqlite3.Connection) -> Iterator[Problem]:
 
 
 def _check_rows(con: sqlite3.Connection) -> Iterator[Problem]:
-    seq = 0
-    query = "SELECT part_id, path, seq_lo, rows FROM part WHERE tbl = 'items' ORDER BY seq_lo, rows"
-    for part_id, path, seq_lo, rows in con.execute(query):
-        if seq_lo != seq:
-            yield Problem(
-                "rows", path, f"item part {part_id} begins at seq {seq_lo}, not {seq}: rebuild the catalog"
-            )
-        seq = seq_lo + rows
+    yield from _check_seqs(con)
+    yield from _check_merged(con)
     query = (
         "SELECT c.part_id, c.path, c.rows, c.base, b.rows FROM part c LEFT JOIN part b ON b.part_id = c.base AND"
         " b.tbl = 'items' AND b.removed IS NULL WHERE c.tbl IN ('column', 'vector') AND c.removed IS NULL AND c.purged = 0"
@@ -170,6 +165,42 @@ def _check_rows(con: sqlite3.Connection) -> Iterator[Problem]:
                 "catalog", "catalog.sqlite", f"{text}. PartStore.rebuild(path) makes the catalog anew"
             )
     yield from _check_deleted(con)
+
+
+def _check_seqs(con: sqlite3.Connection) -> Iterator[Problem]:
+    """Imported parts follow one another without a gap; merged ones lie over some of them, and live ones apart."""
+    seq, edges = 0, {0}
+    query = "SELECT part_id, path, seq_lo, rows, stats, removed FROM part WHERE tbl = 'items' ORDER BY seq_lo, rows"
+    rows = con.execute(query).fetchall()
+    merged = [row for row in rows if "of" in json.loads(row[4])]
+    for part_id, path, seq_lo, count, stats, _ in rows:
+        if "of" not in json.loads(stats):
+            if seq_lo != seq:
+                text = f"item part {part_id} begins at seq {seq_lo}, not {seq}: rebuild the catalog"
+                yield Problem("rows", path, text)
+            seq = seq_lo + count
+            edges.add(seq)
+    for part_id, path, seq_lo, count, _, _ in merged:
+        if not {seq_lo, seq_lo + count} <= edges:
+            text = f"merged item part {part_id} holds seqs {seq_lo} to {seq_lo + count - 1}, which are not those of whole parts"
+            yield Problem("rows", path, f"{text}: rebuild the catalog")
+    live = [(row[2], row[3], row[0], row[1]) for row in rows if row[5] is None and row[3]]
+    for (lo, count, _, _), (following, _, part_id, path) in itertools.pairwise(live):
+        if lo + count > following:
+            text = f"item part {part_id} begins at seq {following}, inside the part before it"
+            yield Problem("rows", path, f"{text}: rebuild the catalog")
+
+
+def _check_merged(con: sqlite3.Connection) -> Iterator[Problem]:
+    """The table of what was merged repeats the stats of the parts."""
+    tables = ", ".join(repr(table) for table in records.MERGED_TABLES)
+    query = f"SELECT part_id, stats FROM part WHERE tbl IN ({tables}) AND instr(stats, '\"of\":')"
+    wanted = {(i, part_id) for part_id, stats in con.execute(query) for i in json.loads(stats).get("of", ())}
+    known = records.has_merged(con)
+    found = set(con.execute("SELECT original, part_id FROM merged")) if known else set()
+    if found != wanted:
+        text = f"{len(found ^ wanted)} entries about merged parts are not as they were written"
+        yield Problem("catalog", "catalog.sqlite", f"{text}. PartStore.rebuild(path) makes the catalog anew")
 
 
 def _check_deleted(con: sqlite3.Connection) -> Iterator[Problem]:

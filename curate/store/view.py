@@ -87,7 +87,8 @@ class StoreView:
             raise UnknownNameError("item part", min(unknown), (p.part_id for p in self.layout.snapshot.items))
         base = self._settled()
         kept = tuple(p for p in base.query.parts if p.part_id in wanted)
-        return base._then(("parts", [p.part_id for p in kept]), query=replace(base.query, parts=kept))
+        step = ("parts", [i for p in kept for i in p.originals])
+        return base._then(step, query=replace(base.query, parts=kept))
 
     def within(self, selection: str, inside: bool = True) -> StoreView:
         """Rows that a stored selection holds, or, with `inside=False`, those it does not; in import order."""
@@ -332,7 +333,5 @@ class StoreView:
     def _provenance(self, columns: frozenset[str]) -> list[Any]:
         """What the values of these columns depend on, beyond the items: column sets and the parts that are live."""
         found = {h.digest: h for c in columns if (h := self.layout.homes.get(c)) is not None}
-        return [
-            [key, [f.part_id for p in self.query.parts for f in self.layout.given(home, p)]]
-            for key, home in sorted(found.items())
-        ]
+        files = {d: [f for p in self.query.parts for f in self.layout.given(h, p)] for d, h in found.items()}
+        return [[key, sorted(i for f in given for i in f.originals)] for key, given in sorted(files.items())]

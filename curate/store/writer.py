@@ -25,6 +25,7 @@ from curate.contracts import digest
 from curate.errors import CorruptionError, SchemaError
 from curate.store import encoding, filesystem
 from curate.store.parts import ColumnSet, NewPart, Part
+from curate.store.rowset import distinct
 
 SELECTION = pa.schema(
     [
@@ -87,13 +88,13 @@ class PartWriter:
         encoding.require_columns(table, SELECTION.names, "a selection")
         return self._parquet("selection", table.select(SELECTION.names).cast(SELECTION), stats, owner=digest)
 
-    def deleted(self, seqs: npt.NDArray[np.int64]) -> NewPart:
+    def deleted(self, seqs: npt.NDArray[np.int64], stats: Mapping[str, Any] | None = None) -> NewPart:
         """Tombstones: the items with these seqs are gone. Stored ascending, each once."""
-        unique = np.unique(np.asarray(seqs, dtype=np.int64))
+        unique = distinct(seqs)
         if not len(unique):
             raise SchemaError("no seqs to delete: a part of tombstones needs at least one")
-        stats = {"min": int(unique[0]), "max": int(unique[-1])}
-        return self._parquet("deleted", pa.table({"seq": unique}), stats)
+        span = {"min": int(unique[0]), "max": int(unique[-1])}
+        return self._parquet("deleted", pa.table({"seq": unique}), {**(stats or {}), **span})
 
     def rejected(self, table: pa.Table, stats: Mapping[str, Any] | None = None) -> NewPart:
         """Rows that an import refused, with the reason."""
@@ -126,22 +127,43 @@ class PartWriter:
         stats: Mapping[str, Any] | None,
         place: Mapping[str, str | None],
     ) -> NewPart:
-        suffix = "arrow" if tbl == "vector" else "parquet"
+        scratch = self.scratch(tbl)
+        try:
+            filesystem.write_file(scratch, data, "part")
+        except OSError as error:
+            raise filesystem.write_failure(scratch, error) from error
         content = blake3.blake3(data).hexdigest()
-        part_id = digest(tbl, dict(place), content)
-        path = f"parts/{tbl}/{part_id}.{suffix}"
-        scratch, final = self.folder / f"{scratch_name()}.{suffix}", self.store_path / path
+        return self.settle(scratch, tbl, schema, rows, (content, data.size), stats, place)
+
+    def scratch(self, tbl: str) -> Path:
+        """A new name for an unfinished file of the table `tbl`. Raises StoreError if tmp/ cannot be made."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            filesystem.write_file(scratch, data, "part")
-            check_file(scratch, rows, data.size)
-            filesystem.move(scratch, final, "part")
         except OSError as error:
-            raise filesystem.write_failure(final, error) from error
+            raise filesystem.write_failure(self.folder, error) from error
+        return self.folder / f"{scratch_name()}.{'arrow' if tbl == 'vector' else 'parquet'}"
+
+    def settle(
+        self,
+        scratch: Path,
+        tbl: str,
+        schema: pa.Schema,
+        rows: int,
+        content: tuple[str, int],
+        stats: Mapping[str, Any] | None,
+        place: Mapping[str, str | None],
+    ) -> NewPart:
+        """Check a synced file in tmp/ and give it the name that its content (hash, bytes) and place make."""
+        blake, size = content
+        part_id = digest(tbl, dict(place), blake)
+        path = f"parts/{tbl}/{part_id}{scratch.suffix}"
+        try:
+            check_file(scratch, rows, size)
+            filesystem.move(scratch, self.store_path / path, "part")
+        except OSError as error:
+            raise filesystem.write_failure(self.store_path / path, error) from error
         arrow_schema = schema.serialize().to_pybytes()
-        return NewPart(
-            part_id, tbl, path, rows, data.size, content, arrow_schema, stats=dict(stats or {}), **place
-        )
+        return NewPart(part_id, tbl, path, rows, size, blake, arrow_schema, stats=dict(stats or {}), **place)
 
 
 def check_file(path: Path, rows: int, size: int) -> None:
