@@ -44,7 +44,13 @@ SELECTORS: dict[str, str] = {
 
 ANNOTATORS: dict[str, str] = {}
 
-ANALYSES: dict[str, str] = {}
+ANALYSES: dict[str, str] = {
+    "drift": "curate.scorers.noise.health.drift:Drift",
+    "embedding-health": "curate.scorers.noise.health.embedding:EmbeddingHealth",
+    "group-health": "curate.scorers.noise.health.grouped:GroupHealth",
+    "label-conflicts": "curate.scorers.noise.health.conflicts:LabelConflicts",
+    "label-health": "curate.scorers.noise.health.labels:LabelHealth",
+}
 
 PAGES: dict[str, str] = {
     "view": "curate.report:view_html",

@@ -57,7 +57,13 @@ SELECTORS = {
     "stratified": Example({"by": "label"}, ("label",)),
     "top": Example({"by": "sharpness"}, ("sharpness",)),
 }
-ANALYSES: dict[str, Example] = {}
+ANALYSES: dict[str, Example] = {
+    "drift": Example({"permutations": 99, "label": "label"}, ("pixel_embedding", "label")),
+    "embedding-health": Example(columns=("pixel_embedding",)),
+    "group-health": Example({"by": "sharpness", "group": "label", "smallest": 2}, ("sharpness", "label")),
+    "label-conflicts": Example(columns=("label", "near_duplicate_group")),
+    "label-health": Example(columns=("label", "pred_probs")),
+}
 
 TEXTS = (
     "A child in a pink dress climbs the stairs to her playhouse .",
