@@ -32,24 +32,53 @@ class Example:
 SMALL_CLIP = {"model": "ViT-S-32-alt", "pretrained": None, "device": "cpu"}
 """Random weights: what is tried is the way there and back, not what CLIP knows."""
 
+BRIEF = {"epochs": 10, "batch_size": 3}
+"""A short training. Item 0 is no good example of a good label there: its copy, item 4, bears another."""
+
 SCORERS = {
+    "aldr-loss": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
+    "aum": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
     "audio-basics": Example(columns=("audio",), planted=("item-0", "item-5")),
     "clip": Example(SMALL_CLIP, ("image", "text"), torch=True),
     "clip-score": Example(SMALL_CLIP, ("image", "text"), torch=True),
+    "class-gaussian": Example(columns=("label", "pixel_embedding"), planted=("item-0", "item-5")),
     "confident-learning": Example(columns=("label", "pred_probs"), planted=("item-0", "item-5")),
     "exact-duplicate": Example({"columns": ["text"]}, ("text",), planted=("item-0", "item-4")),
     "image-basics": Example(columns=("image",), planted=("item-0", "item-5")),
+    "knn-agreement": Example({"k": 3}, ("label", "pixel_embedding"), planted=("item-0", "item-5")),
+    "knn-shapley": Example({"k": 2}, ("label", "pixel_embedding"), planted=("item-0", "item-5")),
+    "lemon": Example(
+        {"image": "pixel_embedding", "text": "pred_probs", "joint": False, "k": 2},
+        ("pixel_embedding", "pred_probs"),
+        planted=("item-3", "item-4"),
+    ),
+    "ldr-loss": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
+    "memorisation": Example({"runs": 20}, ("label", "pixel_embedding"), planted=("item-0", "item-5")),
     "minhash": Example(columns=("text",)),
     "minilm": Example({"device": "cpu"}, ("text",), torch=True),
+    "missing-labels": Example(columns=("label", "pred_probs"), planted=("item-0", "item-5")),
+    "multilabel-errors": Example(
+        {"pred_probs": "pred_probs"}, ("label", "pred_probs"), planted=("item-0", "item-5")
+    ),
     "near-duplicate": Example(
         {"by": "embedding", "embedding": "pixel_embedding"},
         ("pixel_embedding",),
         planted=("item-0", "item-4"),
     ),
     "out-of-fold": Example({"folds": 3}, ("label", "pixel_embedding")),
+    "outlier": Example({"k": 2}, ("pixel_embedding",)),
     "phash": Example(columns=("image",)),
     "pixel-embedding": Example(columns=("image",)),
+    "positive-unlabelled": Example(
+        {"positive": "class-1", "probabilities": "chance"}, ("label", "chance"), planted=("item-0", "item-5")
+    ),
+    "regression-errors": Example(
+        {"labels": "amount", "predictions": "forecast"}, ("amount", "forecast"), planted=("item-0", "item-5")
+    ),
+    "self-rescaling": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
+    "training-dynamics": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
     "text-basics": Example(columns=("text",), planted=("item-0", "item-5")),
+    "token-errors": Example(columns=("token_labels", "token_probs"), planted=("item-0", "item-5")),
 }
 SELECTORS = {
     "random": Example(columns=("text",)),
@@ -101,6 +130,11 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "label": [f"class-{i}" for i in labels],
         "pixel_embedding": vectors,
         "pred_probs": probs.astype(np.float32),
+        "token_labels": [["A", "B", "A"][: 2 + i % 2] if i != 5 else ["B", "A", "A"] for i in range(n)],
+        "token_probs": [[[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]][: 2 + i % 2] for i in range(n)],
+        "amount": [1.0, 2.0, 3.0, 4.0, 1.0, 60.0, 7.0, 8.0, 9.0],
+        "forecast": [1.1, 2.2, 2.9, 4.0, 1.0, 6.2, 7.1, 7.8, 9.3],
+        "chance": [0.1, 0.8, 0.15, 0.2, 0.85, 0.9, 0.05, 0.95, 0.1],
         "sharpness": [0.5, 0.25, None, 0.5, 0.125, 0.75, 0.5, 0.0, 1.0],
         "near_duplicate": [False, False, False, None, True, False, True, False, False],
         "near_duplicate_group": [0, None, 1, None, 0, None, 1, None, None],

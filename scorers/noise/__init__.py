@@ -9,35 +9,114 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from curate.scorers.noise.dynamics.callback import LogitCallback
+    from curate.scorers.noise.dynamics.head import Head, train_head
+    from curate.scorers.noise.dynamics.log import LogitLog
+    from curate.scorers.noise.dynamics.measures import training_dynamics
+    from curate.scorers.noise.dynamics.memorisation import influence, memorisation, subset_runs
+    from curate.scorers.noise.dynamics.rescaling import self_taught_weights
+    from curate.scorers.noise.dynamics.thresholds import aum_cut, aum_errors, threshold_samples
     from curate.scorers.noise.losses.criteria import AldrKl, Elr
     from curate.scorers.noise.losses.elr import elr
     from curate.scorers.noise.losses.ldr import aldr_kl, aldr_lambda, ldr_kl, ldr_kl_multilabel
     from curate.scorers.noise.losses.values import class_margins
+    from curate.scorers.noise.neighbours.agreement import knn_agreement
+    from curate.scorers.noise.neighbours.gaussian import class_gaussian
+    from curate.scorers.noise.neighbours.lemon import lemon
+    from curate.scorers.noise.neighbours.noise_rates import estimate_noise_rates
+    from curate.scorers.noise.neighbours.outlier import energy, knn_distance, mahalanobis_distance
+    from curate.scorers.noise.neighbours.search import nearest
+    from curate.scorers.noise.neighbours.shapley import knn_shapley, shapley_of_neighbours
     from curate.scorers.noise.out_of_fold import out_of_fold_probabilities
+    from curate.scorers.noise.structure.mixture import positive_unlabelled
+    from curate.scorers.noise.structure.multilabel import multilabel_errors
+    from curate.scorers.noise.structure.outre import outre
+    from curate.scorers.noise.structure.plausible import missing_labels
+    from curate.scorers.noise.structure.predictions import out_of_fold_predictions
+    from curate.scorers.noise.structure.residuals import regression_errors
+    from curate.scorers.noise.structure.tokens import token_errors
 
 _HOMES = {
-    "AldrKl": "losses.criteria",
-    "Elr": "losses.criteria",
+    "Head": "dynamics.head",
+    "LogitCallback": "dynamics.callback",
+    "LogitLog": "dynamics.log",
+    "aum_cut": "dynamics.thresholds",
+    "aum_errors": "dynamics.thresholds",
+    "influence": "dynamics.memorisation",
+    "memorisation": "dynamics.memorisation",
+    "self_taught_weights": "dynamics.rescaling",
+    "subset_runs": "dynamics.memorisation",
+    "threshold_samples": "dynamics.thresholds",
+    "train_head": "dynamics.head",
+    "training_dynamics": "dynamics.measures",
     "aldr_kl": "losses.ldr",
     "aldr_lambda": "losses.ldr",
+    "class_gaussian": "neighbours.gaussian",
     "class_margins": "losses.values",
     "elr": "losses.elr",
+    "energy": "neighbours.outlier",
+    "estimate_noise_rates": "neighbours.noise_rates",
+    "knn_agreement": "neighbours.agreement",
+    "knn_distance": "neighbours.outlier",
+    "knn_shapley": "neighbours.shapley",
     "ldr_kl": "losses.ldr",
     "ldr_kl_multilabel": "losses.ldr",
+    "lemon": "neighbours.lemon",
+    "mahalanobis_distance": "neighbours.outlier",
+    "missing_labels": "structure.plausible",
+    "multilabel_errors": "structure.multilabel",
+    "nearest": "neighbours.search",
+    "out_of_fold_predictions": "structure.predictions",
     "out_of_fold_probabilities": "out_of_fold",
+    "outre": "structure.outre",
+    "positive_unlabelled": "structure.mixture",
+    "regression_errors": "structure.residuals",
+    "shapley_of_neighbours": "neighbours.shapley",
+    "token_errors": "structure.tokens",
+    "AldrKl": "losses.criteria",
+    "Elr": "losses.criteria",
 }
 """Public function -> the module it lies in."""
 
 __all__ = [
     "AldrKl",
     "Elr",
+    "Head",
+    "LogitCallback",
+    "LogitLog",
     "aldr_kl",
     "aldr_lambda",
+    "aum_cut",
+    "aum_errors",
+    "class_gaussian",
     "class_margins",
     "elr",
+    "energy",
+    "estimate_noise_rates",
+    "influence",
+    "knn_agreement",
+    "knn_distance",
+    "knn_shapley",
     "ldr_kl",
     "ldr_kl_multilabel",
+    "lemon",
+    "mahalanobis_distance",
+    "memorisation",
+    "missing_labels",
+    "multilabel_errors",
+    "nearest",
+    "out_of_fold_predictions",
     "out_of_fold_probabilities",
+    "outre",
+    "positive_unlabelled",
+    "regression_errors",
+    "self_taught_weights",
+    "shapley_of_neighbours",
+    "subset_runs",
+    "threshold_samples",
+    "token_errors",
+    "train_head",
+    "training_dynamics",
 ]
 
 

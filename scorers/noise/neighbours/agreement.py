@@ -2,21 +2,91 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
+from curate.contracts import View, detail, flag, score
 from curate.errors import InputError
+from curate.fitting import FittedTable
 from curate.scorers.noise.neighbours.candidates import Backend, Floats, Rows
+from curate.scorers.noise.neighbours.items import read_items
 from curate.scorers.noise.neighbours.noise_rates import NoiseRates, estimate_noise_rates
 from curate.scorers.noise.neighbours.search import Metric, nearest_blocks
 
-__all__ = ["Agreement", "Rule", "knn_agreement", "soft_votes"]
+__all__ = ["Agreement", "KnnAgreement", "Rule", "knn_agreement", "soft_votes"]
 
 Rule = Literal["vote", "rank"]
 _CLIP = (0.05, 0.95)
 """No class is thought cleaner or noisier than this."""
+
+
+@dataclass(frozen=True)
+class KnnAgreement:
+    """Scores how well an item's label agrees with those of its nearest neighbours; no model is trained.
+
+    The score is the share of the own label in the neighbours' soft vote, in [0, 1], higher = keep. Reads the vector
+    column `embedding`, compared by `metric`; `k` neighbours vote, the item among them; `rule` says what is flagged:
+    "vote" (another class wins) or "rank" (as many of each class as the estimated noise rates say).
+    Beside the score: `knn_label_issue`; `knn_suggested_label`, the class with most votes, where it is another than the
+    given; `knn_isolation`, in [0, 1), high where the neighbours are far and their vote says little.
+    """
+
+    embedding: str = "pixel_embedding"
+    k: int = 10
+    rule: Rule = "vote"
+    metric: Metric = "cosine"
+
+    name: ClassVar[str] = "knn-agreement"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if self.k < 3:
+            raise InputError(f"knn-agreement: k={self.k}: 3 at least, the item itself and two others")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("label", self.embedding)
+
+    @property
+    def gives(self) -> tuple[pa.Field, ...]:
+        return (
+            score("knn_agreement"),
+            flag("knn_label_issue"),
+            detail("knn_suggested_label", pa.string()),
+            detail("knn_isolation", pa.float32()),
+        )
+
+    def fit(self, view: View) -> FittedTable:
+        """Score a view. Raises InputError for fewer items than `k`, or where all have one label."""
+        items = read_items(view, (self.embedding,), "label", self.metric)
+        if not len(items):
+            return items.answer(self, {})
+        x = items.x[self.embedding]
+        found = knn_agreement(x, items.labels, self.k, rule=self.rule, metric=self.metric)
+        other = found.suggested != items.labels
+        values = {
+            "knn_agreement": found.score,
+            "knn_label_issue": found.flagged,
+            "knn_suggested_label": items.named(found.suggested, other),
+            "knn_isolation": found.isolation,
+        }
+        return items.answer(self, values, _notes(found, items.classes))
+
+
+def _notes(found: Agreement, classes: tuple[str, ...]) -> tuple[str, ...]:
+    if found.rates is None:
+        return ()
+    kept = np.diag(found.rates.transition)
+    least = int(kept.argmin())
+    share = float(found.rates.prior @ (1 - kept))
+    return (
+        f"estimated from neighbours: {share:.1%} of the labels are wrong; of the items of class {classes[least]!r} "
+        f"{kept[least]:.0%} bear its label",
+    )
 
 
 class Agreement(NamedTuple):

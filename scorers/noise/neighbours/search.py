@@ -12,7 +12,16 @@ import numpy.typing as npt
 from curate.errors import InputError
 from curate.scorers.noise.neighbours.candidates import Backend, Floats, Rows, find_candidates, load_faiss
 
-__all__ = ["Block", "Metric", "Neighbours", "nearest", "nearest_blocks", "usable"]
+__all__ = [
+    "Block",
+    "Metric",
+    "Neighbours",
+    "check_search",
+    "nearest",
+    "nearest_blocks",
+    "prepare_rows",
+    "usable",
+]
 
 Metric = Literal["cosine", "euclidean"]
 
@@ -88,16 +97,17 @@ def nearest_blocks(
     backend: Backend = "auto",
 ) -> Iterator[Block]:
     """As `nearest`, some thousand queries at a time: for what need not hold the neighbours of all."""
-    _check(x, queries, k, metric, include_self)
-    base, centre = _prepare(x, metric, None)
-    asked = base if queries is None else _prepare(queries, metric, centre)[0]
+    check_search(x, queries, k, metric, include_self=include_self)
+    base, centre = prepare_rows(x, metric, None)
+    asked = base if queries is None else prepare_rows(queries, metric, centre)[0]
     own = queries is None
     wanted = k - include_self if own else k
     needed = wanted + own  # from the base, in which a query may find itself
     floor = 2 * _SAME if metric == "cosine" else 0.0
     table = _Table(base, _first_copies(base, needed), needed, floor, load_faiss(backend))
-    for low in range(0, len(asked), _BLOCK):
-        block = asked[low : low + _BLOCK]
+    step = max(1, min(_BLOCK, _EXACT // table.looks))
+    for low in range(0, len(asked), step):
+        block = asked[low : low + step]
         self_rows = np.arange(low, low + len(block)) if own else None
         index, squared = table.nearest(block, wanted, self_rows)
         # of vectors of unit length |u - v|^2 = 2 - 2 cos, and exact where u = v
@@ -108,9 +118,15 @@ def nearest_blocks(
         yield Block(low, index, np.asarray(distance, np.float32))
 
 
-def _check(
-    x: npt.NDArray[Any], queries: npt.NDArray[Any] | None, k: int, metric: str, include_self: bool
+def check_search(
+    x: npt.NDArray[Any],
+    queries: npt.NDArray[Any] | None,
+    k: int,
+    metric: str,
+    *,
+    include_self: bool = False,
 ) -> None:
+    """Raise InputError where there is nothing to search, or not so many neighbours: see `nearest`."""
     if metric not in ("cosine", "euclidean"):
         raise InputError(f"metric {metric!r}: 'cosine' or 'euclidean'")
     if include_self and queries is not None:
@@ -136,12 +152,12 @@ def _check(
         )
 
 
-def _prepare(
+def prepare_rows(
     x: npt.NDArray[Any], metric: Metric, centre: npt.NDArray[np.float64] | None
 ) -> tuple[Floats, npt.NDArray[np.float64]]:
-    """Rows in float32 such that squared euclidean distance orders them: of unit length, or centred.
+    """Rows in float32 such that squared euclidean distance orders them, and their centre: of unit length, or centred.
 
-    Centring takes away what rows have in common, which products of float32 would drown small distances in.
+    `centre` is that of the rows they are compared with, None for these themselves. Centring takes away what rows have in common, which products of float32 would drown small distances in.
     """
     out = np.empty(x.shape, np.float32)
     if centre is None:
@@ -202,24 +218,28 @@ class _Table:
     def __post_init__(self) -> None:
         kept = self.base if len(self.rows) == len(self.base) else self.base[self.rows]
         object.__setattr__(self, "kept", kept)
+        object.__setattr__(self, "looks", min(len(self.rows), self.needed + max(8, self.needed // 2)))
 
     kept: Floats = field(init=False)
+    looks: int = field(init=False)
+    """How many candidates are asked for."""
 
     def nearest(self, block: Floats, wanted: int, own: Rows | None) -> tuple[Rows, Floats]:
         """Rows and squared distances, (q, wanted) each, ordered by distance and row."""
-        m = min(len(self.rows), self.needed + max(8, self.needed // 2))
-        rough, candidates = find_candidates(block, self.kept, m, self.faiss)
+        if self.looks == len(self.rows):
+            index, squared = self._order(block, np.tile(self.rows, (len(block), 1)), own)
+            return index[:, :wanted], squared[:, :wanted]
+        rough, candidates = find_candidates(block, self.kept, self.looks, self.faiss)
         index, squared = self._order(block, self.rows[candidates], own)
         index, squared = index[:, :wanted], squared[:, :wanted]
-        if m < len(self.rows):
-            # What was not proposed is, by its float32 products, no nearer than the worst that was.
-            reach = np.sqrt(np.einsum("ij,ij->i", block, block)) + np.sqrt(squared[:, -1])
-            slack = 4 * block.shape[1] ** 0.5 * np.float32(2**-24) * reach**2 + self.floor
-            for at in np.flatnonzero(squared[:, -1] >= rough.max(axis=1) - slack):
-                self_row = None if own is None else own[at : at + 1]
-                everyone = self._within(block[at], self.needed)[None]
-                exact = self._order(block[at : at + 1], everyone, self_row)
-                index[at], squared[at] = exact[0][0, :wanted], exact[1][0, :wanted]
+        # What was not proposed is, by its float32 products, no nearer than the worst that was.
+        reach = np.sqrt(np.einsum("ij,ij->i", block, block)) + np.sqrt(squared[:, -1])
+        slack = 4 * block.shape[1] ** 0.5 * np.float32(2**-24) * reach**2 + self.floor
+        for at in np.flatnonzero(squared[:, -1] >= rough.max(axis=1) - slack):
+            self_row = None if own is None else own[at : at + 1]
+            everyone = self._within(block[at], self.needed)[None]
+            exact = self._order(block[at : at + 1], everyone, self_row)
+            index[at], squared[at] = exact[0][0, :wanted], exact[1][0, :wanted]
         return index, squared
 
     def _order(self, block: Floats, candidates: Rows, own: Rows | None) -> tuple[Rows, Floats]:

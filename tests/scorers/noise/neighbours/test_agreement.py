@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from curate.errors import InputError
-from curate.scorers.noise.neighbours.agreement import knn_agreement, soft_votes
+from curate.scorers.noise.neighbours.agreement import KnnAgreement, knn_agreement, soft_votes
+from curate.testing import ArrayView, score_all
 
 
 def rings(n: int = 300, flips: int = 30, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -112,3 +114,65 @@ def test_what_is_refused(change: dict[str, object], message: str) -> None:
     } | change
     with pytest.raises(InputError, match=message):
         knn_agreement(**arguments)  # type: ignore[arg-type]
+
+
+# --- The scorer -----------------------------------------------------------------------------------------------------
+
+
+def view_of(x: np.ndarray, given: np.ndarray) -> ArrayView:
+    labels = [None if g < 0 else f"c{g}" for g in given]
+    table = {"id": [f"{i:04d}" for i in range(len(x))], "label": labels}
+    return ArrayView(table, {"pixel_embedding": x.astype(np.float32)})
+
+
+def test_the_scorer_flags_and_suggests() -> None:
+    x, given, wrong = rings()
+    scored = score_all(KnnAgreement(), view_of(x, given))
+    assert np.flatnonzero(scored["knn_label_issue"].to_numpy()).tolist() == wrong.tolist()
+    assert scored["knn_suggested_label"].null_count == 300 - len(wrong)
+    assert scored["knn_suggested_label"][int(wrong[0])].as_py() == f"c{(given[wrong[0]] + 2) % 3}"
+    assert scored["knn_isolation"].null_count == 0
+
+
+def test_every_parameter_of_the_scorer_counts() -> None:
+    x, given, _ = rings()
+    view = ArrayView(view_of(x, given).to_arrow(["id", "label"]), {"pixel_embedding": x, "other": x[:, :2]})
+    plain = score_all(KnnAgreement(), view)
+    for change in ({"embedding": "other"}, {"k": 5}, {"metric": "euclidean"}):
+        other = score_all(KnnAgreement(**change), view)  # type: ignore[arg-type]
+        assert not other["knn_agreement"].equals(plain["knn_agreement"]), change
+    assert not score_all(KnnAgreement(rule="rank"), view)["knn_label_issue"].equals(plain["knn_label_issue"])
+    with pytest.raises(InputError, match="k=2"):
+        KnnAgreement(k=2)
+
+
+def test_the_estimated_rates_are_noted() -> None:
+    x, given, _ = rings(flips=60)
+    assert KnnAgreement().fit(view_of(x, given)).notes == ()
+    (note,) = KnnAgreement(rule="rank").fit(view_of(x, given)).notes
+    assert "of the labels are wrong" in note
+
+
+def test_rows_that_cannot_be_scored_say_why_and_change_nothing_else() -> None:
+    x, given, _ = rings()
+    x[4], x[9, 0], x[13], given[20] = np.nan, np.inf, 0, -1
+    scored = score_all(KnnAgreement(), view_of(x, given))
+    reasons = scored["knn_agreement_reason"]
+    assert [reasons[i].as_py() for i in (4, 9, 13, 20)] == [
+        "no pixel_embedding",
+        "pixel_embedding is zero or not finite",
+        "pixel_embedding is zero or not finite",
+        "no label",
+    ]
+    assert reasons.null_count == 296
+    rest = np.setdiff1d(np.arange(300), [4, 9, 13, 20])
+    alone = score_all(KnnAgreement(), view_of(x[rest], given[rest]))
+    assert alone["knn_agreement"].to_pylist() == scored["knn_agreement"].take(pa.array(rest)).to_pylist()
+
+
+def test_too_few_items_and_one_label_are_errors() -> None:
+    x, given, _ = rings()
+    with pytest.raises(InputError, match="k=10 neighbours: there are 6 rows"):
+        KnnAgreement().fit(view_of(x[:6], given[:6]))
+    with pytest.raises(InputError, match="'c1'"):
+        KnnAgreement().fit(view_of(x, np.ones(300, int)))
