@@ -29,6 +29,7 @@ SCORERS: dict[str, str] = {
     "audio-basics": "curate.scorers.quality.audio:AudioBasics",
     "confident-learning": "curate.scorers.noise.confident:ConfidentLearning",
     "out-of-fold": "curate.scorers.noise.out_of_fold:OutOfFold",
+    "combine": "curate.scorers.combine.combined:Combine",
     "knn-agreement": "curate.scorers.noise.neighbours.agreement:KnnAgreement",
     "knn-shapley": "curate.scorers.noise.neighbours.shapley:KnnShapley",
     "class-gaussian": "curate.scorers.noise.neighbours.gaussian:ClassGaussian",
@@ -66,6 +67,7 @@ ANALYSES: dict[str, str] = {
     "group-health": "curate.scorers.noise.health.grouped:GroupHealth",
     "label-conflicts": "curate.scorers.noise.health.conflicts:LabelConflicts",
     "label-health": "curate.scorers.noise.health.labels:LabelHealth",
+    "score-contributions": "curate.scorers.combine.shares:ScoreContributions",
 }
 
 PAGES: dict[str, str] = {

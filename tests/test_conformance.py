@@ -42,6 +42,7 @@ SCORERS = {
     "clip": Example(SMALL_CLIP, ("image", "text"), torch=True),
     "clip-score": Example(SMALL_CLIP, ("image", "text"), torch=True),
     "class-gaussian": Example(columns=("label", "pixel_embedding"), planted=("item-0", "item-5")),
+    "combine": Example({"columns": ["sharpness", "0 - length(text)"]}, ("sharpness", "text"), ("item-0", "item-7")),
     "confident-learning": Example(columns=("label", "pred_probs"), planted=("item-0", "item-5")),
     "exact-duplicate": Example({"columns": ["text"]}, ("text",), planted=("item-0", "item-4")),
     "image-basics": Example(columns=("image",), planted=("item-0", "item-5")),
@@ -92,6 +93,10 @@ ANALYSES: dict[str, Example] = {
     "group-health": Example({"by": "sharpness", "group": "label", "smallest": 2}, ("sharpness", "label")),
     "label-conflicts": Example(columns=("label", "near_duplicate_group")),
     "label-health": Example(columns=("label", "pred_probs")),
+    "score-contributions": Example(
+        {"columns": ["sharpness", "length(text)"], "truth": "not near_duplicate", "repeats": 50},
+        ("sharpness", "text", "near_duplicate"),
+    ),
 }
 
 TEXTS = (
