@@ -1,0 +1,136 @@
+"""`missing-labels`: items for which several classes are plausible, and soft labels that say so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.contracts import View, detail, flag, reason_name, score, vector
+from curate.errors import InputError
+from curate.fitting import FittedTable, order_by_id, read_vectors
+from curate.scorers.noise.probabilities import validate_pred_probs
+from curate.scorers.noise.structure.plausible import MissingFound, missing_labels
+from curate.scorers.noise.structure.ragged import read_strings
+from curate.scorers.noise.structure.sets import label_matrix, names_where, validate_label_probs
+
+__all__ = ["MissingLabels"]
+
+
+@dataclass(frozen=True)
+class MissingLabels:
+    """Finds classes that an item should have beside its own, and writes soft labels.
+
+    The score is 1 - the share of the soft label that goes to the likeliest class the item lacks, higher = keep.
+    `labels` is the column of labels: one, several split by `delimiter`, or a list; an empty one is allowed.
+    `pred_probs` names the vector columns of out-of-sample probabilities, one per model, in the order `classes`
+    (default: the distinct labels sorted by code point). `threshold`, `trust`, `exclusive` and `calibrated` as in
+    `missing_labels`. Beside the score: `label_missing`, `missing_classes` and the vector `soft_label`, in the order of
+    the classes.
+    """
+
+    labels: str = "label"
+    pred_probs: tuple[str, ...] = ("pred_probs",)
+    delimiter: str = ";"
+    classes: tuple[str, ...] = ()
+    threshold: float = 0.2
+    trust: float = 0.5
+    exclusive: bool = True
+    calibrated: bool = False
+
+    name: ClassVar[str] = "missing-labels"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not self.pred_probs:
+            raise InputError("missing-labels: pred_probs names no column: one per model is meant")
+        if not 0 < self.threshold <= 1 or not 0 <= self.trust <= 1:
+            raise InputError(
+                f"missing-labels: threshold={self.threshold}, trust={self.trust}: shares between 0 and 1 are meant"
+            )
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.labels, *self.pred_probs)
+
+    @property
+    def gives(self) -> tuple[pa.Field, ...]:
+        return (
+            score("missing_labels"),
+            flag("label_missing"),
+            detail("missing_classes", pa.list_(pa.string())),
+            vector("soft_label"),
+        )
+
+    def fit(self, view: View) -> FittedTable:
+        """Find what is missing in a view. Raises InputError where the whole input is wrong, not a few rows."""
+        order = order_by_id(view)
+        sets = read_strings(view, self.labels, order, self.delimiter)
+        members = [read_vectors(view, column, order) for column in self.pred_probs]
+        if not len(order):
+            return self._table(order, np.empty(0, object), None, ())
+        reasons = np.full(len(order), None, object)
+        for column, member in zip(self.pred_probs, members, strict=True):
+            faults = self._check(view, order, member)
+            new = (reasons == None) & (faults != None)  # noqa: E711 - element by element
+            reasons[new] = [f"{column}: {fault}" for fault in faults[new]]
+        widths = {member.shape[1] for member in members}
+        if len(widths) > 1:
+            raise InputError(
+                f"{', '.join(self.pred_probs)} have {sorted(widths)} columns: models of the same classes"
+            )
+        given, faults, classes = label_matrix(sets, self.classes, members[0].shape[1])
+        reasons = np.where(reasons == None, faults, reasons)  # noqa: E711 - element by element
+        usable = reasons == None  # noqa: E711 - element by element
+        found = missing_labels(
+            [member[usable] for member in members],
+            given[usable],
+            threshold=self.threshold,
+            trust=self.trust,
+            exclusive=self.exclusive,
+            calibrated=self.calibrated,
+        )
+        return self._table(order, reasons, found, classes)
+
+    def _check(
+        self, view: View, order: npt.NDArray[np.int64], member: npt.NDArray[Any]
+    ) -> npt.NDArray[np.object_]:
+        validate = validate_pred_probs if self.exclusive else validate_label_probs
+        try:
+            return validate(member)
+        except InputError:
+            validate(member, view.take(order, ["id"]).column("id").to_pylist())
+            raise
+
+    def _table(
+        self,
+        order: npt.NDArray[np.int64],
+        reasons: npt.NDArray[np.object_],
+        found: MissingFound | None,
+        classes: tuple[str, ...],
+    ) -> FittedTable:
+        n, k = len(order), len(classes)
+        why = np.full(n, None, object)
+        why[order] = reasons
+        null = np.asarray(why != None)  # noqa: E711 - element by element
+        quality = np.zeros(n, np.float32)
+        missing, soft = np.zeros((n, k), bool), np.zeros((n, k), np.float32)
+        if found is not None:
+            rows = order[reasons == None]  # noqa: E711 - element by element
+            quality[rows], missing[rows], soft[rows] = found.score, found.missing, found.soft
+        flat = pa.array(soft.reshape(-1), pa.float32())
+        columns = [
+            pa.array(quality, pa.float32(), mask=null),
+            pa.array(missing.any(1), pa.bool_(), mask=null),
+            names_where(missing, classes, null),
+            pa.FixedSizeListArray.from_arrays(flat, k, mask=pa.array(null))
+            if k
+            else pa.nulls(n, self.gives[-1].type),
+            pa.array(why, pa.string()),
+        ]
+        names = [*(f.name for f in self.gives), reason_name(self.name)]
+        table = pa.table(columns, names)
+        return FittedTable(self.name, self.version, self.gives, table, (), classes)

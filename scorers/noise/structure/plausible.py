@@ -1,0 +1,187 @@
+"""Which classes an annotator might also have chosen: calibrated probabilities, soft labels, labels that are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.errors import InputError
+from curate.scorers.noise.probabilities import validate_pred_probs
+from curate.scorers.noise.structure.ragged import name_some
+from curate.scorers.noise.structure.sets import validate_label_probs
+
+__all__ = ["MissingFound", "calibrate", "missing_labels"]
+
+_FLOOR = 1e-7
+"""Probabilities below are taken for this much: a model's 0 is not the log of nothing."""
+_SAMPLE = 100_000
+"""Items that two numbers are fitted to, at most."""
+_STEPS = 30
+_STEEPEST = 20.0
+
+
+class MissingFound(NamedTuple):
+    """`score` (n,) float32 in [0, 1], higher = keep: nothing is missing; `flagged` (n,) bool; `missing` (n, k) bool, a
+    class that the item does not have and many would give it; `soft` (n, k) float32 soft labels; `plausible` (n, k)
+    float32, the calibrated probability of each class."""
+
+    score: npt.NDArray[np.float32]
+    flagged: npt.NDArray[np.bool_]
+    missing: npt.NDArray[np.bool_]
+    soft: npt.NDArray[np.float32]
+    plausible: npt.NDArray[np.float32]
+
+
+def missing_labels(
+    pred_probs: npt.NDArray[Any] | Sequence[npt.NDArray[Any]],
+    given: npt.NDArray[np.bool_],
+    *,
+    threshold: float = 0.2,
+    trust: float = 0.5,
+    exclusive: bool = True,
+    calibrated: bool = False,
+) -> MissingFound:
+    """Which classes an item should have beside those it has, and how its label reads as shares of several classes.
+
+    `pred_probs` (n, k), out of sample, or a list of such by several models; `given` (n, k) bool, the classes each item
+    has: one, several or none. `exclusive` says that a row is one distribution over the classes; otherwise each number
+    stands by itself. Each model is calibrated on the given labels (`calibrate`; not if `calibrated`) and the models are
+    averaged: q_k, the probability that the item would be given class k. Soft label = (1 - `trust`) q + `trust` * given
+    (a distribution over the given classes if `exclusive`; q alone for an item that has none): with the default, the
+    label and the models have a vote each. A class is missing where the item does not have it and its share of the soft
+    label is at least `threshold`. Score = 1 - the highest share of a class that the item does not have.
+    Raises InputError for shapes that differ, rows that are no probabilities, or parameters outside [0, 1].
+    After REVEAL (arXiv 2505.16149) in aim, not in its steps: there models vote in words and people check.
+    """
+    members = [np.asarray(p) for p in ([pred_probs] if isinstance(pred_probs, np.ndarray) else pred_probs)]
+    given = np.asarray(given)
+    _check(members, given, threshold, trust, exclusive)
+    given = given.astype(bool, copy=False)
+    target = _shares(given) if exclusive else given.astype(np.float32)
+    mean = np.zeros(given.shape, np.float64)
+    for member in members:
+        mean += member if calibrated else calibrate(member, given, exclusive=exclusive)
+    plausible = np.asarray(mean / len(members), np.float32)
+    soft = (1 - trust) * plausible + trust * target
+    if exclusive:
+        bare = ~given.any(1)
+        soft[bare] = plausible[bare]
+    other = np.where(given, 0.0, soft)
+    missing = np.asarray(other >= threshold) & ~given
+    highest = other.max(1, initial=0.0)
+    return MissingFound(
+        (1 - highest).astype(np.float32),
+        np.asarray(missing.any(1)),
+        missing,
+        soft.astype(np.float32),
+        plausible,
+    )
+
+
+def _check(
+    members: list[npt.NDArray[Any]],
+    given: npt.NDArray[Any],
+    threshold: float,
+    trust: float,
+    exclusive: bool,
+) -> None:
+    if not members:
+        raise InputError("no probabilities: give those of one model at least")
+    if given.dtype != np.bool_ and not np.isin(given, (0, 1)).all():
+        raise InputError("the given classes are a matrix of 0 and 1, one column per class")
+    if not 0 < threshold <= 1 or not 0 <= trust <= 1:
+        raise InputError(f"threshold={threshold}, trust={trust}: shares between 0 and 1 are meant")
+    for number, member in enumerate(members):
+        if member.shape != given.shape:
+            raise InputError(
+                f"model {number} has probabilities of shape {member.shape}, labels {given.shape}"
+            )
+        if not len(member):
+            continue
+        faults = validate_pred_probs(member) if exclusive else validate_label_probs(member)
+        bad = np.flatnonzero(faults != None)  # noqa: E711 - element by element
+        if len(bad):
+            raise InputError(f"model {number}, rows {name_some(bad.tolist())}: {faults[bad[0]]}")
+
+
+def _shares(given: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Each row as a distribution over the classes it has; zero for a row without any."""
+    return np.asarray(given / np.maximum(given.sum(1, keepdims=True), 1), np.float32)
+
+
+def calibrate(
+    pred_probs: npt.NDArray[Any], given: npt.NDArray[np.bool_], *, exclusive: bool = True
+) -> npt.NDArray[np.float64]:
+    """Probabilities made as sure as the given labels bear out: (n, k), the order within a row unchanged.
+
+    `exclusive`: softmax(b log p), the one b (an inverse temperature, 0 to 20) that makes the given labels likeliest;
+    rows without a label do not count. Otherwise sigmoid(b logit p + a), two numbers for all classes. Fitted by Newton
+    steps to at most 100,000 items, evenly spaced. Where labels are noisy the result says how often a label is *given*,
+    which is less sure than how often it is right.
+    Guo, Pleiss, Sun and Weinberger 2017 (temperature); Platt 1999 (sigmoid).
+    """
+    with np.errstate(divide="ignore"):
+        log = np.log(np.clip(pred_probs, _FLOOR, 1.0)).astype(np.float64)
+    if exclusive:
+        rows = _spaced(np.flatnonzero(given.any(1)))
+        steepness = _fit_temperature(log[rows], _shares(given[rows]))
+        return _softmax(steepness * log)
+    logit = log - np.log(np.clip(1.0 - pred_probs, _FLOOR, 1.0))
+    rows = _spaced(np.arange(len(logit)))
+    slope, shift = _fit_sigmoid(logit[rows].ravel(), given[rows].ravel())
+    return np.asarray(1 / (1 + np.exp(-(slope * logit + shift))))
+
+
+def _spaced(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    if len(rows) <= _SAMPLE:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.int64)]
+
+
+def _softmax(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    values = values - values.max(1, keepdims=True, initial=-np.inf)
+    np.exp(values, out=values)
+    return np.asarray(values / values.sum(1, keepdims=True))
+
+
+def _fit_temperature(log: npt.NDArray[np.float64], target: npt.NDArray[np.float32]) -> float:
+    """The b that minimises the cross-entropy of softmax(b log) against the targets: convex, one dimension."""
+    if not len(log):
+        return 1.0
+    low, high, b = 0.0, _STEEPEST, 1.0
+    wanted = float((target * log).sum())
+    for _ in range(_STEPS):
+        p = _softmax(b * log)
+        mean = (p * log).sum(1)
+        slope = float(mean.sum()) - wanted
+        curve = float(((p * log**2).sum(1) - mean**2).sum())
+        low, high = (low, b) if slope > 0 else (b, high)
+        new = b - slope / curve if curve > 0 else b
+        if not low < new < high:
+            new = (low + high) / 2
+        if abs(new - b) < 1e-6:
+            break
+        b = new
+    return b
+
+
+def _fit_sigmoid(logit: npt.NDArray[np.float64], given: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Slope and shift of the logits that make the given labels likeliest, with Platt's smoothed targets."""
+    yes = int(given.sum())
+    no = len(given) - yes
+    target = np.where(given, (yes + 1) / (yes + 2), 1 / (no + 2))
+    weights = np.array([1.0, 0.0])
+    design = np.stack([logit, np.ones_like(logit)], axis=1)
+    for _ in range(_STEPS):
+        p = 1 / (1 + np.exp(-(design @ weights)))
+        gradient = design.T @ (p - target)
+        hessian = (design * (p * (1 - p))[:, None]).T @ design + 1e-6 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        step *= min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-12))  # a long step may overshoot the sigmoid
+        weights = weights - step
+        if np.abs(step).max() < 1e-6:
+            break
+    return float(weights[0]), float(weights[1])

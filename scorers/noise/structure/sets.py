@@ -1,0 +1,99 @@
+"""Sets of labels as a matrix of yes and no, and probabilities of each label by itself, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.errors import InputError
+from curate.scorers.noise.probabilities import dictionary
+from curate.scorers.noise.structure.ragged import Ragged, name_some, to_lists
+
+__all__ = ["label_matrix", "names_where", "validate_label_probs"]
+
+
+def label_matrix(
+    sets: Ragged, classes: Sequence[str], columns: int
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.object_], tuple[str, ...]]:
+    """Which item has which label (n, l) bool, why an item's set is unusable (n,) (None where it is not), the labels.
+
+    `classes` is the order of the probabilities' `columns`; empty means the distinct labels in the order of their code
+    points. An empty set is a set; a missing one, one with a null, or with a label that is none of the classes is not.
+    Raises InputError if the counts differ, a class is named twice, or most labels are none of the classes.
+    """
+    codes, values = dictionary(sets.values)
+    names = list(classes) if classes else sorted(values)
+    _check_names(names, bool(classes), columns)
+    position = {name: i for i, name in enumerate(names)}
+    places = np.array([*(position.get(value, -2) for value in values), -1], np.int64)[codes]
+    owner = sets.owner
+    strange = np.flatnonzero(places == -2)
+    if 2 * len(strange) > len(places):
+        unknown = sorted({str(values[codes[i]]) for i in strange})
+        raise InputError(
+            f"{len(strange)} of {len(places)} labels are none of the classes: {name_some(unknown, 12)}; "
+            f"the classes are {name_some(names, 12)}"
+        )
+    reasons = np.full(len(sets.lengths), None, object)
+    for i in strange:
+        reasons[owner[i]] = reasons[owner[i]] or (
+            f"label {str(values[codes[i]])!r} is none of the {len(names)} classes"
+        )
+    reasons[owner[places == -1]] = "a null among the labels"
+    reasons[sets.lengths < 0] = "no set of labels"
+    given = np.zeros((len(sets.lengths), len(names)), bool)
+    known = places >= 0
+    given[owner[known], places[known]] = True
+    return given, reasons, tuple(names)
+
+
+def _check_names(names: Sequence[str], given: bool, columns: int) -> None:
+    if len(set(names)) < len(names):
+        raise InputError(f"a class is named twice: {name_some(names, 12)}")
+    if len(names) != columns:
+        what = "`classes` names" if given else "the items have"
+        hint = "" if given else " Name all of them, in the order of the columns: classes: [...]."
+        raise InputError(
+            f"the probabilities have {columns} columns, {what} {len(names)} labels: {name_some(names, 12)}.{hint}"
+        )
+
+
+def validate_label_probs(
+    probs: npt.NDArray[Any], ids: Sequence[str] | None = None
+) -> npt.NDArray[np.object_]:
+    """Why each row holds no probabilities of labels, each by itself: (n,) strings, None where it does.
+
+    `probs` (n, l) numbers, l >= 1; rows need not sum to one. `ids` (n,) are named in the error instead of row numbers.
+    Raises InputError if the shape is wrong, or more than half of the rows that hold anything are at fault.
+    """
+    if probs.ndim != 2 or probs.shape[1] < 1:
+        raise InputError(f"probabilities of labels have shape {probs.shape}: (items, labels >= 1) is meant")
+    nan = np.isnan(probs)
+    with np.errstate(invalid="ignore"):
+        outside = (probs.min(1) < -1e-6) | (probs.max(1) > 1 + 1e-6)
+    reasons = np.full(len(probs), None, object)
+    reasons[outside] = "probabilities of labels outside [0, 1]"
+    reasons[nan.any(1)] = "NaN among the probabilities of labels"
+    reasons[nan.all(1)] = "no probabilities of labels"
+    present = ~nan.all(1)
+    bad = np.flatnonzero(present & (outside | nan.any(1)))
+    if 2 * len(bad) > present.sum():
+        named = name_some([ids[i] if ids is not None else f"row {i}" for i in bad[:3]])
+        first = np.array2string(probs[bad[0]][:4], precision=4)
+        raise InputError(
+            f"{len(bad)} of {int(present.sum())} rows are no probabilities of labels, as {named}: {first}... "
+            "Numbers in [0, 1] are meant: take the sigmoid of logits, divide percentages by 100."
+        )
+    return reasons
+
+
+def names_where(chosen: npt.NDArray[np.bool_], names: Sequence[str], null: npt.NDArray[np.bool_]) -> pa.Array:
+    """The names of the chosen columns, a list per row: list<string>, null where `null`."""
+    chosen = chosen & ~null[:, None]
+    lengths = chosen.sum(1)
+    values = pa.array(names, pa.string()).take(pa.array(np.nonzero(chosen)[1]))
+    return to_lists(values, lengths, null)

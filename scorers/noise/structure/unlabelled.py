@@ -1,0 +1,121 @@
+"""`positive-unlabelled`: items without a positive label that are positive all the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.contracts import View, detail, flag, reason_name, score
+from curate.errors import InputError
+from curate.fitting import FittedTable, order_by_id, read_labels, read_vectors
+from curate.scorers.noise.out_of_fold import Model, out_of_fold_probabilities
+from curate.scorers.noise.structure.mixture import Estimate, UnlabelledFound, positive_unlabelled
+from curate.scorers.noise.structure.ragged import name_some
+from curate.scorers.noise.structure.regression import read_numbers
+
+__all__ = ["PositiveUnlabelled"]
+
+
+@dataclass(frozen=True)
+class PositiveUnlabelled:
+    """Scores how far to trust that an item is negative, where only the label `positive` can be relied on.
+
+    The score is 1 - the probability that the item is positive, higher = keep as a negative; a known positive has 1.
+    `labels` is the column of labels: `positive` marks the known positives, every other value, and none, is unlabelled.
+    `probabilities` names a column of out-of-sample P(labelled) numbers; left None, a `model` (as in `out-of-fold`)
+    tells labelled from unlabelled by the vector column `embedding`, in `folds` dealt by `seed`. `estimate` (best-bin or
+    elkan-noto) and `cut` as in `positive_unlabelled`. Beside the score: `hidden_positive`, `positive_probability`.
+    Notes of the fitted scorer give the estimated share of positives.
+    """
+
+    positive: str = "positive"
+    labels: str = "label"
+    probabilities: str | None = None
+    embedding: str = "pixel_embedding"
+    model: Model = "logistic-regression"
+    folds: int = 5
+    seed: int = 0
+    estimate: Estimate = "best-bin"
+    cut: float = 0.5
+
+    name: ClassVar[str] = "positive-unlabelled"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if self.folds < 2:
+            raise InputError(f"positive-unlabelled: folds={self.folds}: cross-validation needs at least two")
+        if not 0 < self.cut < 1:
+            raise InputError(f"positive-unlabelled: cut={self.cut}: a probability between 0 and 1 is meant")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.labels, self.probabilities or self.embedding)
+
+    @property
+    def gives(self) -> tuple[pa.Field, ...]:
+        return (
+            score("positive_unlabelled"),
+            flag("hidden_positive"),
+            detail("positive_probability", pa.float32()),
+        )
+
+    def fit(self, view: View) -> FittedTable:
+        """Find the hidden positives of a view. Raises InputError where no item, or each, is labelled positive."""
+        order = order_by_id(view)
+        labels = read_labels(view, self.labels, order)
+        labelled = np.array([value == self.positive for value in labels.to_pylist()], bool)
+        reasons = np.full(len(order), None, object)
+        if self.probabilities:
+            g, reasons = read_numbers(view, self.probabilities, order, "probability")
+            outside = np.isfinite(g) & ~((g >= 0) & (g <= 1))
+            reasons[outside] = "probability outside [0, 1]"
+        else:
+            x = read_vectors(view, self.embedding, order)
+            reasons[~np.isfinite(x).all(1)] = f"no {self.embedding}"
+        usable = reasons == None  # noqa: E711 - element by element
+        found = None
+        if usable.any():
+            known = labelled[usable]
+            if known.all() or not known.any():
+                raise InputError(self._nothing_to_tell(known, labels))
+            if not self.probabilities:
+                g = np.zeros(len(order))
+                g[usable] = out_of_fold_probabilities(
+                    x[usable], known.astype(np.int64), model=self.model, folds=self.folds, seed=self.seed
+                ).probabilities[:, 1]
+            found = positive_unlabelled(np.clip(g[usable], 0, 1), known, estimate=self.estimate, cut=self.cut)
+        return self._table(order, reasons, found)
+
+    def _nothing_to_tell(self, known: npt.NDArray[np.bool_], labels: pa.Array) -> str:
+        if known.all():
+            return f"all {len(known)} items are labelled {self.positive!r}: unlabelled ones are needed too"
+        values = sorted(labels.drop_null().unique().to_pylist())
+        exist = name_some(values, 12) or "none"
+        return f"no item is labelled positive={self.positive!r}; the labels are {exist}"
+
+    def _table(
+        self, order: npt.NDArray[np.int64], reasons: npt.NDArray[np.object_], found: UnlabelledFound | None
+    ) -> FittedTable:
+        n = len(order)
+        why = np.full(n, None, object)
+        why[order] = reasons
+        null = why != None  # noqa: E711 - element by element
+        columns = [np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, np.float32)]
+        notes: tuple[str, ...] = ()
+        if found is not None:
+            rows = order[reasons == None]  # noqa: E711 - element by element
+            for column, values in zip(columns, found[:3], strict=True):
+                column[rows] = values
+            notes = (
+                f"an estimated {found.share:.1%} of the unlabelled items are positive, {found.prior:.1%} of all; "
+                f"{found.frequency:.1%} of the positives are labelled. Where the classes overlap this is too high; all of "
+                "it assumes that the labelled positives are like the others",
+            )
+        arrays = [pa.array(c, f.type, mask=null) for c, f in zip(columns, self.gives, strict=True)]
+        names = [*(f.name for f in self.gives), reason_name(self.name)]
+        table = pa.table([*arrays, pa.array(why, pa.string())], names)
+        return FittedTable(self.name, self.version, self.gives, table, notes)
