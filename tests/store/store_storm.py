@@ -1,4 +1,4 @@
-"""Processes that write, collect garbage and read one store, killed at random moments.
+"""Processes that write, merge, collect garbage and read one store, killed at random moments.
 
 python store_storm.py FOLDER SECONDS SEED     prints a JSON report; `wrong` must be empty
 python store_storm.py once FOLDER             one commit, for a system call trace
@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
-from store_workload import ROWS, column_set, hash_of, item_table, read_part, score_part
+from store_workload import ROWS, column_set, hash_of, item_table, read_part, read_state, score_part
 
-from curate.errors import ConflictError
+from curate.errors import BusyError, ConflictError
 from curate.store import Changes, PartStore
 
 WRITERS = ("red", "green")
@@ -66,6 +66,19 @@ def collect(path: Path, log: Path) -> None:
         time.sleep(0.02)
 
 
+def compact(path: Path, log: Path) -> None:
+    """Merge parts while others write, over and over."""
+    store = PartStore.open(path)
+    while True:
+        try:
+            done = store.compact(part_rows=4 * ROWS, alongside=True).versions
+        except BusyError:  # in the way of others five times in a row
+            continue
+        with log.open("ab") as file:
+            file.write(b"x\n" * bool(done))
+        time.sleep(0.05)
+
+
 def read(path: Path) -> None:
     """Read everything in a pinned version, over and over."""
     store = PartStore.open(path)
@@ -75,7 +88,8 @@ def read(path: Path) -> None:
             aligned = [p for parts in snapshot.aligned.values() for p in parts]
             for part in random.sample([*snapshot.items, *aligned], min(20, len(snapshot.items))):
                 assert read_part(store, part).num_rows == part.rows
-            assert [p.seq_lo for p in snapshot.items] == [ROWS * i for i in range(len(snapshot.items))]
+            ends = [0, *(p.seq_lo + p.rows for p in snapshot.items)]
+            assert [p.seq_lo for p in snapshot.items] == ends[:-1] and ends[-1] % ROWS == 0
 
 
 def read_log(log: Path) -> dict[str, int]:
@@ -89,10 +103,11 @@ class Storm:
 
     def __init__(self, path: Path) -> None:
         self.path, self.kills, self.wrong = path, 0, list[str]()
-        self.logs = {name: path.parent / f"{name}.log" for name in (*WRITERS, "gc")}
+        self.logs = {name: path.parent / f"{name}.log" for name in (*WRITERS, "gc", "compact")}
         self.work: dict[str, Callable[[], None]] = {
             **{name: lambda name=name: write_on(path, name, self.logs[name]) for name in WRITERS},
             "gc": lambda: collect(path, self.logs["gc"]),
+            "compact": lambda: compact(path, self.logs["compact"]),
             "reader": lambda: read(path),
         }
         self.running = {self.start(name): name for name in self.work}
@@ -148,14 +163,21 @@ def judge(storm: Storm) -> dict[str, object]:
     ids: list[str] = []
     for part in store.snapshot().items:
         ids += read_part(store, part)["id"].to_pylist()
-    names = [t for t in versions if not t.startswith("score")]
+    names = [e["token"] for e in store.history() if e["op"] == "import"]
     if sorted(ids) != sorted(f"{name}-{i}" for name in names for i in range(ROWS)):
         wrong.append("the items are not those of the commits, each once")
     extra = len(names) - len(acked)
     if not 0 <= extra <= len(WRITERS):
         wrong.append(f"{extra} imports were committed but not acknowledged: at most one per writer can be")
-    collections = len(storm.logs["gc"].read_bytes().split()) if storm.logs["gc"].exists() else 0
-    return {"wrong": wrong, "kills": storm.kills, "acked": len(acked), "collections": collections}
+    times = {
+        n: len(storm.logs[n].read_bytes().split()) if storm.logs[n].exists() else 0 for n in ("gc", "compact")
+    }
+    state = read_state(store)
+    store.compact(part_rows=4 * ROWS)
+    if read_state(store) != state or store.verify():
+        wrong.append("a last compaction changed what the store holds")
+    counts = {"collections": times["gc"], "compactions": times["compact"]}
+    return {"wrong": wrong, "kills": storm.kills, "acked": len(acked), **counts}
 
 
 def once(path: Path) -> None:

@@ -81,6 +81,7 @@ def test_kill_writers_and_gc_at_random_moments(tmp_path: Path) -> None:
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["wrong"] == []
     assert report["kills"] >= 8 and report["acked"] >= 8 and report["collections"] >= 2, report
+    assert report["compactions"] >= 1, report
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")

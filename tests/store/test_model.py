@@ -23,7 +23,8 @@ SHIFTS = {"": 0.0, "other": 100.0}
 
 
 class StoreAgainstDict(RuleBasedStateMachine):
-    """Parts have names; `rows` maps a part's name to the model's items in it, in order: id, seq, deleted?"""
+    """Parts have names; `parts` maps the name of a live one to its items, in order: id -> seq. What was scored is kept
+    by id; a part made by compaction bears the names of those it was made of."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,9 +38,11 @@ class StoreAgainstDict(RuleBasedStateMachine):
         self.deleted: set[str] = set()
         self.bound: str | None = None
         self.scored: dict[str, set[str]] = {salt: set() for salt in SHIFTS}  # parts scored so far
+        self.values: dict[str, dict[str, tuple[Any, ...]]] = {salt: {} for salt in SHIFTS}  # by id
         self.versions: dict[int, dict[str, tuple[Any, ...]]] = {0: {}}
         self.tags: dict[str, int] = {}
         self.last: Changes | None = None
+        self.last_version = 0
 
     def teardown(self) -> None:
         failpoints.arm(None)
@@ -52,14 +55,14 @@ class StoreAgainstDict(RuleBasedStateMachine):
     def state(self) -> dict[str, tuple[Any, ...]]:
         found = {}
         for name, items in self.parts.items():
-            for i, (id_, seq) in enumerate(items.items()):
+            for id_ in items:
                 if id_ in self.deleted:
                     continue
                 values: tuple[Any, ...] = (None, None)
                 if self.bound is not None and name in self.scored[self.bound]:
-                    shift = SHIFTS[self.bound]
-                    values = (shift + i / 8, [float(seq), shift] if i else None)
-                found[id_] = (f"caption {i} of {name}", *values)
+                    values = self.values[self.bound][id_]
+                origin, _, i = id_.rpartition("-")
+                found[id_] = (f"caption {i} of {origin}", *values)
         return found
 
     def commit(self, op: str, **changes: Any) -> Commit:
@@ -67,6 +70,7 @@ class StoreAgainstDict(RuleBasedStateMachine):
         self.last = Changes(op, f"token {self.counter}", **changes)
         done = self.store.commit(self.last)
         assert not done.replayed and done.version == max(self.versions) + 1
+        self.last_version = done.version
         return done
 
     def remember(self) -> None:
@@ -105,8 +109,37 @@ class StoreAgainstDict(RuleBasedStateMachine):
         with self.store.writer() as writer:
             new = [x for p in todo for x in store_workload.score_part(writer, p, made, SHIFTS[salt])]
             self.commit("score", add=new, columns=[made])
+        for name in set(self.parts) - self.scored[salt]:
+            for i, (id_, seq) in enumerate(self.parts[name].items()):
+                self.values[salt][id_] = (SHIFTS[salt] + i / 8, [float(seq), SHIFTS[salt]] if i else None)
         self.bound, self.scored[salt] = salt, set(self.parts)
         self.remember()
+
+    @rule(part_rows=st.integers(1, 12))
+    def compact(self, part_rows: int) -> None:
+        before = self.store.snapshot()
+        report = self.store.compact(part_rows=part_rows)
+        after = self.store.snapshot()
+        assert (after.digest, after.rows) == (before.digest, before.rows)
+        assert after.version == before.version + report.versions
+        assert [i for p in after.items for i in p.originals] == [i for p in before.items for i in p.originals]
+        for part in after.items:
+            span = range(part.seq_lo, part.seq_lo + part.rows)
+            self.unite([name for name, items in self.parts.items() if next(iter(items.values())) in span])
+        self.versions |= {v: self.state() for v in range(before.version + 1, after.version + 1)}
+
+    def unite(self, names: list[str]) -> None:
+        """These parts, which lie side by side, are one."""
+        if len(names) < 2:
+            return
+        names = sorted(names, key=lambda name: next(iter(self.parts[name].values())))
+        whole = "+".join(names)
+        self.parts[whole] = {id_: seq for name in names for id_, seq in self.parts.pop(name).items()}
+        for scored in self.scored.values():
+            assert len({name in scored for name in names}) == 1, "parts of which some were scored were merged"
+            if names[0] in scored:
+                scored.add(whole)
+            scored.difference_update(names)
 
     @rule()
     def unbind(self) -> None:
@@ -153,7 +186,8 @@ class StoreAgainstDict(RuleBasedStateMachine):
             add = [writer.deleted(kept)] if len(kept) else []
             self.commit("drop", add=add, remove=[part.part_id, *replaced])
         self.deleted -= set(self.parts.pop(name))
-        self.dropped.append(name)
+        if "+" not in name:
+            self.dropped.append(name)
         for scored in self.scored.values():
             scored.discard(name)
         self.remember()
@@ -173,7 +207,7 @@ class StoreAgainstDict(RuleBasedStateMachine):
     def repeat_the_last_commit(self) -> None:
         assert self.last is not None
         done = self.store.commit(self.last)
-        assert done == Commit(max(self.versions), replayed=True)
+        assert done == Commit(self.last_version, replayed=True)
 
     @rule(name=st.sampled_from(["red", "green"]))
     def tag(self, name: str) -> None:
