@@ -138,7 +138,7 @@ def curate_top_selector(folder: Path, out: Path) -> int:
 
     view = PartStore.open(folder / "store").view()
     chosen = Top(by=SUM).select(view, 0.3, np.random.default_rng(0))
-    return _write(view.at(view.seqs()[chosen.index]).batches(["id", *SCORES]), out)
+    return _write(view.at(view.seqs_at(chosen.index)).batches(["id", *SCORES]), out)
 
 
 def curate_add_score(folder: Path, out: Path) -> int:

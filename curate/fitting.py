@@ -64,15 +64,26 @@ def read_vectors(view: View, column: str, rows: npt.NDArray[np.int64]) -> npt.ND
     return values
 
 
-def numbers(values: pa.ChunkedArray, expression: str) -> npt.NDArray[np.float64]:
-    """What an expression gave, as float64 with NaN for null. Raises InputError where it is not a number."""
+def numbers(values: pa.ChunkedArray, expression: str, *, compact: bool = False) -> npt.NDArray[np.floating]:
+    """What an expression gave, as float64 with NaN for null; with `compact`, float32 stays float32.
+
+    Raises InputError where it is not a number.
+    """
     kind = values.type
     number = pa.types.is_primitive(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)
     if not number or pa.types.is_temporal(kind):
         raise InputError(f"{expression!r} gives {kind}, and a number is needed")
     if pa.types.is_boolean(kind):
         values = values.cast(pa.int8())
-    array: npt.NDArray[np.float64] = values.cast(pa.float64()).to_numpy()
+    short = compact and pa.types.is_float32(kind)
+    values = values if short else values.cast(pa.float64())
+    array = np.empty(len(values), np.float32 if short else np.float64)
+    done = 0
+    for chunk in values.chunks:  # by buffers, nulls aside: pyarrow's own ways import pandas where they can
+        chunk = chunk.fill_null(float("nan")) if chunk.null_count else chunk
+        piece = np.frombuffer(chunk.buffers()[1], array.dtype, len(chunk), chunk.offset * array.itemsize)
+        array[done : done + len(chunk)] = piece
+        done += len(chunk)
     return array
 
 

@@ -23,14 +23,26 @@ from curate.errors import CorruptionError, CurateError, InputError, StoreError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MEMORY = "350MB"
-"""What DuckDB may hold before it spills to `tmp/`; the process needs about 150 MB beside it."""
+PER_CORE = 100
+"""MB that DuckDB may hold for each core it works on: with less its threads get in each other's way."""
+
+
+def default_memory() -> str:
+    """What DuckDB may hold before it spills to `tmp/`: CURATE_MEMORY where that is set, else 100 MB a core, 200 at
+    least. The process needs about 120 MB beside it. Small on purpose: a longer table takes time, not memory.
+
+    Raises InputError where CURATE_MEMORY is no amount.
+    """
+    asked = os.environ.get("CURATE_MEMORY", "").strip()
+    if asked and not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", asked, re.IGNORECASE):
+        raise InputError(f"CURATE_MEMORY={asked!r} is no amount of memory; write it like 500MB or 2GB")
+    return asked or f"{max(2, _cores()) * PER_CORE}MB"
 
 
 class Engine:
     """The DuckDB of one store. `cursor()` gives one thread a connection of its own onto the shared instance."""
 
-    def __init__(self, root: Path, memory: str = MEMORY) -> None:
+    def __init__(self, root: Path, memory: str) -> None:
         self.root = Path(os.path.realpath(root))
         self.memory = memory
         self._lock = threading.Lock()
@@ -95,12 +107,12 @@ _engines: dict[tuple[str, str], Engine] = {}
 _engines_lock = threading.Lock()
 
 
-def engine(root: Path, memory: str = MEMORY) -> Engine:
+def engine(root: Path, memory: str | None = None) -> Engine:
     """The process's one engine for this store and memory limit: many views share it, and its limit."""
-    key = (os.path.realpath(root), memory)
+    key = (os.path.realpath(root), memory or default_memory())
     with _engines_lock:
         if key not in _engines:
-            _engines[key] = Engine(Path(key[0]), memory)
+            _engines[key] = Engine(Path(key[0]), key[1])
         return _engines[key]
 
 
@@ -136,10 +148,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except duckdb.OutOfMemoryException as error:
-        raise CurateError(
-            f"the query needs more memory than DuckDB may use here, and could not spill it: {_first_line(error)} "
-            "Ask for fewer columns, or open the view with a higher `memory`."
-        ) from error
+        raise _too_little(error) from error
     except duckdb.PermissionException as error:
         raise InputError(f"a query may only read this store's parts: {_first_line(error)}") from error
     except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
@@ -152,6 +161,15 @@ def translated() -> Iterator[None]:
         raise StoreError(f"the query failed: {_first_line(error)}") from error
     except pa.ArrowException as error:
         raise _refused(error) from error  # the same errors, met half-way through a stream
+    except OSError as error:
+        raise (_too_little(error) if "Out of Memory" in str(error) else _damaged(error)) from error
+
+
+def _too_little(error: Exception) -> CurateError:
+    return CurateError(
+        f"the query needs more memory than DuckDB may use here, and could not spill it: {_first_line(error)} "
+        "Ask for fewer columns, or allow more: set CURATE_MEMORY, as in CURATE_MEMORY=2GB."
+    )
 
 
 def _damaged(error: Exception) -> CurateError:

@@ -6,7 +6,7 @@ DuckDB gets them as one bit per row, which filters a scan without a join, so wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ from curate.store.parts import Part
 
 Flags = npt.NDArray[np.bool_]
 Seqs = npt.NDArray[np.int64]
+
+_BLOCK = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +47,10 @@ class RowSet:
 
     def mark(self, seqs: Seqs, value: bool = True) -> None:
         """Set the flag of each seq; seqs outside the span are ignored. Only while the set is being built."""
-        inside = seqs[(seqs >= self.start) & (seqs < self.start + len(self.flags))]
-        self.flags[inside - self.start] = value
+        for block in blocks(seqs):
+            place = block - self.start
+            inside = (place >= 0) & (place < len(self.flags))
+            self.flags[place if inside.all() else place[inside]] = value
 
     def of(self, start: int, stop: int) -> Flags:
         """Flags of seq `start` to `stop`; rows outside the span are not in the set."""
@@ -79,9 +83,16 @@ def span(parts: Sequence[Part]) -> tuple[int, int]:
     return min(p.seq_lo for p in parts), max(p.seq_lo + p.rows for p in parts)
 
 
+def blocks(values: Seqs) -> Iterator[Seqs]:
+    """A long array in pieces, so that what is worked out on the way stays small beside it."""
+    for start in range(0, len(values), _BLOCK):
+        yield values[start : start + _BLOCK]
+
+
 def distinct(seqs: Seqs) -> Seqs:
     """The same, each once, ascending. Sorting beats `np.unique`, which hashes integers, some fifteen times over."""
-    ordered = np.sort(np.asarray(seqs, np.int64))
+    ordered = np.array(seqs, np.int64)
+    ordered.sort()
     if len(ordered) < 2 or (fresh := ordered[1:] != ordered[:-1]).all():
         return ordered
     return ordered[np.append(True, fresh)]

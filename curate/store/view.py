@@ -21,11 +21,11 @@ from curate import registry
 from curate.contracts import digest
 from curate.errors import InputError, UnknownNameError, require
 from curate.store import outputs, rows
-from curate.store.engine import MEMORY, engine
+from curate.store.engine import engine
 from curate.store.expression import Expression
 from curate.store.layout import Home, Layout
 from curate.store.query import Query
-from curate.store.rowset import RowSet, int64_array, int64_values
+from curate.store.rowset import RowSet, blocks, distinct, int64_array, int64_values
 from curate.store.snapshot import Snapshot
 from curate.store.survivors import survivors
 from curate.store.vectors import PartVectors
@@ -51,8 +51,9 @@ class StoreView:
     steps: tuple[tuple[Any, ...], ...] = ()
 
     @classmethod
-    def over(cls, store: Home, snapshot: Snapshot, *, memory: str = MEMORY) -> StoreView:
-        """All live items of `snapshot`. `memory` bounds what queries hold before they spill to the store's `tmp/`."""
+    def over(cls, store: Home, snapshot: Snapshot, *, memory: str | None = None) -> StoreView:
+        """All live items of `snapshot`. `memory` bounds what queries hold before they spill to the store's `tmp/`
+        (`engine.default_memory`)."""
         layout = Layout(snapshot)
         view = cls(store, layout, Query(layout, engine(store.path, memory), snapshot.items))
         if snapshot.deleted:
@@ -105,7 +106,7 @@ class StoreView:
 
         Raises InputError where one of them is not a live item of this view.
         """
-        wanted = np.unique(np.asarray(seqs, np.int64))
+        wanted = distinct(seqs)
         base = self._settled()
         holders = rows.holding(base.query.parts, wanted)
         chosen = RowSet.of_seqs(holders, wanted)
@@ -179,6 +180,29 @@ class StoreView:
         """Sequence number of each row (n,), ascending; do not write to it."""
         return self._seqs
 
+    def seqs_at(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Sequence numbers of the rows at these positions (0 = first), in the order asked for.
+
+        Raises InputError for positions that the view does not have.
+        """
+        positions = np.asarray(positions, np.int64)
+        if len(positions) and not (positions.min() >= 0 and positions.max() < len(self)):
+            raise InputError(
+                f"rows {positions.min()} to {positions.max()}: the view has {len(self)}, counted from 0"
+            )
+        if "_seqs" in self.__dict__ or self._rowset is not None:
+            return self._seqs[positions]
+        starts = np.cumsum(
+            [0, *(p.rows for p in self.query.parts)]
+        )  # all rows of its parts: no list of them is made
+        shift = np.array([p.seq_lo for p in self.query.parts], np.int64) - starts[:-1]
+        found = np.empty(len(positions), np.int64)
+        done = 0
+        for block in blocks(positions):
+            found[done : done + len(block)] = block + shift[np.searchsorted(starts, block, side="right") - 1]
+            done += len(block)
+        return found
+
     def ids(self) -> pa.ChunkedArray:
         """Id of each row."""
         return self.to_arrow(["id"]).column(0)
@@ -207,13 +231,9 @@ class StoreView:
 
     def take(self, positions: npt.NDArray[np.int64], columns: Sequence[str] | None = None) -> pa.Table:
         """The rows at these positions (0 = first), in the order asked for, repeats included."""
-        positions = np.asarray(positions, np.int64)
-        if len(positions) and not (positions.min() >= 0 and positions.max() < len(self)):
-            raise InputError(
-                f"rows {positions.min()} to {positions.max()}: the view has {len(self)}, counted from 0"
-            )
-        seqs = self._seqs[positions]
-        unique, back = np.unique(seqs, return_inverse=True)
+        seqs = self.seqs_at(positions)
+        unique = distinct(seqs)
+        back = np.searchsorted(unique, seqs)
         holders = rows.holding(self.query.parts, unique)
         chosen = RowSet.of_seqs(holders, unique)
         query = replace(self.query, parts=holders, predicates=(), limit=None)

@@ -36,15 +36,17 @@ class Top:
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         start = time.perf_counter()
-        values = numbers(view.compute(self.by), self.by)
-        known = ~np.isnan(values)
-        count = capacity(budget, len(view), int(known.sum()), f"a value of {self.by!r}")
+        values = numbers(view.compute(self.by), self.by, compact=True)
+        known = int(np.count_nonzero(~np.isnan(values)))
+        count = capacity(budget, len(view), known, f"a value of {self.by!r}")
         rows = top_rows(values, ViewIds(view), count, self.lowest)
-        gain = values[rows].astype(np.float32)
+        gain = values[rows].astype(np.float32, copy=False)
         end = "lowest" if self.lowest else "highest"
         random = {}
-        if count and np.isfinite(values[known]).all():
-            random = {"objective": float(values[rows].mean()), "random": float(values[known].mean())}
+        with np.errstate(invalid="ignore"):  # infinities of both signs have no mean
+            chance = float(np.nansum(values, dtype=np.float64)) / max(known, 1)
+        if count and np.isfinite(chance):
+            random = {"objective": float(gain.mean(dtype=np.float64)), "random": chance}
         return Selection(
             rows,
             gain=gain if np.isfinite(gain).all() else None,
@@ -59,6 +61,13 @@ def top_rows(values: npt.NDArray[Any], ids: Ids, count: int, lowest: bool = Fals
 
     `values` (n,) numbers, `ids` (n,) unique strings (an Arrow array, or `ViewIds`). Returns (at most count,) int64.
     """
-    keys = values.astype(np.float64) if lowest else -values.astype(np.float64)
-    rows = np.flatnonzero(~np.isnan(keys))
-    return rows[ascending(keys[rows], ids if len(rows) == len(keys) else some(ids, rows), count)]
+    values = values if values.dtype.kind == "f" else values.astype(np.float64)
+    known = len(values) - int(np.count_nonzero(np.isnan(values)))
+    count = min(count, known)
+    if not count:
+        return np.empty(0, np.int64)
+    place = count - 1 if lowest else known - count  # NaN is partitioned to the end
+    last = np.partition(values, place)[place]
+    rows = np.flatnonzero(values <= last if lowest else values >= last)
+    keys = values[rows]
+    return rows[ascending(keys if lowest else -keys, some(ids, rows), count)]

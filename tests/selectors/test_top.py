@@ -109,3 +109,30 @@ def test_top_rows_is_the_head_of_the_full_sort(values: list[int], data: st.DataO
     expected = sorted(range(len(values)), key=lambda i: (-values[i], ids[i]))[:count]
     assert top_rows(np.array(values, float), pa.array(ids), count).tolist() == expected
     assert ascending(-np.array(values, float), pa.array(ids)).tolist()[:count] == expected
+
+
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=12), unique=True, min_size=1, max_size=20
+    ),
+    st.data(),
+)
+def test_ties_go_by_the_bytes_of_the_id_however_long(ids: list[str], data: st.DataObject) -> None:
+    values = np.array([data.draw(st.integers(0, 2)) for _ in ids], np.float32)
+    expected = sorted(range(len(ids)), key=lambda i: (-values[i], ids[i].encode()))
+    got = top_rows(values, pa.array(ids), len(ids))
+    assert got.tolist() == expected
+
+
+def test_ids_are_looked_up_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curate.selectors.threshold.order._BLOCK", 2)
+    ids = pa.array(["same-head-3", "same-head-1", "b", "a", "same-head-2"])
+    assert top_rows(np.zeros(5), ids, 5).tolist() == [3, 2, 1, 4, 0]
+
+
+def test_compact_numbers_stay_short_and_null_is_nan() -> None:
+    short = numbers(pa.chunked_array([[1.5, None], [2.5]], pa.float32()), "x", compact=True)
+    assert short.dtype == np.float32 and np.array_equal(short, [1.5, np.nan, 2.5], equal_nan=True)
+    assert numbers(pa.chunked_array([[1.5]], pa.float32()), "x").dtype == np.float64
+    sliced = pa.chunked_array([pa.array([9.0, 1.0, None, 4.0]).slice(1, 2)])
+    assert np.array_equal(numbers(sliced, "x"), [1.0, np.nan], equal_nan=True)

@@ -12,7 +12,7 @@ from store_examples import add, captions, ids, new_store
 
 from curate.errors import CorruptionError, CurateError, InputError
 from curate.store import PartStore
-from curate.store.engine import Engine, engine
+from curate.store.engine import Engine, default_memory, engine, translated
 from curate.store.view import StoreView
 
 
@@ -107,11 +107,31 @@ def test_memory_limit_is_a_parameter(store: PartStore) -> None:
         assert small.sql(query, ["caption"]).to_pylist() == [{"n": n + 2}]
         spilled = True
     except CurateError as error:
-        assert "higher `memory`" in str(error)
+        assert "CURATE_MEMORY" in str(error)
         spilled = False
     assert spilled or StoreView.over(store, store.snapshot()).sql(query, ["caption"]).to_pylist() == [
         {"n": n + 2}
     ]
+
+
+def test_memory_is_an_amount_for_each_core_or_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CURATE_MEMORY", raising=False)
+    monkeypatch.setattr("curate.store.engine._cores", lambda: 1)
+    assert default_memory() == "200MB"
+    monkeypatch.setattr("curate.store.engine._cores", lambda: 64)
+    assert default_memory() == "6400MB"
+    monkeypatch.setenv("CURATE_MEMORY", "2GB")
+    assert default_memory() == "2GB"
+    monkeypatch.setenv("CURATE_MEMORY", "plenty")
+    with pytest.raises(InputError, match="'plenty' is no amount of memory"):
+        default_memory()
+
+
+def test_too_little_memory_half_way_through_a_stream_says_what_to_do() -> None:
+    with pytest.raises(CurateError, match="set CURATE_MEMORY"), translated():
+        raise OSError("Out of Memory Error: failed to pin block of size 256.0 KiB")
+    with pytest.raises(CorruptionError), translated():
+        raise OSError("read error")
 
 
 def test_one_engine_per_store(store: PartStore) -> None:

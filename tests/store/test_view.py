@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from store_examples import (
     SCORES,
     add,
@@ -27,6 +29,7 @@ from store_examples import (
 
 from curate.errors import ExpressionError, InputError, SchemaError, UnknownNameError
 from curate.store import Part, PartStore
+from curate.store.rowset import RowSet, distinct
 
 
 @pytest.fixture
@@ -584,3 +587,29 @@ def test_a_view_survives_a_fork(scored: tuple[PartStore, Part]) -> None:
         signal.alarm(60)  # rather than wait for ever
         os._exit(0 if view.to_arrow(["id"]).num_rows == 2 else 1)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_seqs_at_positions_with_and_without_a_list_of_all(store: PartStore) -> None:
+    add(store, captions(list("abc"), ["1", "2", "3"]))
+    add(store, captions(list("de"), ["4", "5"]))
+    positions = np.array([4, 0, 2, 2])
+    assert store.view().seqs_at(positions).tolist() == [4, 0, 2, 2]
+    remove(store, [1])
+    view = store.view()
+    assert view.seqs_at(np.array([3, 1])).tolist() == [4, 2]
+    assert view.seqs_at(np.array([], np.int64)).tolist() == []
+    for wrong in (-1, 4):
+        with pytest.raises(InputError, match=f"rows {wrong} to {wrong}: the view has 4"):
+            view.seqs_at(np.array([wrong]))
+
+
+@given(st.lists(st.integers(-5, 5), max_size=12))
+def test_distinct_is_what_numpy_says(values: list[int]) -> None:
+    assert distinct(np.array(values, np.int64)).tolist() == np.unique(values).tolist()
+
+
+def test_marking_in_blocks_marks_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curate.store.rowset._BLOCK", 2)
+    chosen = RowSet(10, np.zeros(6, bool))
+    chosen.mark(np.array([15, 3, 10, 12, 99]))
+    assert chosen.seqs().tolist() == [10, 12, 15]

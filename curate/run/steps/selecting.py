@@ -63,7 +63,7 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
             context,
             name,
             record.digest,
-            view.seqs()[chosen.index],
+            view.seqs_at(chosen.index),
             weight=chosen.weight,
             gain=chosen.gain,
             reason=chosen.reason,
@@ -85,7 +85,9 @@ def check_selection(name: str, chosen: Selection, n: int, budget: object) -> Non
     index = np.asarray(chosen.index)
     if index.ndim != 1 or (len(index) and (index.min() < 0 or index.max() >= n)):
         raise SchemaError(f"{name} chose rows that the view does not have")
-    if len(np.unique(index)) != len(index):
+    taken = np.zeros(n, bool)
+    taken[index] = True
+    if int(np.count_nonzero(taken)) != len(index):
         raise SchemaError(f"{name} chose an item twice")
     if isinstance(budget, (int, float, str)) and len(index) > resolve_budget(budget, n):
         raise SchemaError(f"{name} chose {len(index)} items for a budget of {budget}")
