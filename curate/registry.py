@@ -27,6 +27,7 @@ SCORERS: dict[str, str] = {
     "image-basics": "curate.scorers.quality.image:ImageBasics",
     "text-basics": "curate.scorers.quality.text:TextBasics",
     "audio-basics": "curate.scorers.quality.audio:AudioBasics",
+    "consensus": "curate.annotators.consensus.scorer:Consensus",
     "confident-learning": "curate.scorers.noise.confident:ConfidentLearning",
     "out-of-fold": "curate.scorers.noise.out_of_fold:OutOfFold",
     "combine": "curate.scorers.combine.combined:Combine",
@@ -62,8 +63,10 @@ SELECTORS: dict[str, str] = {
 ANNOTATORS: dict[str, str] = {}
 
 ANALYSES: dict[str, str] = {
+    "annotators": "curate.annotators.consensus.analyses:Annotators",
     "drift": "curate.scorers.noise.health.drift:Drift",
     "embedding-health": "curate.scorers.noise.health.embedding:EmbeddingHealth",
+    "fairness": "curate.annotators.consensus.analyses:Fairness",
     "group-health": "curate.scorers.noise.health.grouped:GroupHealth",
     "label-conflicts": "curate.scorers.noise.health.conflicts:LabelConflicts",
     "label-health": "curate.scorers.noise.health.labels:LabelHealth",

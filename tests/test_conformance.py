@@ -44,6 +44,7 @@ SCORERS = {
     "class-gaussian": Example(columns=("label", "pixel_embedding"), planted=("item-0", "item-5")),
     "combine": Example({"columns": ["sharpness", "0 - length(text)"]}, ("sharpness", "text"), ("item-0", "item-7")),
     "confident-learning": Example(columns=("label", "pred_probs"), planted=("item-0", "item-5")),
+    "consensus": Example({"answers": "votes"}, ("votes",), planted=("item-0", "item-5")),
     "exact-duplicate": Example({"columns": ["text"]}, ("text",), planted=("item-0", "item-4")),
     "image-basics": Example(columns=("image",), planted=("item-0", "item-5")),
     "knn-agreement": Example({"k": 3}, ("label", "pixel_embedding"), planted=("item-0", "item-5")),
@@ -88,8 +89,12 @@ SELECTORS = {
     "top": Example({"by": "sharpness"}, ("sharpness",)),
 }
 ANALYSES: dict[str, Example] = {
+    "annotators": Example({"answers": "votes", "resamples": 50}, ("votes",)),
     "drift": Example({"permutations": 99, "label": "label"}, ("pixel_embedding", "label")),
     "embedding-health": Example(columns=("pixel_embedding",)),
+    "fairness": Example(
+        {"group": "label", "answers": "votes", "dropped": "near_duplicate"}, ("label", "votes", "near_duplicate")
+    ),
     "group-health": Example({"by": "sharpness", "group": "label", "smallest": 2}, ("sharpness", "label")),
     "label-conflicts": Example(columns=("label", "near_duplicate_group")),
     "label-health": Example(columns=("label", "pred_probs")),
@@ -140,6 +145,9 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "amount": [1.0, 2.0, 3.0, 4.0, 1.0, 60.0, 7.0, 8.0, 9.0],
         "forecast": [1.1, 2.2, 2.9, 4.0, 1.0, 6.2, 7.1, 7.8, 9.3],
         "chance": [0.1, 0.8, 0.15, 0.2, 0.85, 0.9, 0.05, 0.95, 0.1],
+        "votes": [
+            [{"annotator": f"a{j}", "value": "xyz"[j if i == 5 else i % 3]} for j in range(3)] for i in range(n)
+        ],
         "sharpness": [0.5, 0.25, None, 0.5, 0.125, 0.75, 0.5, 0.0, 1.0],
         "near_duplicate": [False, False, False, None, True, False, True, False, False],
         "near_duplicate_group": [0, None, 1, None, 0, None, 1, None, None],

@@ -40,7 +40,8 @@ def ask_again(
     to reach `target`, or `limit`; `gain`, how much the chance that the consensus is right is expected to rise by these;
     `cost` of these; `reachable`, whether `limit` answers are expected to be enough. Sorted by gain per cost, then item.
     `accuracy` of the next annotator, default: the mean quality of those there are. `cost` of one answer, a number or
-    by item. `budget`, where given, is what may be spent: items are taken from the top while they fit into it.
+    by item. `budget`, where given, is what may be spent now: `more` is then as many as gain most for their cost (often
+    one: ask, look, and ask again), and items are taken from the top while they fit into it.
     Raises what `read_answers` raises; InputError for a target outside (0, 1), a limit below 1, an accuracy no better
     than guessing, costs that are not positive, or an item without one.
     """
@@ -59,7 +60,10 @@ def ask_again(
     belief = np.concatenate([found.posterior[open_].astype(np.float64), np.repeat(prior, nobody, 0)])
     gains, sure = gain_of_asking(belief, skill, limit)
     reach = sure >= target
-    more = np.where(reach.any(1), reach.argmax(1) + 1, limit)
+    if budget is None:
+        more = np.where(reach.any(1), reach.argmax(1) + 1, limit)
+    else:
+        more = (gains / np.arange(1, limit + 1)).round(12).argmax(1) + 1
     gain = gains[np.arange(len(more)), more - 1] if k > 1 else np.zeros(len(more))
     items = pl.concat([read.items.gather(open_), read.unanswered])
     price = _prices(items, cost) * more

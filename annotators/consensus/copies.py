@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,11 +18,9 @@ __all__ = ["copying_pairs", "partners"]
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
-STRIKING = 4.0
-"""At least so many standard deviations above what is usual among all pairs, more where there are many pairs."""
 CHANCE = 0.01
 """How probable a false suspicion may be, over all pairs together."""
-TOGETHER = 0.8
+TOGETHER = 0.5
 """Of the items on which one of two is against the rest, the share on which the other is with him."""
 TABLE = 1 << 22
 """So many pairs of annotators are counted in one table, more by sorting."""
@@ -48,14 +45,15 @@ def copying_pairs(
 
     `first`, `second`; `shared`, the items both answered (at least `least`); `agreed`, the share of them answered alike
     (at least `copied`); `odd`, on how many one of the two is against the majority of everybody else; `together`, on
-    which share of these the other says the same (at least 0.8); `usual`, what that share is among all pairs, for hard
-    items make honest people err alike; `z`, how many standard deviations above it (at least 4, more where many met). Agreement on items that
-    everybody finds easy is no sign of copying, so only `odd` ones count. Items with two answers show nothing.
+    which share of these the other says the same (at least half); `usual`, what that share is among all pairs, for hard
+    items make honest people err alike; `chance`, at most how probable that much is by accident (Chernoff's bound;
+    listed are those below 0.01 over all pairs that met). Agreement on items that everybody finds easy is no sign of
+    copying, so only `odd` ones count. Items with two answers show nothing.
     """
     import polars as pl
 
     read = read_answers(answers, control=control)
-    pairs, usual, z = _suspects(read, least, copied)
+    pairs, usual, chance = _suspects(read, least, copied)
     frame = pl.DataFrame(
         {
             "first": read.annotators.gather(pairs.first),
@@ -64,34 +62,41 @@ def copying_pairs(
             "agreed": pairs.agreed / np.maximum(pairs.shared, 1),
             "odd": pairs.odd,
             "together": pairs.together / np.maximum(pairs.odd, 1),
-            "usual": np.full(len(z), usual),
-            "z": z,
+            "usual": np.full(len(chance), usual),
+            "chance": chance,
         }
     )
-    return frame.sort("z", "first", "second", descending=[True, False, False])
+    return frame.sort("chance", "first", "second")
 
 
 def partners(read: Answers, least: int, copied: float) -> tuple[Codes, Floats]:
     """For each annotator the one he most strikingly errs with, -1 for none, and how often they agree."""
     partner = np.full(len(read.annotators), -1)
     alike = np.zeros(len(read.annotators))
-    pairs, _, z = _suspects(read, least, copied)
-    for i in np.argsort(z, kind="stable"):
+    pairs, _, chance = _suspects(read, least, copied)
+    for i in np.argsort(-chance, kind="stable"):
         for one, other in ((pairs.first[i], pairs.second[i]), (pairs.second[i], pairs.first[i])):
             partner[one], alike[one] = other, pairs.agreed[i] / pairs.shared[i]
     return partner, alike
 
 
 def _suspects(read: Answers, least: int, copied: float) -> tuple[_Pairs, float, Floats]:
+    """The suspicious pairs, the usual share of erring together, and how probable theirs is by accident (at most)."""
     pairs = _common(read)
     usual = float((pairs.together.sum() + 0.5) / (pairs.odd.sum() + 1))
-    odd = np.maximum(pairs.odd, 1)
-    z = (pairs.together - odd * usual) / np.sqrt(odd * usual * (1 - usual))
+    share = pairs.together / np.maximum(pairs.odd, 1)
+    chance = np.where(share > usual, np.exp(-pairs.odd * _divergence(share, usual)), 1.0)  # Chernoff's bound
     met = max(int(((pairs.shared >= least) & (pairs.odd > 0)).sum()), 1)
-    striking = max(STRIKING, NormalDist().inv_cdf(1 - CHANCE / met))
     strange = (pairs.shared >= least) & (pairs.agreed >= copied * pairs.shared)
-    strange &= (pairs.together >= TOGETHER * pairs.odd) & (z >= striking)
-    return _Pairs(*(column[strange] for column in pairs)), usual, z[strange]
+    strange &= (share >= TOGETHER) & (chance * met <= CHANCE)
+    return _Pairs(*(column[strange] for column in pairs)), usual, chance[strange]
+
+
+def _divergence(q: Floats, p: float) -> Floats:
+    """Kullback and Leibler's of two coins, in nats."""
+    rest = 1 - q
+    result: Floats = q * np.log(np.maximum(q, 1e-300) / p) + rest * np.log(np.maximum(rest, 1e-300) / (1 - p))
+    return result
 
 
 def _common(read: Answers) -> _Pairs:

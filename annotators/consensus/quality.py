@@ -20,7 +20,7 @@ from curate.errors import InputError
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["annotator_table", "confusion_table", "expected_right"]
+__all__ = ["annotator_table", "confusion_table"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,8 +37,9 @@ def annotator_table(
     """A row for each annotator, the best first: how good, how sure we are of it, how fast, and what is suspicious.
 
     `answers`        how many
-    `accuracy`, `accuracy_low`, `accuracy_high`   how often right in the eyes of the others: each answer is weighed
-                     against what the consensus (`method`) would be without it; Wilson's interval at `confidence`
+    `accuracy`, `accuracy_low`, `accuracy_high`   how often right in the eyes of the others: the likeliest, given what
+                     the consensus (`method`) would be without each answer, with one imagined answer of the crowd's
+                     quality; Wilson's interval at `confidence`, of as many answers as these tell about
     `agreement`      how often another gives the same answer to the same item (shrunk to the mean; null: met nobody)
     `gold_answers`, `gold_accuracy`, `gold_low`, `gold_high`   on items of `gold`, a frame `item`, `value`; null: none
     `information`    0 to 1: the share of what there is to know about an item that one answer tells (mutual
@@ -57,8 +58,8 @@ def annotator_table(
     found = average(read, posterior=True) if method == "auto" else consensus(read, method, posterior=True)
     w = len(read.annotators)
     asked = np.bincount(read.annotator, minlength=w).astype(np.float64)
-    right = np.bincount(read.annotator, expected_right(found), minlength=w)
-    low, high = wilson(right, asked, confidence)
+    accuracy, effective = _accuracy(found)
+    low, high = wilson(accuracy * effective, effective, confidence)
     chosen = candidates(read)
     alike = agreement_with_others(read, chosen, np.bincount(chosen.code).astype(np.float64))
     met = np.bincount(read.annotator, read.per_item[read.item] > 1, minlength=w) > 0
@@ -68,7 +69,7 @@ def annotator_table(
         {
             "annotator": read.annotators,
             "answers": asked.astype(np.int64),
-            "accuracy": right / asked,
+            "accuracy": accuracy,
             "accuracy_low": low,
             "accuracy_high": high,
             "agreement": pl.Series(alike).set(pl.Series(~met), None),
@@ -83,20 +84,41 @@ def annotator_table(
     return table.sort("accuracy", "answers", "annotator", descending=[True, True, False])
 
 
-def expected_right(found: Consensus) -> Floats:
-    """(n,) the chance that each answer is right, by the consensus without it.
+def without_own(found: Consensus) -> Floats:
+    """(n,) how probable the consensus would find each answer without it.
 
-    The answer's own weight, log(a (K - 1) / (1 - a)) for an annotator of quality a, is taken back from the odds; an
-    answer nobody else commented on falls back to what the prior says of its value.
+    The answer's own weight, log(a (K - 1) / (1 - a)) for an annotator of quality a, is taken back from the odds.
     """
     read = found.answers
     k = len(read.values)
     assert found.posterior is not None
-    q = np.clip(found.posterior[read.item, read.value].astype(np.float64), 1e-9, 1 - 1e-9)
-    a = np.clip(found.quality[read.annotator], 1e-3, 1 - 1e-3)
-    odds = q / (1 - q) / np.maximum(a * max(k - 1, 1) / (1 - a), 1e-9)
-    result: Floats = odds / (1 + odds) if k > 1 else np.ones(len(read))
+    if k < 2:
+        return np.ones(len(read))
+    q = np.clip(found.posterior[read.item, read.value].astype(np.float64), 1e-6, 1 - 1e-6)
+    a = np.clip(found.quality[read.annotator], 1e-2, 1 - 1e-2)
+    odds = q / (1 - q) * (1 - a) / (a * (k - 1))
+    result: Floats = odds / (1 + odds)
     return result
+
+
+def _accuracy(found: Consensus) -> tuple[Floats, Floats]:
+    """The accuracy that makes each annotator's answers likeliest, given what others believe, and how many certain
+    answers it is as sure as (Fisher's information)."""
+    read = found.answers
+    who, w, k = read.annotator, len(read.annotators), len(read.values)
+    if k < 2:
+        return np.ones(w), np.bincount(who, minlength=w).astype(np.float64)
+    belief = without_own(found)
+    other = (1 - belief) / (k - 1)
+    asked = np.bincount(who, minlength=w).astype(np.float64)
+    usual = float((found.quality * asked).sum() / asked.sum())
+    a = found.quality.copy()
+    for _ in range(100):
+        likely = a[who] * belief
+        a = (np.bincount(who, likely / (likely + (1 - a[who]) * other), minlength=w) + usual) / (asked + 1)
+    chance = a[who] * belief + (1 - a[who]) * other
+    information = np.bincount(who, ((belief - other) / chance) ** 2, minlength=w)
+    return a, np.minimum(information * a * (1 - a), asked)
 
 
 def _bias(found: Consensus) -> tuple[npt.NDArray[np.int64], Floats]:
@@ -148,7 +170,7 @@ def _gold(read: Answers, gold: Any, confidence: float) -> dict[str, Any]:
             },
         }
     truth = gold_codes(read, gold)
-    known = truth[read.item] >= 0
+    known = truth[read.item] != -1
     asked = np.bincount(read.annotator[known], minlength=w).astype(np.float64)
     right = np.bincount(read.annotator[known], read.value[known] == truth[read.item[known]], minlength=w)
     low, high = wilson(right, asked, confidence)
