@@ -35,17 +35,26 @@ SMALL_CLIP = {"model": "ViT-S-32-alt", "pretrained": None, "device": "cpu"}
 BRIEF = {"epochs": 10, "batch_size": 3}
 """A short training. Item 0 is no good example of a good label there: its copy, item 4, bears another."""
 
+SMALL_LANGUAGE_MODEL = "a small language model with random weights"
+"""Stands for a folder that is made when it is needed."""
+
 SCORERS = {
     "aldr-loss": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
     "aum": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
     "audio-basics": Example(columns=("audio",), planted=("item-0", "item-5")),
+    "ches": Example(
+        {"model": SMALL_LANGUAGE_MODEL, "device": "cpu"}, ("prompt", "chosen", "rejected"), torch=True
+    ),
     "clip": Example(SMALL_CLIP, ("image", "text"), torch=True),
     "clip-score": Example(SMALL_CLIP, ("image", "text"), torch=True),
     "class-gaussian": Example(columns=("label", "pixel_embedding"), planted=("item-0", "item-5")),
-    "combine": Example({"columns": ["sharpness", "0 - length(text)"]}, ("sharpness", "text"), ("item-0", "item-7")),
+    "combine": Example(
+        {"columns": ["sharpness", "0 - length(text)"]}, ("sharpness", "text"), ("item-0", "item-7")
+    ),
     "confident-learning": Example(columns=("label", "pred_probs"), planted=("item-0", "item-5")),
     "consensus": Example({"answers": "votes"}, ("votes",), planted=("item-0", "item-5")),
     "exact-duplicate": Example({"columns": ["text"]}, ("text",), planted=("item-0", "item-4")),
+    "faulty-questions": Example(columns=("key", "answers"), planted=("item-0", "item-5")),
     "image-basics": Example(columns=("image",), planted=("item-0", "item-5")),
     "knn-agreement": Example({"k": 3}, ("label", "pixel_embedding"), planted=("item-0", "item-5")),
     "knn-shapley": Example({"k": 2}, ("label", "pixel_embedding"), planted=("item-0", "item-5")),
@@ -56,6 +65,9 @@ SCORERS = {
     ),
     "ldr-loss": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
     "memorisation": Example({"runs": 20}, ("label", "pixel_embedding"), planted=("item-0", "item-5")),
+    "min-k": Example(
+        {"log_probs": "log_probs", "variant": "min-k"}, ("log_probs",), planted=("item-0", "item-5")
+    ),
     "minhash": Example(columns=("text",)),
     "minilm": Example({"device": "cpu"}, ("text",), torch=True),
     "missing-labels": Example(columns=("label", "pred_probs"), planted=("item-0", "item-5")),
@@ -145,9 +157,15 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "amount": [1.0, 2.0, 3.0, 4.0, 1.0, 60.0, 7.0, 8.0, 9.0],
         "forecast": [1.1, 2.2, 2.9, 4.0, 1.0, 6.2, 7.1, 7.8, 9.3],
         "chance": [0.1, 0.8, 0.15, 0.2, 0.85, 0.9, 0.05, 0.95, 0.1],
+        "log_probs": [[None, -1.0 - i, -0.1, -3.0] if i != 5 else [None, -0.1] for i in range(n)],
         "votes": [
             [{"annotator": f"a{j}", "value": "xyz"[j if i == 5 else i % 3]} for j in range(3)] for i in range(n)
         ],
+        "key": ["ABCD"[i % 4] if i != 5 else "D" for i in range(n)],
+        "answers": [["ABCD"[(i + (j == i % 4)) % 4] for j in range(4)] for i in range(n)],
+        "prompt": ["What is to be seen?"] * n,
+        "chosen": list(TEXTS),
+        "rejected": list(reversed(TEXTS)),
         "sharpness": [0.5, 0.25, None, 0.5, 0.125, 0.75, 0.5, 0.0, 1.0],
         "near_duplicate": [False, False, False, None, True, False, True, False, False],
         "near_duplicate_group": [0, None, 1, None, 0, None, 1, None, None],
@@ -186,10 +204,13 @@ def test_every_registered_component_has_an_example() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SCORERS))
-def test_scorer(name: str, everything: dict[str, Any]) -> None:
+def test_scorer(name: str, everything: dict[str, Any], request: pytest.FixtureRequest) -> None:
     example = SCORERS[name]
     view = view_of(everything, example.columns)
-    scorer = registry.build("scorers", name, example.params)
+    params = dict(example.params)
+    if params.get("model") == SMALL_LANGUAGE_MODEL:
+        params["model"] = request.getfixturevalue("save_language_model")(limit=128)
+    scorer = registry.build("scorers", name, params)
     if (
         example.torch
     ):  # a model takes its time: four items on one thread, so that tests side by side do not wait
