@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,15 @@ import pyarrow as pa
 
 from curate.errors import InputError
 
-__all__ = ["calibration_notes", "dictionary", "encode_labels", "validate_pred_probs"]
+__all__ = [
+    "Diagnosis",
+    "calibration_notes",
+    "diagnose",
+    "diagnose_confidence",
+    "dictionary",
+    "encode_labels",
+    "validate_pred_probs",
+]
 
 _SUM = 0.01
 """How far a row may be from summing to one: half-precision probabilities of a thousand classes are."""
@@ -132,33 +141,86 @@ def _listed(names: Sequence[str]) -> str:
     return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
+@dataclass(frozen=True)
+class Diagnosis:
+    """What probabilities say about themselves, measured on given labels.
+
+    `agreement`: share of items whose most probable class is the given label; `confidence`: mean probability of the
+    most probable class; `given`: mean probability of the given label; `calibration_error`: expected calibration error,
+    the mean gap between confidence and agreement over 15 groups of equal size by confidence; all in [0, 1].
+    `in_sample`: they look made by a model that has seen these labels. `calibration`: "overconfident",
+    "underconfident", "off" (right on average, wrong at most levels), or "" where nothing is wrong or too few items
+    (< 100) tell. `absent`: classes without a label. `items`: how many rows this was measured on.
+    """
+
+    agreement: float
+    confidence: float
+    given: float
+    calibration_error: float
+    in_sample: bool
+    calibration: str
+    absent: tuple[int, ...]
+    items: int
+
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for a person; () if nothing is doubtful."""
+        notes = []
+        if self.absent:
+            notes.append(f"{len(self.absent)} classes have a column of probabilities and no item")
+        if self.in_sample:
+            notes.append(
+                f"the predictions agree with {self.agreement:.1%} of the labels at a mean probability of {self.given:.3f}: "
+                "they look in-sample, made by a model that was trained on these labels, and would then hide its errors; "
+                "the scorer 'out-of-fold' makes honest ones"
+            )
+        elif self.calibration:
+            notes.append(
+                f"the probabilities are {self.calibration}: their mean confidence is {self.confidence:.2f}, they agree "
+                f"with {self.agreement:.2f} of the labels, and are {self.calibration_error:.2f} off on average; "
+                "calibrate them, or use their order alone (filter_by: predicted_neq_given); label-errors calibrates "
+                "them itself"
+            )
+        return tuple(notes)
+
+
+def diagnose(pred_probs: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> Diagnosis:
+    """What makes these probabilities doubtful evidence about these labels, in numbers.
+
+    `pred_probs` (n, k) distributions, `labels` (n,) in 0 ... k - 1. They look in-sample at an agreement of at least
+    99.5 % and a mean probability of the given label of at least 0.99; uncalibrated where confidence and agreement are
+    more than 0.1 apart, on the whole or (from 1,500 items on) on average over levels of confidence.
+    """
+    given = pred_probs[np.arange(len(labels)), labels]
+    counts = np.bincount(labels, minlength=pred_probs.shape[1])
+    return diagnose_confidence(pred_probs.max(1), pred_probs.argmax(1) == labels, given, counts)
+
+
+def diagnose_confidence(
+    top: npt.NDArray[Any], right: npt.NDArray[np.bool_], own: npt.NDArray[Any], counts: npt.NDArray[np.int64]
+) -> Diagnosis:
+    """`diagnose` from what it needs: the highest probability of each item, whether it is the given label's, that of the
+    given label, and how many labels of each class there are (of which these items may be a sample)."""
+    n = len(top)
+    absent = tuple(int(one) for one in np.flatnonzero(counts == 0))
+    if not n:
+        return Diagnosis(0.0, 0.0, 0.0, 0.0, False, "", absent, 0)
+    agreement, confidence = float(right.mean()), float(top.mean(dtype=np.float64))
+    given = float(own.mean(dtype=np.float64))
+    order = np.argsort(top, kind="stable")
+    parts = np.array_split(order, 15)
+    error = sum(abs(float(top[part].sum(dtype=np.float64)) - int(right[part].sum())) for part in parts) / n
+    in_sample = n >= _ENOUGH and agreement >= 0.995 and given >= 0.99
+    calibration = ""
+    if n >= _ENOUGH and abs(confidence - agreement) > 0.1:
+        calibration = "overconfident" if confidence > agreement else "underconfident"
+    elif n >= 15 * _ENOUGH and error > 0.1:
+        calibration = "off"
+    return Diagnosis(agreement, confidence, given, error, in_sample, calibration, absent, n)
+
+
 def calibration_notes(pred_probs: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> tuple[str, ...]:
     """What makes these probabilities doubtful evidence about these labels, as sentences; () if nothing does.
 
-    `pred_probs` (n, k) distributions, `labels` (n,) in 0 ... k - 1. Says so if they look in-sample (the model has
-    seen the labels), if confidence and agreement are more than 0.1 apart, or if a class has no item. Fewer than 100
-    items tell nothing about the first two.
+    `diagnose` in words. Fewer than 100 items tell nothing but which classes have none.
     """
-    notes = []
-    absent = np.flatnonzero(np.bincount(labels, minlength=pred_probs.shape[1]) == 0)
-    if len(absent):
-        notes.append(f"{len(absent)} classes have a column of probabilities and no item")
-    if len(labels) < _ENOUGH:
-        return tuple(notes)
-    agreement = float((pred_probs.argmax(1) == labels).mean())
-    confidence = float(pred_probs.max(1).mean(dtype=np.float64))
-    given = float(pred_probs[np.arange(len(labels)), labels].mean(dtype=np.float64))
-    if agreement >= 0.995 and given >= 0.99:
-        notes.append(
-            f"the predictions agree with {agreement:.1%} of the labels at a mean probability of {given:.3f}: they look "
-            "in-sample, made by a model that was trained on these labels, and would then hide its errors; the "
-            "scorer 'out-of-fold' makes honest ones"
-        )
-    elif abs(confidence - agreement) > 0.1:
-        word = "overconfident" if confidence > agreement else "underconfident"
-        notes.append(
-            f"the probabilities are {word}: their mean confidence is {confidence:.2f} and they agree with "
-            f"{agreement:.2f} of the labels; calibrate them, or take a filter that uses their order alone "
-            "(filter_by: predicted_neq_given)"
-        )
-    return tuple(notes)
+    return diagnose(pred_probs, labels).notes()

@@ -1,0 +1,206 @@
+"""Probabilities and labels as they come from outside: checked, several models' averaged, read block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.errors import InputError
+from curate.scorers.noise.label_noise.rivals import blocks
+
+__all__ = ["TEMPERATURES", "Evidence", "as_labels", "as_members", "log_loss_weights"]
+
+TEMPERATURES = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2, 2e2)
+"""How strongly a model's log-loss tells against it; 0 weighs all alike. cleanlab searches the same, but for 0."""
+_SUM = 0.01
+_OVER = 1e-3
+_TINY = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Probabilities of one or more models, `members` of shape (n, k), averaged with `weights` that sum to 1."""
+
+    members: tuple[npt.NDArray[Any], ...]
+    weights: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        n, k = self.members[0].shape
+        return n, k
+
+    def take(self, rows: slice | npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """The average of the members on these rows, (rows, k) float32."""
+        if len(self.members) == 1:
+            return np.asarray(self.members[0][rows], np.float32)
+        total = np.zeros((len(self.members[0][rows]), self.shape[1]), np.float32)
+        for member, weight in zip(self.members, self.weights, strict=True):
+            if weight > 0:
+                total += np.float32(weight) * np.asarray(member[rows], np.float32)
+        return total
+
+    def at(self, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """The average of the members at these places."""
+        total = np.zeros(len(rows))
+        for member, weight in zip(self.members, self.weights, strict=True):
+            total += weight * np.asarray(member[rows, columns], np.float64)
+        return total
+
+
+def as_members(pred_probs: Any) -> tuple[npt.NDArray[Any], ...]:
+    """One array (n, k), a sequence of them, or (m, n, k), as a tuple of checked arrays of one shape.
+
+    Raises InputError where a row is no distribution over the classes, naming rows, or shapes do not fit.
+    """
+    many = isinstance(pred_probs, (list, tuple)) and any(np.ndim(one) == 2 for one in pred_probs)
+    whole = None if many else np.asanyarray(pred_probs)
+    if whole is not None and whole.dtype.kind not in "fiub":
+        raise InputError(f"predicted probabilities are {whole.dtype}: numbers of shape (items, classes) are meant")
+    members = tuple(map(np.asanyarray, pred_probs)) if whole is None else _split(whole)
+    if not members:
+        raise InputError("no predicted probabilities: give at least one array (items, classes)")
+    for i, member in enumerate(members):
+        name = "predicted probabilities" if len(members) == 1 else f"predicted probabilities of model {i}"
+        if member.ndim != 2 or member.shape[1] < 2:
+            raise InputError(f"{name} have shape {member.shape}: (items, classes >= 2) is meant")
+        if member.shape != members[0].shape:
+            raise InputError(f"{name} have shape {member.shape}, those of model 0 {members[0].shape}")
+        _check_rows(member, name)
+    return members
+
+
+def _split(whole: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
+    return tuple(whole) if whole.ndim == 3 else (whole,)
+
+
+def _check_rows(probs: npt.NDArray[Any], name: str) -> None:
+    n, k = probs.shape
+    for block in blocks(n, k):
+        part = probs[block]
+        total = part.sum(1, dtype=np.float32 if part.dtype != np.float64 else np.float64)
+        fine = np.abs(total - 1) <= _SUM  # NaN is not
+        if fine.all() and float(part.min()) >= -_OVER and float(part.max()) <= 1 + _OVER:
+            continue
+        with np.errstate(invalid="ignore"):
+            fine &= (part.min(1) >= -_OVER) & (part.max(1) <= 1 + _OVER)
+        first = int(np.flatnonzero(~fine)[0])
+        raise InputError(_blame(probs, name, block.start + first))
+
+
+def _blame(probs: npt.NDArray[Any], name: str, first: int) -> str:
+    """What is wrong with the rows, from the first bad one on."""
+    bad = []
+    n, k = probs.shape
+    for block in blocks(n, k):
+        part = np.asarray(probs[block], np.float64)
+        with np.errstate(invalid="ignore"):
+            fine = (np.abs(part.sum(1) - 1) <= _SUM) & (part.min(1) >= -_OVER) & (part.max(1) <= 1 + _OVER)
+        bad.append(block.start + np.flatnonzero(~fine))
+    rows = np.concatenate(bad)
+    row = np.asarray(probs[first], np.float64)
+    if np.isnan(row).any():
+        what = "NaN among them"
+    elif row.min() < -_OVER:
+        what = f"{row.min():.4g} among them (logits? apply a softmax first)"
+    elif row.max() > 1 + _OVER:
+        what = f"{row.max():.4g} among them (percentages or counts? divide each row by its sum)"
+    else:
+        what = f"a sum of {row.sum():.4g} (one class against the rest? divide each row by its sum)"
+    named = ", ".join(map(str, rows[:5])) + (" ..." if len(rows) > 5 else "")
+    return (
+        f"{name}: {len(rows)} of {n} rows are no distribution over the {k} classes: rows {named}; row {first} has {what}. "
+        "Correct or leave out these rows."
+    )
+
+
+def as_labels(labels: Any, n: int, k: int, classes: Sequence[Any] | None = None) -> npt.NDArray[np.int64]:
+    """Labels as positions among the columns, (n,) int64 in 0 ... k - 1.
+
+    `labels` (n,) integers, or, with `classes` (k names in the order of the columns), names.
+    Raises InputError naming rows for labels of another kind, of two kinds, or out of range; for a count that is not
+    `n`, fewer items than classes, and labels that are all the same.
+    """
+    given = np.asanyarray(labels)
+    if given.dtype.kind in "US" and not isinstance(labels, np.ndarray):
+        given = np.array(list(labels), object)  # numpy would have made strings of the integers among them
+    if given.shape != (n,):
+        raise InputError(f"labels have shape {given.shape}: one for each of the {n} rows of probabilities is meant")
+    if given.dtype.kind in "OUS":
+        given = _named(given, k, classes)
+    if given.dtype.kind == "f":
+        odd = np.flatnonzero(given != np.floor(given))  # NaN too
+        if len(odd):
+            raise InputError(f"labels are positions of columns: row {odd[0]} has {given[odd[0]]}")
+    elif given.dtype.kind not in "iub":
+        raise InputError(f"labels are {given.dtype}: integers 0 ... {k - 1} are meant")
+    codes = given.astype(np.int64)
+    out = np.flatnonzero((codes < 0) | (codes >= k))
+    if len(out):
+        named = ", ".join(f"row {i}: {codes[i]}" for i in out[:5])
+        raise InputError(
+            f"{len(out)} labels lie outside 0 ... {k - 1}, the columns of the probabilities ({named}"
+            f"{' ...' if len(out) > 5 else ''})"
+        )
+    _check_enough(codes, k)
+    return codes
+
+
+def _named(given: npt.NDArray[Any], k: int, classes: Sequence[Any] | None) -> npt.NDArray[Any]:
+    kinds = np.array([isinstance(label, (str, bytes)) for label in given])
+    whole = np.array([isinstance(label, (int, np.integer)) for label in given])
+    odd = np.flatnonzero(~kinds & ~whole)
+    if len(odd):
+        raise InputError(f"labels are integers or names: row {odd[0]} has {given[odd[0]]!r}")
+    if kinds.any() and not kinds.all():
+        text, number = int(np.flatnonzero(kinds)[0]), int(np.flatnonzero(~kinds)[0])
+        raise InputError(
+            f"labels mix names and integers: row {text} has {given[text]!r}, row {number} {given[number]!r}; make all of "
+            "them one kind"
+        )
+    if not kinds.any():
+        return given.astype(np.int64)
+    if classes is None or len(classes) != k:
+        have = "no `classes`" if classes is None else f"{len(classes)} `classes`"
+        raise InputError(f"labels are names and there are {have} to say which of the {k} columns each is")
+    place = {name: i for i, name in enumerate(classes)}
+    codes = np.array([place.get(label, -1) for label in given], np.int64)
+    lost = np.flatnonzero(codes < 0)
+    if len(lost):
+        raise InputError(f"{len(lost)} labels are none of the classes, as row {lost[0]}: {given[lost[0]]!r}")
+    return codes
+
+
+def _check_enough(codes: npt.NDArray[np.int64], k: int) -> None:
+    if 0 < len(codes) < k:
+        raise InputError(f"{len(codes)} labelled items for {k} classes: give at least as many items as classes")
+    if len(codes) and codes.min() == codes.max():
+        raise InputError(
+            f"all {len(codes)} labels are {codes[0]}: with one class nothing can be confused"
+        )
+
+
+def log_loss_weights(
+    members: Sequence[npt.NDArray[Any]], labels: npt.NDArray[np.int64]
+) -> tuple[float, ...]:
+    """Weights of several models, proportional to exp(-T * log-loss on the labels), with the T whose average of the
+    models has the least log-loss. Sums to 1; ties go to the smaller T.
+
+    `members` arrays (n, k), `labels` (n,) in 0 ... k - 1.
+    """
+    if len(members) == 1:
+        return (1.0,)
+    row = np.arange(len(labels))
+    own = np.stack([np.asarray(member[row, labels], np.float64) for member in members])
+    loss = -np.log(np.maximum(own, _TINY)).mean(1)
+    best, weights = np.inf, np.full(len(members), 1 / len(members))
+    for temperature in TEMPERATURES:
+        tried = np.exp(-temperature * (loss - loss.min()))
+        tried /= tried.sum()
+        mixed = -np.log(np.maximum(tried @ own, _TINY)).mean()
+        if mixed < best - 1e-12:
+            best, weights = mixed, tried
+    return tuple(float(weight) for weight in weights)

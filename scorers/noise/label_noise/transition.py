@@ -1,0 +1,260 @@
+"""How labels go wrong, learnt from probabilities and labels alone: P(given label | true class) and how sure to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.scorers.noise.label_noise.rivals import Rivals, find_rivals
+
+__all__ = ["Kind", "Transition", "fit_rivals", "fit_transition", "measure_dependence"]
+
+Kind = Literal["class-conditional", "instance-dependent", "undecided"]
+Lookup = Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDArray[Any]]
+"""Probabilities at (items, classes)."""
+
+ROWS = 20_000
+"""Rows the model is fitted on, drawn by seed: more move no digit that matters."""
+SEARCH_ROWS = 8_000
+"""Rows the sharpness is searched on."""
+SHARPNESS = tuple(0.35 * 1.5**i for i in range(10))
+"""Powers tried on the probabilities, from much flatter to much sharper (13)."""
+PRIOR = 3.0
+"""Items by which a class is drawn to the noise rate of all, and wrong labels by which to where any may go."""
+EXTRA = 3.0
+"""Wrong labels supposed in each class beside those seen, so that no class is taken for free of them."""
+ENTROPY: dict[Kind, float] = {"class-conditional": 0.1, "undecided": 0.15, "instance-dependent": 0.22}
+"""What a nat of doubt about the true class costs against a nat of likelihood of the given labels."""
+LEANING = 0.03
+"""Dependence of labels on the item, as an excess over 1/2, from which noise counts as instance-dependent."""
+PARTNERS = 8
+_TINY = 1e-30
+_NEVER = -1e9
+
+
+@dataclass(frozen=True, eq=False)
+class Transition:
+    """A true class t is drawn with q_t(x) proportional to p_t(x)^sharpness * exp(offset_t), and a label y given with
+    matrix[t, y].
+
+    `offset` (k,) corrects the model's bias for or against a class; -1e9 for a class without labels.
+    `matrix` (k, k) float32, rows sum to 1. `calibrated` is the sharpness under which the given labels are most
+    likely: below 1 the probabilities are overconfident, above 1 underconfident. `kind` of noise and `dependence`, the
+    measure it rests on (0.5: labels depend on the class alone). `rate` is the expected share of wrong labels.
+    """
+
+    sharpness: float
+    calibrated: float
+    offset: npt.NDArray[np.float64]
+    matrix: npt.NDArray[np.float32]
+    kind: Kind
+    dependence: float
+    rate: float
+
+    @property
+    def weight(self) -> float:
+        """How much of the matrix counts in a ranking: half where noise may depend on the item beside its class."""
+        return 1.0 if self.kind == "class-conditional" else 0.5
+
+
+def fit_transition(probs: npt.NDArray[Any], labels: npt.NDArray[np.int64], seed: int = 0) -> Transition:
+    """Fit the noise model to out-of-sample probabilities (n, k) and the labels given, (n,) in 0 ... k - 1.
+
+    Expectation maximisation over the unseen true class finds `offset` and `matrix` for a given sharpness. Likelihood
+    alone does not settle the sharpness: a model unsure of the class and sure labels explain the labels as well as a
+    sure model and noisy labels. What settles it is that an item has one class, so doubt is charged for: the sharpness
+    maximises log-likelihood - cost * entropy of q (minimum entropy regularisation, Grandvalet and Bengio 2004). The
+    cost is lower where labels are found to depend on the class alone, for there the noise rate can be read off items
+    the model is sure of. Uses at most 20,000 rows, drawn by `seed`.
+    """
+    rng = np.random.default_rng(seed)
+    n, k = probs.shape
+    drawn = np.sort(rng.choice(n, ROWS, replace=False)) if n > ROWS else np.arange(n)
+    sample, given = np.asarray(probs[drawn], np.float32), labels[drawn]
+    return fit_rivals(find_rivals(sample, given), k, lambda rows, columns: sample[rows, columns], rng)
+
+
+def fit_rivals(rivals: Rivals, classes: int, at: Lookup, rng: np.random.Generator) -> Transition:
+    """`fit_transition` on rivals of items already drawn; `at` looks up any of their probabilities."""
+    dependence, error = measure_dependence(rivals, at, rng)
+    kind = _kind(dependence, error)
+    few = rng.permutation(rivals.index.shape[1])[:SEARCH_ROWS]
+    sharpness, calibrated, start = _search(_gather(rivals.take(few), classes), ENTROPY[kind])
+    data = _gather(rivals, classes)
+    # from the few to all: the cells are others, so the matrix starts again and the offsets go on
+    fitted = _maximise(data, sharpness, _Start(start, None), rounds=20)
+    matrix = _spread(data, fitted.counts)
+    rate = float(1 - fitted.right.mean(dtype=np.float64))
+    return Transition(sharpness, calibrated, fitted.offset, matrix, kind, dependence, rate)
+
+
+# --- Does noise depend on the item? -----------------------------------------------------------------------------------
+
+
+def measure_dependence(rivals: Rivals, at: Lookup, rng: np.random.Generator) -> tuple[float, float]:
+    """Whether wrong labels depend on the item or on its class alone: a measure in [0, 1] and its standard error.
+
+    Among the half of each predicted class that the model is surest of, the probability of the contradicting label is
+    compared with that of the same class at random items of the same prediction whose label agrees. Noise that depends
+    on the class alone gives 0.5; people, who confuse what looks alike, give more. (0.5, infinity) if nothing
+    contradicts.
+    """
+    best = rivals.log.argmax(0)
+    item = np.arange(len(best))
+    predicted, labels = rivals.index[best, item].astype(np.int64), rivals.index[0].astype(np.int64)
+    order = np.lexsort((-rivals.log[best, item], predicted))
+    size = np.bincount(predicted)
+    place = np.arange(len(order)) - (np.cumsum(size) - size)[predicted[order]]
+    sure = order[place < size[predicted[order]] / 2]
+    agrees = labels[sure] == predicted[sure]
+    wrong, right = sure[~agrees], sure[agrees]  # both sorted by predicted class
+    count = np.bincount(predicted[right], minlength=len(size))
+    wrong = wrong[count[predicted[wrong]] > 0]
+    if not len(wrong):
+        return 0.5, float("inf")
+    begin = (np.cumsum(count) - count)[predicted[wrong]]
+    draws = (rng.random((PARTNERS, len(wrong))) * count[predicted[wrong]]).astype(np.int64)
+    own = at(wrong, labels[wrong])
+    other = at(right[begin + draws].ravel(), np.tile(labels[wrong], PARTNERS)).reshape(PARTNERS, -1)
+    above = (own > other).mean() + (own == other).mean() / 2
+    return float(above), float(np.sqrt((1 / 12 + 1 / (4 * PARTNERS)) / len(wrong)))
+
+
+def _kind(dependence: float, error: float) -> Kind:
+    if dependence - error > 0.5 + LEANING:
+        return "instance-dependent"
+    return "class-conditional" if dependence + error < 0.5 + LEANING else "undecided"
+
+
+# --- Fit --------------------------------------------------------------------------------------------------------------
+
+
+class _Data(NamedTuple):
+    """Rivals, and where each (true class, label) lies among the cells of the matrix that can occur at all."""
+
+    rivals: Rivals
+    place: npt.NDArray[np.int64]
+    true: npt.NDArray[np.int64]
+    given: npt.NDArray[np.int64]
+    frequency: npt.NDArray[np.float64]
+
+
+class _Start(NamedTuple):
+    offset: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.float64] | None
+
+
+class _Fit(NamedTuple):
+    """`counts` are expected items in each cell, `right` the probability of each label."""
+
+    offset: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.float64]
+    likelihood: float
+    entropy: float
+    right: npt.NDArray[np.float32]
+
+
+def _gather(rivals: Rivals, classes: int) -> _Data:
+    cell = rivals.index.astype(np.int64) * classes + rivals.index[0]
+    if classes * classes <= cell.size:
+        cells, place = np.arange(classes * classes), cell
+    else:
+        cells, flat = np.unique(cell, return_inverse=True)
+        place = flat.reshape(cell.shape)
+    frequency = np.bincount(rivals.index[0], minlength=classes) / max(1, cell.shape[1])
+    return _Data(rivals, place, cells // classes, cells % classes, frequency)
+
+
+def _search(data: _Data, cost: float) -> tuple[float, float, npt.NDArray[np.float64]]:
+    """The sharpness, the calibrated sharpness, and the offsets found there."""
+    start = _Start(np.where(data.frequency > 0, 0.0, _NEVER), None)
+    fits: list[_Fit] = []
+    value: list[float] = []
+    for sharpness in SHARPNESS:
+        fit = _maximise(data, sharpness, start, rounds=8)
+        start = _Start(fit.offset, fit.counts)
+        fits.append(fit)
+        value.append(fit.likelihood - cost * fit.entropy)
+        if len(value) > 4 and max(value[-2:]) < max(value):
+            break  # past the peak, and the likelihood peaks before
+    best, middle = _peak(np.array(value))
+    return best, _peak(np.array([fit.likelihood for fit in fits]))[0], fits[middle].offset
+
+
+def _peak(values: npt.NDArray[np.float64]) -> tuple[float, int]:
+    """Where on the grid of sharpness a parabola through the highest value and its neighbours peaks."""
+    i = int(values.argmax())
+    shift = 0.0
+    if 0 < i < len(values) - 1:
+        left, mid, right = values[i - 1 : i + 2]
+        bend = left - 2 * mid + right
+        shift = 0.5 * (left - right) / bend if bend < 0 else 0.0
+    return float(SHARPNESS[i] * 1.5**shift), i
+
+
+def _maximise(data: _Data, sharpness: float, start: _Start, rounds: int, tolerance: float = 1e-3) -> _Fit:
+    """Expectation maximisation of offset and matrix at one sharpness."""
+    offset, counts = start
+    index, place = data.rivals.index, data.place
+    classes, cells = len(data.frequency), len(data.true)
+    scaled = data.rivals.log * np.float32(sharpness)
+    matrix = _matrix(data, counts)
+    for _ in range(rounds):
+        q = scaled + offset.astype(np.float32)[index]
+        q -= q.max(0)
+        np.exp(q, out=q)
+        q /= q.sum(0)
+        post = matrix[place]
+        post *= q
+        evidence = np.maximum(post.sum(0), np.float32(_TINY))
+        post /= evidence
+        counts = np.bincount(place.ravel(), post.ravel(), cells)
+        total = np.bincount(data.true, counts, classes)
+        expected = np.bincount(index.ravel(), q.ravel(), classes)
+        pull = np.where(offset > _NEVER / 2, np.log((total + 1) / (expected + 1)), 0.0)
+        offset, before, matrix = offset + pull, matrix, _matrix(data, counts)
+        if max(float(np.abs(matrix - before).max()), float(np.abs(pull).max())) < tolerance:
+            break
+    entropy = -(q * np.log(np.maximum(q, np.float32(_TINY)))).sum(dtype=np.float64) / q.shape[1]
+    likelihood = float(np.log(evidence).mean(dtype=np.float64))
+    assert counts is not None  # rounds >= 1
+    return _Fit(offset, counts, likelihood, float(entropy), post[0])
+
+
+def _rates(
+    data: _Data, counts: npt.NDArray[np.float64] | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Of each true class: the rate of right labels, the expected wrong ones, and 1 - its own frequency."""
+    apart = np.maximum(1 - data.frequency, _TINY)
+    if counts is None:
+        return np.full(len(apart), 0.9), np.zeros(len(apart)), apart
+    same = data.true == data.given
+    total = np.bincount(data.true, counts, len(apart))
+    right = np.bincount(data.true[same], counts[same], len(apart))
+    overall = right.sum() / max(float(total.sum()), _TINY)
+    return (right + PRIOR * overall) / (total + PRIOR + EXTRA), total - right, apart
+
+
+def _matrix(data: _Data, counts: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float32]:
+    """P(given | true) in each cell: classes drawn to what all share, their rate of right labels by PRIOR items, and
+    where wrong labels go (anywhere, by frequency) by PRIOR wrong ones."""
+    rate, wrong, apart = _rates(data, counts)
+    true, given = data.true, data.given
+    share = PRIOR * data.frequency[given] / apart[true]
+    if counts is not None:
+        share = share + counts
+    value = np.where(true == given, rate[true], (1 - rate[true]) * share / (wrong[true] + PRIOR))
+    return value.astype(np.float32)
+
+
+def _spread(data: _Data, counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """The whole matrix (k, k), cells that never occurred included."""
+    rate, wrong, apart = _rates(data, counts)
+    matrix = np.multiply.outer((1 - rate) * PRIOR / (apart * (wrong + PRIOR)), data.frequency).astype(np.float32)
+    matrix[data.true, data.given] = _matrix(data, counts)
+    np.fill_diagonal(matrix, rate)
+    return matrix
