@@ -96,6 +96,14 @@ def failed(store: Store, scorer: str | None, limit: int) -> Rows:
     return ["id", "reason"], [[_cell(row["id"]), _cell(row[name])] for row in rows]
 
 
+def finding_table(table: Any, limit: int) -> Rows:
+    """The first rows of a finding's table, and how many there are more."""
+    rows = [[_cell(v) for v in row.values()] for row in table.slice(0, limit).to_pylist()]
+    if len(table) > limit:
+        rows.append([f"... {len(table) - limit:,} more", *[""] * (table.num_columns - 1)])
+    return table.column_names, rows
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""

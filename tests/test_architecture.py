@@ -27,7 +27,7 @@ RANKS = (
     ("recipe",),
     ("run",),
     ("report",),
-    ("selected",),
+    ("selected", "analysed"),
     ("api",),
     ("show", "demo", "console"),
     ("cli",),

@@ -84,6 +84,15 @@ class SelectStep(Step):
     where: str | None = None
 
 
+class AnalyseStep(Step):
+    """Say something about the current set as a whole; the report shows what was found."""
+
+    verb: ClassVar[str] = "analyse"
+    analyse: str = Field(description="a registered analysis")
+    params: dict[str, Any] = Field(default_factory=dict, alias="with")
+    where: str | None = Field(None, description="only items for which this holds")
+
+
 class AnnotateStep(Step):
     """Send items to people."""
 
@@ -125,6 +134,7 @@ STEPS: dict[str, type[Step]] = {
         ScoreStep,
         KeepStep,
         SelectStep,
+        AnalyseStep,
         AnnotateStep,
         ExportStep,
         ReportStep,

@@ -11,6 +11,7 @@ from curate.report.decision import Decision, decide
 from curate.report.duplicates import collect_duplicates, collect_labels
 from curate.report.excerpts import Excerpts
 from curate.report.failures import collect_failures, count_rejected, count_unscored
+from curate.report.findings import collect_findings, serious
 from curate.report.funnel import collect_steps, collect_timings
 from curate.report.galleries import collect_galleries, main_scores
 from curate.report.model import ReportData, Tile
@@ -64,16 +65,18 @@ def collect(
     galleries = collect_galleries(maker, scores, limits.gallery)
     duplicates = collect_duplicates(maker, limits.groups) if limits.groups else ()
     labels = collect_labels(maker, limits.gallery)
+    findings = collect_findings(store, run)
     unscored, rejected = count_unscored(decision), count_rejected(decision.snapshot)
     return ReportData(
         title=title or _name(store, run),
         sentence=write_sentence(decision, unscored, rejected),
         tiles=make_tiles(decision, unscored, rejected),
-        notices=collect_notices(run, decision, excerpts),
+        notices=(*collect_notices(run, decision, excerpts), *serious(findings)),
         steps=collect_steps(run, decision),
         histograms=collect_histograms(decision, columns[:MOST_HISTOGRAMS]),
         histograms_left_out=max(0, len(columns) - MOST_HISTOGRAMS),
         flags=collect_flags(decision),
+        findings=findings,
         galleries=galleries,
         duplicates=duplicates,
         labels=labels,

@@ -11,13 +11,18 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "Balance",
+    "Bar",
     "Card",
     "Confusion",
+    "Curve",
     "DuplicateGroup",
     "Duplicates",
+    "Evidence",
+    "FindingSet",
     "Flag",
     "Gallery",
     "GallerySet",
+    "Heat",
     "Histogram",
     "Listing",
     "Picture",
@@ -202,6 +207,61 @@ class Confusion:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """One bar of a finding: its name, its value as text, and its length in per cent of the longest."""
+
+    name: str
+    text: str
+    percent: float
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A matrix: (text, strength of the colour in per cent) for each cell; `more` rows or columns are not shown."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: tuple[tuple[tuple[str, float], ...], ...]
+    more: int = 0
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Lines over x, null where a value is missing, and a band of (low, high) for each x, if there is one."""
+
+    title: str
+    x_name: str
+    x: tuple[float, ...]
+    lines: tuple[tuple[str, tuple[float | None, ...]], ...]
+    band: tuple[tuple[float | None, float | None], ...] = ()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One finding of an analysis: what was found, the table as text (`left_out` rows are not in it), and its chart."""
+
+    title: str
+    text: str
+    serious: bool = False
+    head: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    numeric: tuple[bool, ...] = ()
+    left_out: int = 0
+    bars: tuple[Bar, ...] = ()
+    heat: Heat | None = None
+    curve: Curve | None = None
+
+
+@dataclass(frozen=True)
+class FindingSet:
+    """What one analysis found."""
+
+    name: str
+    summary: str
+    findings: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True)
 class Balance:
     """Items per value of a column before and after, most frequent first; `others` sums the values not listed."""
 
@@ -276,6 +336,7 @@ class ReportData:
     histograms: tuple[Histogram, ...] = ()
     histograms_left_out: int = 0
     flags: tuple[Flag, ...] = ()
+    findings: tuple[FindingSet, ...] = ()
     galleries: tuple[GallerySet, ...] = ()
     duplicates: tuple[Duplicates, ...] = ()
     labels: Confusion | None = None

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 
+from curate.contracts import Findings
 from curate.report import words
 from curate.report.cards import CardMaker, ChosenReasons, Layout, find_layout
 from curate.report.decision import Decision, decide
 from curate.report.excerpts import Excerpts
+from curate.report.findings import make_set
 from curate.report.funnel import make_step
-from curate.report.model import Card, Histogram, Section, Step
+from curate.report.model import Card, FindingSet, Histogram, Section, Step
 from curate.report.page import asset, environment
 from curate.report.scores import collect_histograms, score_columns
 from curate.run.ledger import RunRecord
@@ -83,6 +85,11 @@ def run_html(run: RunRecord) -> str:
         f"{run.status}, {len(run.steps)} steps ({reused} taken over) in {run.seconds:.1f} s, seed {run.seed}."
     )
     return _render(f"Run {run.run_id[:8]}", sentence, steps=steps)
+
+
+def findings_html(name: str, found: Findings) -> str:
+    """What an analysis found: the summary, then each finding with its chart and its table."""
+    return _render(name, "", findings=[make_set(name, found)])
 
 
 def _columns(snapshot: Snapshot) -> Section:
@@ -156,6 +163,7 @@ def _render(
     cards_title: str = "",
     histograms: Sequence[Histogram] = (),
     notes: Sequence[str] = (),
+    findings: Sequence[FindingSet] = (),
 ) -> str:
     return (
         environment()
@@ -170,5 +178,6 @@ def _render(
             cards_title=cards_title,
             histograms=histograms,
             notes=notes,
+            findings=findings,
         )
     )

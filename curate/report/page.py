@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from curate.report import words
+from curate.report.curves import draw_curve
 from curate.report.drawing import draw_envelope, draw_histogram
 from curate.report.model import ReportData, Table
 
@@ -75,6 +76,7 @@ def list_sections(data: ReportData) -> list[tuple[str, str]]:
         ("summary", "Summary", True),
         ("funnel", "What happened", data.steps),
         ("scores", "Scores", data.histograms or data.flags),
+        ("findings", "Findings", data.findings),
         ("galleries", "Items to look at", data.galleries),
         ("duplicates", "Duplicates", data.duplicates),
         ("labels", "Doubtful labels", data.labels),
@@ -103,6 +105,7 @@ def environment() -> Environment:
         items=words.items,
         share=words.share,
         number=words.number,
+        curve=draw_curve,
         histogram=draw_histogram,
         envelope=draw_envelope,
         media=_trust_media,

@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "score": "curate.run.steps.scoring:run_score",
     "keep": "curate.run.steps.keeping:run_keep",
     "select": "curate.run.steps.selecting:run_select",
+    "analyse": "curate.run.steps.analysing:run_analyse",
     "annotate": "curate.run.steps.annotating:run_annotate",
     "export": "curate.run.steps.exporting:run_export",
     "report": "curate.report.step:run_report",

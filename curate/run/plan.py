@@ -11,6 +11,7 @@ from curate import registry
 from curate.contracts import FittingScorer, resolve_budget
 from curate.errors import CurateError
 from curate.recipe.model import (
+    AnalyseStep,
     AnnotateStep,
     AttachStep,
     ExportStep,
@@ -148,6 +149,11 @@ def _plan_select(planner: _Planner, step: SelectStep) -> PlannedStep:
     return PlannedStep(step.title, "unknown" if there else "to do", rows, None, note)
 
 
+def _plan_analyse(planner: _Planner, step: AnalyseStep) -> PlannedStep:
+    registry.build("analyses", step.analyse, step.params)
+    return PlannedStep(step.title, "unknown", _rows(planner), None, "sees all rows at once")
+
+
 def _plan_other(planner: _Planner, step: Any) -> PlannedStep:
     target = getattr(step, step.verb)
     exists = step.verb in ("export", "report") and Path(planner.path(target)).exists()
@@ -161,6 +167,7 @@ _PLANS: dict[type[Step], Any] = {
     ScoreStep: _plan_score,
     KeepStep: _plan_keep,
     SelectStep: _plan_select,
+    AnalyseStep: _plan_analyse,
     AnnotateStep: _plan_other,
     ExportStep: _plan_other,
     ReportStep: _plan_other,

@@ -1,0 +1,95 @@
+"""Lines and a band around them as SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from markupsafe import Markup
+
+from curate.report.bins import choose_ticks
+from curate.report.model import Curve
+from curate.report.words import clean, number
+
+WIDTH, HEIGHT = 560, 250
+LEFT, RIGHT, TOP, BOTTOM = 56, 14, 26, 38
+Points = Sequence[tuple[float, float]]
+
+
+def draw_curve(curve: Curve) -> Markup:
+    """The lines as one SVG element with axes and, where there is one, the band; every line is named."""
+    values = [v for _, line in curve.lines for v in line if v is not None]
+    values += [v for pair in curve.band for v in pair if v is not None]
+    frame = _Frame(curve.x, values)
+    parts = [
+        Markup('<svg class="curve" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
+            WIDTH, HEIGHT, clean(_spoken(curve))
+        ),
+        *frame.axes(curve.x_name),
+        *_band(curve, frame),
+        *_lines(curve, frame),
+        Markup("</svg>"),
+    ]
+    return Markup("").join(parts)
+
+
+class _Frame:
+    """Where values lie, in SVG units."""
+
+    def __init__(self, x: Sequence[float], y: Sequence[float]) -> None:
+        self.left, self.right = min(x), max(x)
+        self.low, self.high = min([0.0, *y]), max([0.0, *y])
+        if self.right == self.left:
+            self.right = self.left + 1
+        if self.high == self.low:
+            self.high = self.low + 1
+
+    def point(self, x: float, y: float) -> tuple[float, float]:
+        across = LEFT + (WIDTH - LEFT - RIGHT) * (x - self.left) / (self.right - self.left)
+        up = HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (y - self.low) / (self.high - self.low)
+        return across, up
+
+    def axes(self, name: str) -> Iterator[Markup]:
+        for tick in choose_ticks(self.low, self.high, 5):
+            _, y = self.point(self.left, tick)
+            yield Markup(
+                '<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'
+                '<text class="tick" x="{}" y="{:.1f}" text-anchor="end">{}</text>'
+            ).format(LEFT, WIDTH - RIGHT, y, y, LEFT - 6, y + 3.5, number(tick))
+        for tick in choose_ticks(self.left, self.right):
+            x, _ = self.point(tick, self.low)
+            yield Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
+                x, HEIGHT - BOTTOM + 16, number(tick)
+            )
+        yield Markup('<text class="tick" x="{}" y="{}" text-anchor="end">{}</text>').format(
+            WIDTH - RIGHT, HEIGHT - 5, clean(name)
+        )
+
+
+def _band(curve: Curve, frame: _Frame) -> Iterator[Markup]:
+    pairs = [(x, low, high) for x, (low, high) in zip(curve.x, curve.band, strict=False)]
+    known = [(x, low, high) for x, low, high in pairs if low is not None and high is not None]
+    if known:
+        around = [frame.point(x, high) for x, _, high in known]
+        around += [frame.point(x, low) for x, low, _ in reversed(known)]
+        yield Markup('<polygon class="band" points="{}"/>').format(_points(around))
+
+
+def _lines(curve: Curve, frame: _Frame) -> Iterator[Markup]:
+    across = LEFT
+    for i, (name, line) in enumerate(curve.lines[:6]):
+        points = [frame.point(x, y) for x, y in zip(curve.x, line, strict=True) if y is not None]
+        yield Markup('<polyline class="line line-{}" points="{}"/>').format(i, _points(points))
+        yield Markup('<line class="line line-{}" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(
+            i, across, across + 16, TOP - 14, TOP - 14
+        )
+        yield Markup('<text class="tick" x="{}" y="{}">{}</text>').format(across + 21, TOP - 10, clean(name))
+        across += 34 + 7 * len(name)
+
+
+def _points(points: Points) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+def _spoken(curve: Curve) -> str:
+    names = ", ".join(name for name, _ in curve.lines)
+    return f"{curve.title}: {names} over {curve.x_name}, {number(min(curve.x))} to {number(max(curve.x))}"

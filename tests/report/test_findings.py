@@ -1,0 +1,63 @@
+"""Findings in the report: charts worked out from tables, everything escaped."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from curate.contracts import Finding, Findings
+from curate.report import findings_html
+from curate.report.curves import draw_curve
+from curate.report.findings import MOST_ROWS, make_set, serious
+from curate.report.model import Curve
+
+
+def one(table: pa.Table, chart: str) -> object:
+    return make_set("a", Findings("s", (Finding("t", "x", table, chart),))).findings[0]  # type: ignore[arg-type]
+
+
+def test_bars_are_drawn_against_the_longest() -> None:
+    made = one(pa.table({"class": ["cat", "dog"], "rate": [0.1, 0.4]}), "bars")
+    assert [(b.name, b.text, b.percent) for b in made.bars] == [("cat", "0.1", 25.0), ("dog", "0.4", 100.0)]
+
+
+def test_a_matrix_is_coloured_by_what_lies_off_the_diagonal() -> None:
+    made = one(pa.table({"given": ["cat", "dog"], "cat": [90, 3], "dog": [6, 80]}), "matrix")
+    assert made.heat.columns == ("cat", "dog") and made.heat.rows == ("cat", "dog")
+    assert made.heat.cells == ((("90", 100.0), ("6", 100.0)), (("3", 50.0), ("80", 100.0)))
+
+
+def test_a_line_has_its_band_and_leaves_gaps_out() -> None:
+    table = pa.table(
+        {"checked": [0, 10, 20], "found": [0.0, None, 8.0], "low": [0.0, 2.0, 5.0], "high": [1.0, 6.0, 9.0]}
+    )
+    curve = one(table, "line").curve
+    assert curve.x == (0.0, 10.0, 20.0) and curve.lines == (("found", (0.0, None, 8.0)),)
+    assert curve.band == ((0.0, 1.0), (2.0, 6.0), (5.0, 9.0))
+    svg = str(draw_curve(curve))
+    assert svg.count("<polyline") == 1 and svg.count("<polygon") == 1
+    assert svg.split('points="')[2].split('"')[0].count(",") == 2  # the gap has no point
+
+
+def test_a_curve_of_one_point_and_of_zeros_can_be_drawn() -> None:
+    assert "<svg" in draw_curve(Curve("t", "x", (1.0,), (("y", (0.0,)),)))
+
+
+def test_long_tables_say_what_is_left_out() -> None:
+    made = one(pa.table({"n": list(range(MOST_ROWS + 7))}), "")
+    assert (len(made.rows), made.left_out) == (MOST_ROWS, 7)
+
+
+def test_names_and_words_are_escaped_wherever_they_stand() -> None:
+    evil = "<script>alert(1)</script>"
+    table = pa.table({evil: [evil], "n": [1.0]})
+    findings = tuple(Finding(evil, evil, table, chart) for chart in ("", "bars", "matrix"))
+    line = Finding(evil, evil, pa.table({evil: [1.0, 2.0], evil + "2": [1.0, 2.0]}), "line")
+    html = findings_html(evil, Findings(evil, (*findings, line)))
+    assert "<script" not in html and "&lt;script&gt;" in html
+
+
+def test_serious_findings_are_notices() -> None:
+    made = make_set(
+        "health", Findings("s", (Finding("Leak", "3 % of rows.", serious=True), Finding("Fine", "ok")))
+    )
+    assert serious([made]) == ("health: Leak. 3 % of rows.",)
