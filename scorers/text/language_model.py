@@ -93,7 +93,8 @@ class LanguageModel:
         import torch
 
         length = self.window(max_length)
-        windows = plan_windows([len(ids) for ids in texts], length, stride or max(1, length // 2))
+        step = max(1, length // 2) if stride is None else stride
+        windows = plan_windows([len(ids) for ids in texts], length, step)
         offsets = np.append(0, np.cumsum([max(0, len(ids) - 1) for ids in texts])).astype(np.int64)
         found = np.zeros((3 if moments else 1, int(offsets[-1])), np.float32)
         windows.sort(key=lambda w: (w.begin - w.end, w.text, w.begin))  # longest first: memory fails at once
@@ -142,7 +143,7 @@ class LanguageModel:
         """The tokens shown at a time: `max_length`, which may not exceed what the model takes."""
         if max_length is not None and max_length > self.limit:
             raise InputError(f"max_length={max_length}: the model takes {self.limit} tokens at most")
-        return max_length or self.limit
+        return self.limit if max_length is None else max_length
 
     def _pad(self, rows: Sequence[Ids]) -> tuple[Any, Any]:
         import torch

@@ -74,20 +74,28 @@ def faulty_questions(
     found, independence = _fit_discounted(
         votes[usable], voted[usable], key[usable], groups[usable], right[usable]
     )
-    n = len(key)
-    score, suggested = np.full(n, np.nan), np.full(n, -1)
+    score, suggested = np.full(len(key), np.nan), np.full(len(key), -1)
     score[usable], suggested[usable] = _judge(found.logits, key[usable])
-    count = np.maximum(voted.sum(1), 1)
-    shares = votes.sum(1) / count[:, None]
-    entropy = -(shares * np.log(np.maximum(shares, 1e-12))).sum(1)
-    against = 1 - right.sum(1) / count
-    entropy[~usable] = against[~usable] = np.nan
-    separates = np.where(usable, discrimination(right, voted), np.nan)
+    signals = (_disagreement(right, voted), _entropy(votes, voted), discrimination(right, voted))
+    against, entropy, separates = (np.where(usable, signal, np.nan) for signal in signals)
     wrong = np.zeros(int(groups.max(initial=-1)) + 1)
     wrong[: len(found.wrong_keys)] = found.wrong_keys
     return QuestionVerdicts(
         score, score < 0, suggested, against, entropy, separates, found.accuracy, wrong, independence
     )
+
+
+def _disagreement(right: npt.NDArray[Any], voted: npt.NDArray[np.bool_]) -> Floats:
+    """The share of the models that answered which chose something else than the key."""
+    share: Floats = 1 - right.sum(1, dtype=np.float64) / np.maximum(voted.sum(1), 1)
+    return share
+
+
+def _entropy(votes: npt.NDArray[np.float32], voted: npt.NDArray[np.bool_]) -> Floats:
+    """In nats, of the shares of the options."""
+    shares = votes.sum(1, dtype=np.float64) / np.maximum(voted.sum(1), 1)[:, None]
+    entropy: Floats = -(shares * np.log(np.maximum(shares, 1e-12))).sum(1)
+    return entropy
 
 
 def discrimination(right: npt.NDArray[Any], answered: npt.NDArray[np.bool_]) -> Floats:
@@ -116,34 +124,19 @@ def _as_votes(
     answers: npt.NDArray[Any], key: Codes, options: int | None
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Answers as probabilities (q, m, K), zero where there is none, and where there is one (q, m)."""
+    if key.ndim != 1 or key.dtype.kind not in "iu":
+        raise InputError(f"key {key.dtype} of shape {key.shape}: a whole number for each question")
     if answers.ndim not in (2, 3) or len(answers) != len(key) or answers.shape[1] < ENOUGH:
         raise InputError(
             f"answers of shape {answers.shape} for {len(key)} keys: (questions, models) or (questions, models, options) "
             f"with at least {ENOUGH} models"
         )
-    if answers.ndim == 3:
-        k = answers.shape[2]
-        voted = ~np.isnan(answers).any(2)
-        votes = np.where(voted[:, :, None], answers, 0).astype(np.float32)
-        sums = votes.sum(2)
-        odd = (voted & (np.abs(sums - 1) > 0.01)) | (votes < 0).any(2)
-        if odd.any():
-            i, j = np.argwhere(odd)[0]
-            raise InputError(
-                f"question {i}, model {j}: probabilities sum to {sums[i, j]:.3g} or are negative"
-            )
-    else:
-        if answers.dtype.kind not in "iu":
-            raise InputError(
-                f"answers are {answers.dtype}: whole numbers, the option chosen, negative = none"
-            )
-        highest = int(max(answers.max(initial=-1), key.max(initial=-1))) + 1
-        k = options or max(2, highest)
-        voted = (answers >= 0) & (answers < k)
-        if highest > k and (answers >= k).any():
-            i, j = np.argwhere(answers >= k)[0]
-            raise InputError(f"question {i}, model {j}: option {answers[i, j]} of {k}, counted from 0")
-        votes = (answers[:, :, None] == np.arange(k)).astype(np.float32)
+    votes, voted = _soft_votes(answers) if answers.ndim == 3 else _hard_votes(answers, key, options)
+    k = votes.shape[2]
+    if k < 2 or options not in (None, k):
+        raise InputError(
+            f"options={options} for answers of {k} options: at least two, and as many as there are"
+        )
     outside = np.flatnonzero((key < 0) | (key >= k))
     if len(outside):
         raise InputError(
@@ -151,6 +144,30 @@ def _as_votes(
             f"in question {outside[0]}"
         )
     return votes, voted
+
+
+def _soft_votes(answers: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    voted = ~np.isnan(answers).any(2)
+    votes = np.where(voted[:, :, None], answers, 0).astype(np.float32)
+    sums = votes.sum(2)
+    odd = (voted & (np.abs(sums - 1) > 0.01)) | (votes < 0).any(2)
+    if odd.any():
+        i, j = np.argwhere(odd)[0]
+        raise InputError(f"question {i}, model {j}: probabilities sum to {sums[i, j]:.3g} or are negative")
+    return votes, voted
+
+
+def _hard_votes(
+    answers: npt.NDArray[Any], key: Codes, options: int | None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    if answers.dtype.kind not in "iu":
+        raise InputError(f"answers are {answers.dtype}: whole numbers, the option chosen, negative = none")
+    k = options or max(2, int(max(answers.max(initial=-1), key.max(initial=-1))) + 1)
+    beyond = np.argwhere(answers >= k)
+    if len(beyond):
+        i, j = beyond[0]
+        raise InputError(f"question {i}, model {j}: option {answers[i, j]} of {k}, counted from 0")
+    return (answers[:, :, None] == np.arange(k)).astype(np.float32), answers >= 0
 
 
 def _check_key(right: npt.NDArray[Any], voted: npt.NDArray[np.bool_], k: int) -> None:

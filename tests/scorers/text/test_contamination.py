@@ -144,6 +144,8 @@ def test_windows_that_do_not_fit_are_refused(save_language_model: Saver) -> None
         values(MinK(folder, device="cpu", max_length=41), TEXTS)
     with pytest.raises(InputError, match="stride=40: it lies between 1 and max_length - 1 = 39"):
         values(MinK(folder, device="cpu", stride=40), TEXTS)
+    with pytest.raises(InputError, match="stride=0"):
+        values(MinK(folder, device="cpu", stride=0), TEXTS)
     with pytest.raises(InputError, match="max_length=1"):
         values(MinK(folder, device="cpu", max_length=1), TEXTS)
 

@@ -151,6 +151,13 @@ def test_what_does_not_fit_is_refused() -> None:
         faulty_questions(answers.astype(float), key)
     with pytest.raises(InputError, match="question 0, model 0: probabilities sum to 2"):
         faulty_questions(np.eye(4)[answers] * 2, key)
+    for odd in (1, 5):
+        with pytest.raises(InputError, match=f"options={odd}"):
+            faulty_questions(np.eye(4)[answers], key, options=odd)
+    with pytest.raises(InputError, match="options=1 for answers of 1"):
+        faulty_questions(answers * 0, key * 0, options=1)
+    with pytest.raises(InputError, match="key float64"):
+        faulty_questions(answers, key.astype(float))
     with pytest.raises(InputError, match=r"groups of shape \(3,\) for 40"):
         faulty_questions(answers, key, groups=np.zeros(3, np.int64))
     with pytest.raises(InputError, match="Are the keys counted from 1"):
