@@ -59,19 +59,29 @@ def finish(
     full: bool,
 ) -> Consensus:
     """A `Consensus` from what is believed of the candidates; `how` names the method and its iterations."""
-    k = len(answers.values)
     best = chosen.pick(belief.voted)
     value, sure = chosen.value[best].copy(), belief.voted[best].copy()
     # A value that nobody gave can win where those who answered are worse than chance.
-    unvoted = np.flatnonzero((belief.rest > sure) & (np.diff(chosen.start) < k))
-    for i in unvoted:
-        open_ = pi.copy()
-        open_[chosen.value[chosen.start[i] : chosen.start[i + 1]]] = 0
-        chance = belief.rest[i] * open_.max() / max(open_.sum(), TINY)
-        if chance > sure[i]:
-            value[i], sure[i] = open_.argmax(), chance
+    other, chance = _best_unvoted(chosen, belief, pi)
+    wins = chance > sure
+    value[wins], sure[wins] = other[wins], chance[wins]
     posterior = _posterior(answers, chosen, belief, pi) if full else None
     return Consensus(answers, value, sure, quality, how[0], None, posterior, belief.log_likelihood, how[1])
+
+
+def _best_unvoted(chosen: Candidates, belief: Belief, pi: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
+    """(N,) for each item the most frequent value that nobody voted for, and its probability (0: there is none)."""
+    first, voted = chosen.start[:-1], np.diff(chosen.start)
+    order = np.argsort(-pi, kind="stable")
+    rank = np.empty(len(pi), np.int64)
+    rank[order] = np.arange(len(pi))
+    ranked = rank[chosen.value][np.lexsort((rank[chosen.value], chosen.item))]
+    place = np.arange(len(ranked)) - first[chosen.item]
+    gap = np.minimum.reduceat(np.where(ranked == place, len(pi), place), first)
+    best = order[np.minimum(np.minimum(gap, voted), len(pi) - 1)]
+    left = 1 - np.bincount(chosen.item, pi[chosen.value], minlength=len(first))
+    chance = np.where(voted < len(pi), belief.rest * pi[best] / np.maximum(left, TINY), 0.0)
+    return best, chance
 
 
 def _posterior(answers: Answers, chosen: Candidates, belief: Belief, pi: Floats) -> npt.NDArray[np.float32]:

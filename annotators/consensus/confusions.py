@@ -18,6 +18,9 @@ Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 Prior = Literal["crowd", "flat", "ordinal"]
 
+DIFFER = 0.1
+"""Annotators are taken to differ by at least this share of the variance, so that a row of a confusion matrix is worth nine
+imagined answers at most: a stronger pull towards the crowd lets all of them end alike, knowing nothing."""
 CELLS = 1 << 21
 """How many numbers a block of the posterior, or of what is gathered for it, may hold."""
 
@@ -179,7 +182,7 @@ def _centre(counts: Floats, pairs: _Pairs, total: Floats, prior: Prior) -> tuple
     own = sum_runs(counts * (counts / safe[:, pairs.annotator] - 2 * pooled[:, pairs.value]), pairs.first)
     seen = float((own + total * squares - np.minimum(total, 1) * (1 - squares)).sum())
     room = float(((1 - squares) * np.maximum(total - 1, 0)).sum())
-    strength = strength_of(seen, room)
+    strength = strength_of(seen, room, DIFFER)
     return (_ordered(pooled, total.sum(1)) if prior == "ordinal" else pooled), strength
 
 

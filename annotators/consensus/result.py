@@ -103,9 +103,12 @@ def shrink(right: Floats, total: Floats, strength: float | None = None) -> Float
     return rate
 
 
-def strength_of(seen: float, room: float) -> float:
-    """How many imagined answers a share `seen / room` of the variance that lies between people is worth."""
-    between = min(max(seen / room, 1e-3), 0.8) if room > 0 else 0.1
+def strength_of(seen: float, room: float, least: float = 1e-3) -> float:
+    """How many imagined answers a share `seen / room` of the variance that lies between people is worth.
+
+    The share is taken for at least `least`, and at most 0.8.
+    """
+    between = min(max(seen / room, least), 0.8) if room > 0 else 0.1
     return 1 / between - 1
 
 

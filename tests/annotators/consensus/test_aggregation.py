@@ -115,6 +115,20 @@ def test_beliefs_sum_to_one_over_all_values(method: Callable[..., Any], crowd_of
     np.testing.assert_allclose(found.posterior.max(1), found.probability, rtol=1e-5)
 
 
+def test_a_value_nobody_gave_wins_where_all_are_known_to_lie() -> None:
+    # item 9: the two liars, who contradict everybody everywhere else, say 0 and 1 of three values
+    rows = [(i, w, i % 3) for i in range(9) for w in "abc"]
+    rows += [(i, w, (i + 1 + (w == "y")) % 3) for i in range(9) for w in "xy"] + [(9, "x", 0), (9, "y", 1)]
+    for found in (one_coin(frame(rows), posterior=True), dawid_skene(frame(rows), posterior=True)):
+        assert found.value[9] == 2 and found.posterior is not None
+        assert (
+            found.probability[9] == pytest.approx(found.posterior[9, 2], rel=1e-5)
+            and found.probability[9] > 0.5
+        )
+    both = read_answers(frame([*rows, (9, "z", 2)]))
+    assert one_coin(both).value[9] == 2  # nothing is left unvoted
+
+
 def test_likelihood_rises_from_round_to_round(crowd_of: Callable[..., Any]) -> None:
     answers = crowd_of([0.9, 0.8, 0.6, 0.4], items=80).answers
     for run in (
@@ -166,6 +180,15 @@ def test_few_answers_are_drawn_to_the_crowd() -> None:
     crowd = dawid_skene(read).quality[-1]
     flat = dawid_skene(read, prior="flat").quality[-1]
     assert crowd > 0.5 > flat  # one wrong answer: he is taken for one of the crowd, or for a liar
+
+
+def test_a_small_crowd_does_not_end_all_alike() -> None:
+    rows = [(i, w, i % 3) for i in range(9) for w in "abc"] + [
+        (i, w, (i + 1 + (w == "y")) % 3) for i in range(9) for w in "xy"
+    ]
+    found = dawid_skene(frame(rows))
+    assert found.value.tolist() == [i % 3 for i in range(9)]
+    assert (found.quality[:3] > 0.9).all() and (found.quality[3:] < 0.1).all()
 
 
 def test_smoothing_keeps_what_was_never_seen_possible() -> None:
