@@ -16,7 +16,7 @@ from curate.run.steps.analysing import recall_findings
 from curate.store import PartStore
 
 MOST_ROWS = 60
-MOST_BARS = 30
+MOST_BARS = 12
 MOST_CELLS = 24
 """Rows of a table, bars, and rows or columns of a matrix that are shown."""
 
