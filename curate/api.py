@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from curate.run.explain import Explanation
     from curate.run.ledger import RunRecord, StepRecord
     from curate.selected import StoredSelection
-    from curate.store import CompactReport
+    from curate.store import CompactReport, PublishReport
 
 
 def open(path: str | Path, *, create: bool = False, seed: int = 0) -> Store:
@@ -36,6 +36,15 @@ def open(path: str | Path, *, create: bool = False, seed: int = 0) -> Store:
     if create:
         return Store(PartStore.create(path, exist_ok=True), seed=seed)
     return Store(PartStore.open(path), seed=seed)
+
+
+def clone(url: str, path: str | Path, *, seed: int = 0) -> Store:
+    """A local store at `path` of what `Store.publish` published at `url`; again: what is new there comes too.
+
+    Every file is compared with its hash. Raises StoreNotFoundError where nothing is published, ConflictError where the
+    store at `path` went its own way, CorruptionError where what is published is damaged.
+    """
+    return Store(PartStore.clone(url, path)[0], seed=seed)
 
 
 class Store:
@@ -287,6 +296,14 @@ class Store:
         """
         return self.parts.compact(part_rows=part_rows, alongside=alongside, dry_run=dry_run)
 
+    def publish(self, url: str) -> PublishReport:
+        """Upload what is new to a folder, s3://, gs://, az:// or another fsspec address, for `curate.clone`.
+
+        Credentials come from the environment. Of two who publish different versions the slower gets ConflictError. A
+        publication that was interrupted goes on when it is run again. Needs the extra `remote` for object stores.
+        """
+        return self.parts.publish(url)
+
     def tag(self, name: str, version: int | None = None) -> None:
         """Give the present version (or another) a name that keeps it from being collected."""
         self.parts.tag(name, version)
@@ -325,4 +342,4 @@ class Store:
         return name
 
 
-__all__ = ["Store", "open"]
+__all__ = ["Store", "clone", "open"]

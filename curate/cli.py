@@ -320,6 +320,30 @@ def compact(
 
 
 @app.command()
+def publish(
+    store: StorePath,
+    url: Annotated[str, typer.Argument(help="A folder, s3://, gs://, az:// or fsspec address")],
+) -> None:
+    """Upload what is new of a store, so that others can clone it; credentials come from the environment."""
+    with _open(store) as opened, interruptible():
+        say(str(opened.publish(url)))
+
+
+@app.command()
+def clone(
+    url: Annotated[str, typer.Argument(help="Where a store was published")],
+    path: Annotated[Path, typer.Argument(help="The store to make, or to bring up to date")],
+) -> None:
+    """Make a store of what was published, or fetch what is new of it; every file is checked."""
+    from curate.store import PartStore
+
+    with interruptible():
+        opened, report = PartStore.clone(url, path)
+        opened.close()
+        say(str(report))
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for images, store, export and report")] = Path("demo"),
 ) -> None:

@@ -7,6 +7,7 @@
     commit       the one transaction that makes files part of the store
     view         rows of a snapshot: filter, read, compute
     gc, compaction, verify, rebuild   housekeeping
+    publish, clone   a store elsewhere, in a folder or an object store (`remote`)
 
 Names are imported when they are first used: a worker that only writes parts never loads the query engine.
 """
@@ -18,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from curate.store.changes import Changes, Commit
+    from curate.store.clone import CloneReport
     from curate.store.compaction import CompactReport
     from curate.store.expression import Expression
     from curate.store.gc import GcReport
     from curate.store.packs import PackWriter
     from curate.store.parts import ColumnSet, NewPart, Part, SelectionInfo
+    from curate.store.publish import PublishReport
     from curate.store.snapshot import Snapshot
     from curate.store.store import PartStore
     from curate.store.verify import Problem
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Changes": "changes",
+    "CloneReport": "clone",
     "ColumnSet": "parts",
     "Commit": "changes",
     "CompactReport": "compaction",
@@ -42,6 +46,7 @@ _HOMES = {
     "PartStore": "store",
     "PartWriter": "writer",
     "Problem": "verify",
+    "PublishReport": "publish",
     "SelectionInfo": "parts",
     "Snapshot": "snapshot",
     "StoreView": "view",
@@ -49,6 +54,7 @@ _HOMES = {
 
 __all__ = [
     "Changes",
+    "CloneReport",
     "ColumnSet",
     "Commit",
     "CompactReport",
@@ -60,6 +66,7 @@ __all__ = [
     "PartStore",
     "PartWriter",
     "Problem",
+    "PublishReport",
     "SelectionInfo",
     "Snapshot",
     "StoreView",

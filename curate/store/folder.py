@@ -28,8 +28,11 @@ def absolute(path: str | Path) -> Path:
     return Path(path).expanduser().resolve()
 
 
-def create(root: Path) -> None:
-    """Make an empty store in a new or empty folder. Two processes may do so at once: the result is one store."""
+def create(root: Path, store_uuid: str | None = None) -> None:
+    """Make an empty store in a new or empty folder, with an identity of its own or that of a published one.
+
+    Two processes may do so at once: the result is one store.
+    """
     strange = sorted(p.name for p in root.iterdir() if p.name not in _OURS) if root.is_dir() else []
     if strange or (root.exists() and not root.is_dir()):
         what = f"holds {', '.join(strange[:3])}" if strange else "is a file"
@@ -37,7 +40,9 @@ def create(root: Path) -> None:
     try:
         for name in ("blobs", "manifests", "tmp", *(f"parts/{table}" for table in TABLES)):
             filesystem.make_folder(root / name)
-        catalog.create(root / "catalog.sqlite", {"uuid": uuid.uuid4().hex, "format": str(FORMAT)})
+        catalog.create(
+            root / "catalog.sqlite", {"uuid": store_uuid or uuid.uuid4().hex, "format": str(FORMAT)}
+        )
         filesystem.sync_folder(root)
         write_format(root, catalog.read_meta(root / "catalog.sqlite", "uuid"))
     except OSError as error:

@@ -96,15 +96,16 @@ def _fill(root: Path, path: Path, contents: list[dict[str, Any]]) -> None:
     try:
         with fresh.write() as con:
             for content in contents:
-                _replay(con, content)
-            _mark_deleted(root, con)
+                replay(con, content)
+            mark_deleted(root, con)
             _copy_tags(root, con)
             _copy_runs(root, con)
     finally:
         fresh.close()
 
 
-def _replay(con: sqlite3.Connection, content: Mapping[str, Any]) -> None:
+def replay(con: sqlite3.Connection, content: Mapping[str, Any]) -> None:
+    """Do again what a manifest says a commit did, inside the caller's transaction."""
     version = content["version"]
     head = [content[k] for k in ("op", "token", "run_id", "time", "message")]
     con.execute(
@@ -149,7 +150,7 @@ def _part(row: Mapping[str, Any], schemas: Mapping[str, str]) -> NewPart:
     return NewPart(table=row["tbl"], schema=base64.b64decode(schemas[row["schema"]]), **values)
 
 
-def _mark_deleted(root: Path, con: sqlite3.Connection) -> None:
+def mark_deleted(root: Path, con: sqlite3.Connection) -> None:
     """Files that are gone and that the newest version does not need were deleted by gc, not lost."""
     newest = records.head(con)
     paths = dict(con.execute("SELECT part_id, path FROM part"))
@@ -174,12 +175,14 @@ def _copy_tags(root: Path, con: sqlite3.Connection) -> None:
 def _copy_runs(root: Path, con: sqlite3.Connection) -> None:
     for path in sorted((root / "manifests" / "runs").glob("*.json")):
         with suppress(OSError, CorruptionError):
-            content = manifest.decode(path.read_bytes(), path)
-            run_id, started, record = content["run"]
-            con.execute(
-                "INSERT INTO run VALUES (?, ?, ?, ?)",
-                (run_id, started, record, history.seal(run_id, started, record)),
-            )
-            for ordinal, text in content["steps"]:
-                row = (run_id, ordinal, text, history.seal(run_id, ordinal, text))
-                con.execute("INSERT INTO step_log VALUES (?, ?, ?, ?)", row)
+            insert_run(con, manifest.decode(path.read_bytes(), path))
+
+
+def insert_run(con: sqlite3.Connection, content: Mapping[str, Any]) -> None:
+    """Enter the record of a run, unless there is one of that name."""
+    run_id, started, record = content["run"]
+    row = (run_id, started, record, history.seal(run_id, started, record))
+    if con.execute("INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?)", row).rowcount:
+        for ordinal, text in content["steps"]:
+            step = (run_id, ordinal, text, history.seal(run_id, ordinal, text))
+            con.execute("INSERT INTO step_log VALUES (?, ?, ?, ?)", step)

@@ -21,8 +21,10 @@ from curate.store.snapshot import Snapshot
 from curate.store.writer import SELECTION, PartWriter, read_tables, scratch_name
 
 if TYPE_CHECKING:
+    from curate.store.clone import CloneReport
     from curate.store.compaction import CompactReport
     from curate.store.gc import GcReport
+    from curate.store.publish import PublishReport
     from curate.store.verify import Problem
     from curate.store.view import StoreView
 
@@ -260,6 +262,24 @@ class PartStore:
         from curate.store import compaction
 
         return compaction.compact(self, part_rows=part_rows, alongside=alongside, dry_run=dry_run)
+
+    def publish(self, url: str) -> PublishReport:
+        """Upload the newest version to a folder, an object store or another fsspec address; again: what is new.
+
+        Raises ConflictError if something else was published there, naming it; StoreError if the place cannot be used.
+        """
+        from curate.store.publish import publish
+
+        return publish(self, url)
+
+    @classmethod
+    def clone(cls, url: str, path: str | Path) -> tuple[PartStore, CloneReport]:
+        """A local store of what is published at `url`; again: what is new there. Raises ConflictError if the store at
+        `path` has commits that are not published there, CorruptionError if what is published is damaged.
+        """
+        from curate.store.clone import clone
+
+        return clone(url, path)
 
     def verify(self, *, deep: bool = True) -> list[Problem]:
         """Everything damaged, missing or misaligned; [] means healthy. `deep` reads and hashes every file."""

@@ -47,6 +47,10 @@ class HashedFile:
     def close(self) -> None:
         """The descriptor belongs to `hashed_file`."""
 
+    def hexdigest(self, length: int) -> str:
+        """Hash of what was written, of that many bytes."""
+        return str(self._hash.hexdigest(length=length))
+
     def content(self) -> tuple[str, int]:
         """Hash and size of what was written."""
         return self._hash.hexdigest(), self.size

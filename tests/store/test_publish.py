@@ -1,0 +1,558 @@
+"""Publishing and cloning: nobody sees half of it, nobody overwrites anybody, and what comes is what was committed."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import fsspec
+import numpy as np
+import pytest
+import store_workload
+from store_workload import ROWS, add_items, add_scores, read_state
+
+import curate
+from curate.errors import (
+    ConflictError,
+    CorruptionError,
+    InputError,
+    StoreError,
+    StoreFormatError,
+    StoreNotFoundError,
+)
+from curate.store import Changes, PartStore, failpoints, manifest
+from curate.store import publish as publishing
+from curate.store import remote as remotes
+from curate.store.remote import FolderRemote, Remote, open_remote
+
+SECRET = "canary-secret-of-the-test"
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of an S3 service on this machine."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """An empty bucket, with credentials in the environment."""
+    name = f"b{abs(hash(request.node.name))}"
+    for key, value in {
+        "AWS_ENDPOINT_URL": s3,
+        "AWS_ACCESS_KEY_ID": "canary-id-of-the-test",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(key, value)
+    urlopen(Request(f"{s3}/{name}", method="PUT")).read()
+    return f"s3://{name}/some/prefix"
+
+
+@pytest.fixture(params=["folder", "file", "memory", "s3"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "s3":
+        return str(request.getfixturevalue("bucket"))
+    if request.param == "memory":
+        return f"memory://{tmp_path.name}/published"
+    return str(tmp_path / "published") if request.param == "folder" else f"file://{tmp_path}/published"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    return str(tmp_path / "published")
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Items, scores, a pack, a selection, a deletion, a tag, a run."""
+    path = tmp_path_factory.mktemp("played") / "store"
+    store_workload.play(path).close()
+    return path
+
+
+@pytest.fixture
+def store(played: Path, tmp_path: Path) -> PartStore:
+    """A store of one's own."""
+    return PartStore.open(shutil.copytree(played, tmp_path / "store"))
+
+
+def state(store: PartStore) -> list[Any]:
+    snapshot = store.snapshot()
+    history = [{k: v for k, v in e.items() if k != "available"} for e in store.history()]
+    selections = {name: store.selection_table(name).to_pylist() for name in snapshot.selections}
+    rest = [store.tags(), store.runs(), store.rejected().to_pylist(), history, selections]
+    return [snapshot.version, snapshot.digest, read_state(store), rest]
+
+
+def tokens(store: PartStore) -> list[str]:
+    return [entry["token"] for entry in reversed(store.history())]
+
+
+def cloned(url: str, path: Path) -> PartStore:
+    store, _ = PartStore.clone(url, path)
+    assert store.verify() == []
+    return store
+
+
+# --- There and back ---------------------------------------------------------------------------------------------
+
+
+def test_a_clone_is_the_store(store: PartStore, url: str, tmp_path: Path) -> None:
+    report = store.publish(url)
+    assert (report.version, report.manifests, report.there) == (7, 7, 0) and report.files > 5
+    clone = cloned(url, tmp_path / "clone")
+    assert state(clone) == state(store)
+    image = clone.view().to_arrow(["image"])["image"][0].as_py()
+    path, _, place = image.partition("#bytes=")
+    offset, length = map(int, place.split(","))
+    assert Path(path).is_relative_to(clone.path)
+    assert Path(path).read_bytes()[offset : offset + length] == b"bytes of item 0"
+    assert clone.recall("digest of score") == {"scored": 6}
+
+
+def test_again_only_what_is_new_goes_and_comes(store: PartStore, url: str, tmp_path: Path) -> None:
+    first = store.publish(url)
+    clone = cloned(url, tmp_path / "clone")
+    assert str(store.publish(url)) == "version 7 is published already"
+    assert str(PartStore.clone(url, clone.path)[1]) == "version 7: nothing new"
+    add_items(store, "new")
+    add_scores(store, "new scores")
+    store.tag("later")
+    again = store.publish(url)
+    assert (again.version, again.manifests, again.files, again.there) == (9, 2, 3, first.files)
+    _, came = PartStore.clone(url, clone.path)
+    assert (came.version, came.manifests, came.files, came.later) == (9, 2, 3, 0)
+    assert state(clone) == state(store) and clone.verify() == []
+
+
+def test_a_clone_goes_on_and_publishes(store: PartStore, folder: str, tmp_path: Path) -> None:
+    store.publish(folder)
+    clone = cloned(folder, tmp_path / "clone")
+    add_items(clone, "theirs")
+    clone.publish(folder)
+    with pytest.raises(
+        ConflictError, match=r"has version 8 already, 'import', committed .*ends at 7. Clone it again"
+    ):
+        store.publish(folder)
+    PartStore.clone(folder, store.path)
+    assert state(store) == state(clone) and store.verify() == []
+
+
+def test_compaction_and_gc_go_along(store: PartStore, folder: str, tmp_path: Path) -> None:
+    add_items(store, *"xyz")
+    store.publish(folder)
+    clone = cloned(folder, tmp_path / "clone")
+    store.compact()
+    store.untag("done")
+    store.gc(grace_seconds=0, keep_versions=1)
+    before = read_state(store)
+    store.publish(folder)
+    PartStore.clone(folder, clone.path)
+    assert read_state(clone) == before and clone.snapshot().digest == store.snapshot().digest
+    assert clone.compact().versions == 0 and clone.verify() == []
+    fresh = cloned(folder, tmp_path / "fresh")
+    assert read_state(fresh) == before
+    assert len(list((fresh.path / "parts/items").iterdir())) == len(
+        fresh.snapshot().items
+    )  # nothing old came along
+
+
+def test_what_gc_gave_up_here_comes_back_when_it_is_needed(
+    store: PartStore, folder: str, tmp_path: Path
+) -> None:
+    add_scores(store, "one", "one", 1.0)
+    store.publish(folder)
+    clone = cloned(folder, tmp_path / "clone")
+    add_scores(store, "two", "two", 2.0)
+    store.publish(folder)
+    PartStore.clone(folder, clone.path)
+    clone.untag("done")
+    clone.gc(grace_seconds=0, keep_versions=1)
+    store.commit(Changes("back", "back", columns=[store_workload.column_set("one")]))
+    store.publish(folder)
+    PartStore.clone(folder, clone.path)
+    assert read_state(clone) == read_state(store) and clone.verify() == []
+
+
+def test_a_missing_file_is_fetched_again(store: PartStore, folder: str, tmp_path: Path) -> None:
+    store.publish(folder)
+    clone = cloned(folder, tmp_path / "clone")
+    (clone.path / clone.snapshot().items[0].path).unlink()
+    _, report = PartStore.clone(folder, clone.path)
+    assert report.files == 1 and clone.verify() == [] and state(clone) == state(store)
+
+
+def test_an_empty_store_has_nothing_to_publish(folder: str, tmp_path: Path) -> None:
+    empty = PartStore.create(tmp_path / "empty")
+    assert str(empty.publish(folder)) == "version 0 is published already"
+    with pytest.raises(StoreNotFoundError, match="nothing is published"):
+        PartStore.clone(folder, tmp_path / "clone")
+    assert not (tmp_path / "clone").exists()
+
+
+def test_it_works_from_the_front_door(store: PartStore, folder: str, tmp_path: Path) -> None:
+    with curate.open(store.path) as opened:
+        assert opened.publish(folder).version == 7
+    with curate.clone(folder, tmp_path / "clone") as opened:
+        assert len(opened) == store.snapshot().rows
+
+
+# --- Two at once ------------------------------------------------------------------------------------------------
+
+
+def rival(store: PartStore, url: str, tmp_path: Path) -> PartStore:
+    """A clone and its original, each with a version 8 of its own."""
+    store.publish(url)
+    other = cloned(url, tmp_path / "rival")
+    add_items(store, "mine")
+    add_items(other, "theirs")
+    return other
+
+
+def test_the_slower_of_two_publishers_is_told(
+    store: PartStore, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = rival(store, url, tmp_path)
+    plain = publishing._upload
+
+    def upload(*args: Any) -> None:
+        plain(*args)
+        monkeypatch.setattr(publishing, "_upload", plain)
+        other.publish(url)  # between our files and our manifest
+
+    monkeypatch.setattr(publishing, "_upload", upload)
+    with pytest.raises(
+        ConflictError, match=r"another publisher was faster: version 8 at .* is 'import', committed"
+    ):
+        store.publish(url)
+    with pytest.raises(ConflictError, match="went different ways: version 8 there is"):
+        store.publish(url)
+    with pytest.raises(ConflictError, match="went different ways"):
+        PartStore.clone(url, store.path)
+    assert state(cloned(url, tmp_path / "clone")) == state(other)
+    assert "mine-1" in read_state(store) and store.verify() == []
+
+
+def test_of_many_publishers_one_makes_the_version(store: PartStore, folder: str, tmp_path: Path) -> None:
+    store.publish(folder)
+    stores = [cloned(folder, tmp_path / f"clone{n}") for n in range(4)]
+    for n, each in enumerate(stores):
+        add_items(each, f"by{n}")
+    gate, ends = threading.Barrier(len(stores)), list[str]()
+
+    def run(each: PartStore) -> None:
+        gate.wait()
+        try:
+            each.publish(folder)
+            ends.append("done")
+        except ConflictError:
+            ends.append("conflict")
+
+    threads = [threading.Thread(target=run, args=(each,)) for each in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ends) == ["conflict", "conflict", "conflict", "done"]
+    last = cloned(folder, tmp_path / "last")
+    assert sum(state(last) == state(each) for each in stores) == 1
+
+
+def test_an_answer_that_was_lost_is_no_conflict(
+    store: PartStore, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = FolderRemote.create
+    monkeypatch.setattr(FolderRemote, "create", lambda self, key, data: plain(self, key, data) and False)
+    assert store.publish(folder).manifests == 7
+
+
+def test_another_store_is_not_overwritten(store: PartStore, folder: str, tmp_path: Path) -> None:
+    store.publish(folder)
+    other = PartStore.create(tmp_path / "other")
+    with pytest.raises(ConflictError, match="holds another store"):
+        other.publish(folder)
+    add_items(other, "a")
+    with pytest.raises(ConflictError, match="holds another store"):
+        other.publish(folder)
+    with pytest.raises(ConflictError, match="holds another store"):
+        PartStore.clone(folder, other.path)
+    assert len(read_state(other)) == ROWS
+
+
+# --- Interrupted ------------------------------------------------------------------------------------------------
+
+PUBLISHING = {"publish.part": 5, "publish.manifest": 7, "publish.write": 20, "publish.fsync": 20}
+CLONING = {"clone.part": 5, "clone.commit": 1, "part.write": 5, "part.rename": 5, "manifest.rename": 3}
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize(
+    "place", [f"{name}:{n}" for name, most in PUBLISHING.items() for n in sorted({1, most})]
+)
+def test_publishing_goes_on_after_a_kill(store: PartStore, folder: str, tmp_path: Path, place: str) -> None:
+    store.publish(folder)
+    add_items(store, "new")
+    add_scores(store, "new scores")
+    if not place.endswith(":1"):  # begin anew, so that every place is come by often enough
+        shutil.rmtree(folder)
+
+    def fail() -> None:
+        failpoints.arm(f"{place}:exit")
+        PartStore.open(store.path).publish(folder)
+
+    assert store_workload.in_child(fail) == 99
+    try:
+        seen = cloned(folder, tmp_path / "meanwhile")
+        assert tokens(seen) == tokens(store)[: seen.snapshot().version]
+    except (StoreNotFoundError, StoreError):
+        pass  # nothing whole is there yet
+    store.publish(folder)
+    assert state(cloned(folder, tmp_path / "clone")) == state(store)
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize(
+    "place", [f"{name}:{n}" for name, most in CLONING.items() for n in sorted({1, most})]
+)
+def test_cloning_goes_on_after_a_kill(store: PartStore, folder: str, tmp_path: Path, place: str) -> None:
+    store.publish(folder)
+
+    def fail() -> None:
+        failpoints.arm(f"{place}:exit")
+        PartStore.clone(folder, tmp_path / "clone")
+
+    assert store_workload.in_child(fail) == 99
+    assert state(cloned(folder, tmp_path / "clone")) == state(store)
+
+
+def test_a_clone_takes_the_newest_version_that_is_whole(store: PartStore, url: str, tmp_path: Path) -> None:
+    store.publish(url)
+    old = state(store)
+    add_items(store, "new")
+    remote = open_remote(url)
+    publishing._create_manifest(store, remote, 8)  # no honest publisher does that before the parts are there
+    clone, report = PartStore.clone(url, tmp_path / "clone")
+    assert report.version == 7 and "1 later ones are not whole yet" in str(report)
+    assert state(clone) == old and clone.verify() == []
+    store.publish(url)
+    PartStore.clone(url, clone.path)
+    assert state(clone) == state(store)
+
+
+def test_a_file_that_was_cut_short_is_sent_again(store: PartStore, url: str, tmp_path: Path) -> None:
+    store.publish(url)
+    key = store.snapshot().items[0].path
+    remote = open_remote(url)
+    remote.put(key, remote.read(key)[:-1])
+    with pytest.raises(StoreError, match=f"no published version is whole; {key} is missing"):
+        PartStore.clone(url, tmp_path / "clone")
+    assert store.publish(url).files == 1
+    assert state(cloned(url, tmp_path / "clone")) == state(store)
+
+
+# --- Not what it should be --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["parts/items", "parts/vector", "blobs"])
+def test_damage_on_the_way_is_noticed(store: PartStore, folder: str, tmp_path: Path, what: str) -> None:
+    store.publish(folder)
+    path = sorted(Path(folder, what).iterdir())[0]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(
+        CorruptionError, match=f"{path.name} at .* is not what was published. Delete it there"
+    ):
+        PartStore.clone(folder, tmp_path / "clone")
+    path.unlink()
+    store.publish(folder)
+    assert state(cloned(folder, tmp_path / "clone")) == state(store)
+
+
+def test_damaged_and_missing_manifests_are_told(store: PartStore, folder: str, tmp_path: Path) -> None:
+    store.publish(folder)
+    path = Path(folder, "manifests/0000000003.json")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'"version":3', b'"version":4'))
+    with pytest.raises(CorruptionError, match=r"0000000003\.json is damaged"):
+        PartStore.clone(folder, tmp_path / "clone")
+    path.unlink()
+    for act in (lambda: PartStore.clone(folder, tmp_path / "clone"), lambda: store.publish(folder)):
+        with pytest.raises(CorruptionError, match=r"0000000003\.json is missing"):
+            act()
+
+
+@pytest.mark.parametrize(
+    "path", ["../../evil.parquet", "/etc/evil", "parts/items/../../../x.parquet", "parts/column/{}.parquet"]
+)
+def test_published_names_cannot_leave_the_store(
+    store: PartStore, folder: str, tmp_path: Path, path: str
+) -> None:
+    store.publish(folder)
+    first = Path(folder, "manifests/0000000001.json")
+    content = manifest.decode(first.read_bytes(), first)
+    content["added"][0]["path"] = path.format("0" * 32)
+    first.write_bytes(manifest.encode(content))
+    with pytest.raises(CorruptionError, match="where no part lies"):
+        PartStore.clone(folder, tmp_path / "clone")
+
+
+def test_packs_have_plain_names_too(store: PartStore, folder: str, tmp_path: Path) -> None:
+    store.publish(folder)
+    first = Path(folder, "manifests/0000000001.json")
+    content = manifest.decode(first.read_bytes(), first)
+    content["added"][0]["stats"]["packs"] = ["../../../evil"]
+    first.write_bytes(manifest.encode(content))
+    with pytest.raises(CorruptionError, match="no name of a pack"):
+        PartStore.clone(folder, tmp_path / "clone")
+
+
+def test_a_damaged_store_is_not_published(store: PartStore, folder: str) -> None:
+    path = store.path / store.snapshot().items[0].path
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CorruptionError, match="so version 7 was not published"):
+        store.publish(folder)
+    assert not Path(folder, "manifests").exists()
+
+
+def test_a_place_that_cannot_create_is_refused(
+    store: PartStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Plain(fsspec.implementations.memory.MemoryFileSystem):
+        protocol = "plainmem"
+        store: dict[str, Any] = {}
+        pseudo_dirs = [""]
+        pipe_file = fsspec.spec.AbstractFileSystem.pipe_file
+
+    fsspec.register_implementation("plainmem", Plain, clobber=True)
+    with pytest.raises(InputError, match="cannot create an object only where there is none"):
+        store.publish("plainmem://x")
+
+
+# --- Credentials and addresses ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"s3://id:{SECRET}@bucket/x",
+        f"s3://{SECRET}@bucket",
+        f"az://c/x?sig={SECRET}",
+        f"ftp://u:{SECRET}@h/x",
+    ],
+)
+def test_addresses_with_credentials_are_refused_unseen(store: PartStore, url: str) -> None:
+    with pytest.raises(InputError, match="carries credentials") as caught:
+        store.publish(url)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_wrong_bucket_is_named(store: PartStore, bucket: str, tmp_path: Path) -> None:
+    for act in (store.publish, lambda url: PartStore.clone(url, tmp_path / "clone")):
+        with pytest.raises(StoreNotFoundError, match="s3://no-such-bucket/x: there is no such bucket"):
+            act("s3://no-such-bucket/x")
+
+
+def test_missing_credentials_are_asked_for(
+    store: PartStore, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv(
+        "AWS_METADATA_ENDPOINT", "http://127.0.0.1:9"
+    )  # where a cloud machine would ask for them
+    with pytest.raises(StoreError, match=r"there are no credentials.*AWS_ACCESS_KEY_ID"):
+        store.publish(bucket)
+
+
+def test_a_service_that_is_not_there_is_named(
+    store: PartStore, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(StoreError, match=r"s3://.*Run it again: it goes on where it stopped") as caught:
+        store.publish(bucket)
+    assert "\n" not in str(caught.value) and caught.value.__cause__ is None
+
+
+def test_credentials_are_kept_nowhere(
+    store: PartStore,
+    bucket: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    said = str(store.publish(bucket))
+    clone = cloned(bucket, tmp_path / "clone")
+    out, err = capfd.readouterr()
+    texts = [said, repr(clone.history()), repr(clone.runs()), caplog.text, out, err]
+    remote = open_remote(bucket)
+    data = [remote.read(key) for key in remote.listed("")]
+    data += [p.read_bytes() for root in (store.path, clone.path) for p in root.rglob("*") if p.is_file()]
+    for canary in (SECRET, "canary-id-of-the-test"):
+        assert not any(canary in text for text in texts) and not any(canary.encode() in each for each in data)
+
+
+def test_errors_are_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_TOKEN", SECRET)
+    dirty = OSError(f"GET https://x/y?sig=abc&se=1 failed with {SECRET}\nDebug: {SECRET}")
+    assert remotes.cleaned(dirty) == "GET https://x/y failed with ***"
+
+
+def test_refused_access_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = r"access was refused \(not yours\).*credentials"
+    with pytest.raises(StoreError, match=said), remotes.translated("s3://b"):
+        raise PermissionError("not yours")
+
+
+# --- Places -----------------------------------------------------------------------------------------------------
+
+
+def test_a_place_keeps_what_it_is_given(url: str, tmp_path: Path) -> None:
+    place: Remote = open_remote(url)
+    assert place.listed("a/") == {}
+    with pytest.raises(FileNotFoundError):
+        place.read("a/nothing")
+    assert place.create("a/one", b"first") and not place.create("a/one", b"second")
+    assert place.read("a/one") == b"first"
+    place.put("a/one", b"third!")
+    (tmp_path / "big").write_bytes(np.random.default_rng(0).bytes(6_000_000))
+    place.upload("b/c/big", tmp_path / "big")
+    assert b"".join(bytes(c) for c in place.chunks("b/c/big")) == (tmp_path / "big").read_bytes()
+    assert place.listed("") == {"a/one": 6, "b/c/big": 6_000_000}
+    assert place.listed("b/") == {"b/c/big": 6_000_000}
+
+
+def test_a_folder_never_shows_half_a_file(tmp_path: Path) -> None:
+    place = FolderRemote("x", tmp_path / "x")
+    failpoints.arm("publish.write:1:short,publish.write:2:enospc")
+    try:
+        with pytest.raises(StoreError, match=r"cannot write .*a/one: No space left.*Run it again"):
+            place.put("a/one", b"12345678")
+    finally:
+        failpoints.arm(None)
+    assert place.listed("") == {} and list((tmp_path / "x/a").iterdir()) == []
+
+
+def test_a_clone_wants_a_place_of_its_own(store: PartStore, folder: str, tmp_path: Path) -> None:
+    store.publish(folder)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("years of work")
+    with pytest.raises(StoreError, match=r"holds thesis.txt: a store needs a new or empty folder"):
+        PartStore.clone(folder, tmp_path / "mine")
+
+
+def test_another_format_is_left_alone(store: PartStore, folder: str, tmp_path: Path) -> None:
+    store.publish(folder)
+    for path in sorted(Path(folder, "manifests").glob("0*.json")):
+        path.write_bytes(manifest.encode({**manifest.decode(path.read_bytes(), path), "format": 2}))
+    with pytest.raises(StoreFormatError, match="format 2"):
+        PartStore.clone(folder, tmp_path / "clone")
