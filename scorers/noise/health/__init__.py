@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from curate.scorers.noise.health.conflicts import label_conflicts
     from curate.scorers.noise.health.embedding import rankme
     from curate.scorers.noise.health.groups import compare_groups
-    from curate.scorers.noise.health.intervals import holm, rank_sum, wilson
+    from curate.scorers.noise.health.intervals import holm, skewed_tail, wilson
     from curate.scorers.noise.health.joint import label_noise, noise_rates, overlapping_classes
     from curate.scorers.noise.health.shift import mean_shift, order_drift, source_drift
     from curate.scorers.noise.health.verified import verified_rate
@@ -30,8 +30,8 @@ _HOMES = {
     "noise_rates": "joint",
     "order_drift": "shift",
     "overlapping_classes": "joint",
-    "rank_sum": "intervals",
     "rankme": "embedding",
+    "skewed_tail": "intervals",
     "source_drift": "shift",
     "verified_rate": "verified",
     "wilson": "intervals",
@@ -49,8 +49,8 @@ __all__ = [
     "noise_rates",
     "order_drift",
     "overlapping_classes",
-    "rank_sum",
     "rankme",
+    "skewed_tail",
     "source_drift",
     "verified_rate",
     "wilson",

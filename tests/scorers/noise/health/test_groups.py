@@ -7,8 +7,6 @@ import pytest
 
 pytest.importorskip("scipy", reason="extra noise not installed")
 
-from scipy import stats
-
 from curate.errors import ExpressionError, InputError
 from curate.memory import ArrayView
 from curate.scorers.noise.health import compare_groups, k_means
@@ -27,22 +25,30 @@ def test_two_kinds_of_values_are_tested_exactly() -> None:
     assert compare_groups(values, groups, smallest=4, alpha=0.1).worse.tolist() == [True, False]
 
 
-def test_other_values_are_tested_by_ranks() -> None:
+def test_other_values_are_tested_as_if_groups_were_shuffled() -> None:
     rng = np.random.default_rng(0)
-    values, groups = rng.normal(size=200), np.arange(200) % 2
-    values[groups == 1] -= 0.6
+    values = np.where(rng.random(300) < 0.1, 0.03, 0.8) + rng.normal(size=300) * 0.05
+    groups = (np.arange(300) < 40).astype(int)
+    values[(groups == 1) & (rng.random(300) < 0.08)] -= 0.7
     found = compare_groups(values, groups)
-    theirs = stats.mannwhitneyu(
-        values[groups == 1],
-        values[groups == 0],
-        alternative="less",
-        method="asymptotic",
-        use_continuity=False,
-    )
-    assert found.p[1] == pytest.approx(2 * theirs.pvalue)
-    assert found.worse.tolist() == [False, True]
-    half = 1.96 * values[groups == 1].std(ddof=1) / 10
+    seen = values[groups == 1].mean()
+    shuffled = np.array([rng.permutation(values)[:40].mean() for _ in range(20000)])
+    share = (shuffled <= seen).mean()
+    assert 0.01 < share < 0.3  # worth telling apart
+    assert found.p[1] == pytest.approx(2 * share, rel=0.15)
+    half = 1.96 * values[groups == 1].std(ddof=1) / 40**0.5
     assert found.high[1] - found.mean[1] == pytest.approx(half, rel=1e-3)
+
+
+def test_a_group_with_twice_the_errors_is_found_by_its_score() -> None:
+    rng = np.random.default_rng(0)
+    found = 0
+    for _ in range(20):
+        groups = rng.integers(0, 20, 4000)
+        wrong = rng.random(4000) < np.where(groups == 7, 0.2, 0.1)
+        values = np.where(wrong, 0.1, 0.8) + rng.normal(size=4000) * 0.1
+        found += compare_groups(values, groups).worse[7]
+    assert found >= 12  # a rank test would see about six
 
 
 def test_small_groups_items_without_a_group_and_missing_values() -> None:
@@ -67,6 +73,8 @@ def test_what_cannot_be_compared_is_not_tested() -> None:
     assert len(compare_groups(np.empty(0), np.empty(0, int)).size) == 0
     with pytest.raises(InputError, match="both"):
         compare_groups(np.ones(3), np.zeros(2, int))
+    with pytest.raises(InputError, match="1 values are infinite"):
+        compare_groups(np.array([1, np.inf]), np.zeros(2, int))
 
 
 @pytest.mark.parametrize("kind", ["rare flag", "skewed"])

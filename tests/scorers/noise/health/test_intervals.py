@@ -11,8 +11,7 @@ pytest.importorskip("scipy", reason="extra noise not installed")
 
 from scipy import stats
 
-from curate.scorers.noise.health import holm, rank_sum, wilson
-from curate.scorers.noise.health.intervals import average_ranks, normal_tail
+from curate.scorers.noise.health import holm, skewed_tail, wilson
 
 
 def test_wilson_is_scipys() -> None:
@@ -55,25 +54,15 @@ def test_holm_by_hand() -> None:
     assert len(holm([])) == 0
 
 
-@pytest.mark.parametrize("tied", [False, True])
-def test_rank_sum_is_the_mann_whitney_test(tied: bool) -> None:
-    rng = np.random.default_rng(0)
-    values = rng.integers(0, 4, 120).astype(float) if tied else rng.normal(size=120)
-    codes = rng.integers(-1, 3, 120)
-    p = normal_tail(rank_sum(average_ranks(values), codes, 3))
-    for group in range(3):
-        theirs = stats.mannwhitneyu(
-            values[codes == group],
-            values[codes != group],
-            alternative="less",
-            method="asymptotic",
-            use_continuity=False,
-        )
-        assert p[group] == pytest.approx(theirs.pvalue, rel=1e-9)
+def test_without_skewness_the_tail_is_normal() -> None:
+    z = np.array([-2.0, 0.0, 1.0, 4.0, np.nan])
+    np.testing.assert_allclose(skewed_tail(z, np.zeros(5)), stats.norm.sf(z))
+    np.testing.assert_allclose(skewed_tail(z, np.full(5, 0.002)), stats.norm.sf(z), rtol=0.03)
 
 
-def test_rank_sum_says_nothing_where_nothing_can_be_said() -> None:
-    ranks = average_ranks(np.array([1.0, 2.0, 3.0]))
-    assert np.isnan(rank_sum(ranks, np.array([0, 0, 0]), 2)).all()  # all in one group, none in the other
-    assert np.isnan(rank_sum(average_ranks(np.ones(4)), np.array([0, 0, 1, 1]), 2)).all()
-    assert np.isnan(rank_sum(np.array([]), np.array([], int), 1)).all()
+@pytest.mark.parametrize("skewness", [0.5, 2.0, -0.5, -2.0])
+def test_the_skewed_tail_is_pearsons(skewness: float) -> None:
+    z = np.linspace(-3, 5, 17)
+    np.testing.assert_allclose(
+        skewed_tail(z, np.full(17, skewness)), stats.pearson3.sf(z, skewness), atol=1e-12
+    )
