@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from curate.contracts import View, detail, flag, reason_name, score, vector
 from curate.errors import InputError
-from curate.fitting import FittedTable, order_by_id, read_vectors
+from curate.fitting import FittedTable, order_by_id
 from curate.scorers.noise.probabilities import validate_pred_probs
 from curate.scorers.noise.structure.plausible import MissingFound, missing_labels
-from curate.scorers.noise.structure.ragged import read_strings
+from curate.scorers.noise.structure.ragged import read_matrix, read_strings
 from curate.scorers.noise.structure.sets import label_matrix, names_where, validate_label_probs
 
 __all__ = ["MissingLabels"]
@@ -69,7 +69,7 @@ class MissingLabels:
         """Find what is missing in a view. Raises InputError where the whole input is wrong, not a few rows."""
         order = order_by_id(view)
         sets = read_strings(view, self.labels, order, self.delimiter)
-        members = [read_vectors(view, column, order) for column in self.pred_probs]
+        members = [read_matrix(view, column, order) for column in self.pred_probs]
         if not len(order):
             return self._table(order, np.empty(0, object), None, ())
         reasons = np.full(len(order), None, object)
@@ -133,4 +133,8 @@ class MissingLabels:
         ]
         names = [*(f.name for f in self.gives), reason_name(self.name)]
         table = pa.table(columns, names)
-        return FittedTable(self.name, self.version, self.gives, table, (), classes)
+        notes: tuple[str, ...] = ()
+        if found is not None and len(self.pred_probs) > 1:
+            told = zip(self.pred_probs, found.weights, strict=True)
+            notes = (f"the models weigh {', '.join(f'{column} {weight:.2f}' for column, weight in told)}",)
+        return FittedTable(self.name, self.version, self.gives, table, notes, classes)

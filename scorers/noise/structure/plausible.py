@@ -13,7 +13,7 @@ from curate.scorers.noise.probabilities import validate_pred_probs
 from curate.scorers.noise.structure.ragged import name_some
 from curate.scorers.noise.structure.sets import validate_label_probs
 
-__all__ = ["MissingFound", "calibrate", "missing_labels"]
+__all__ = ["MissingFound", "calibrate", "missing_labels", "weigh_models"]
 
 _FLOOR = 1e-7
 """Probabilities below are taken for this much: a model's 0 is not the log of nothing."""
@@ -21,18 +21,20 @@ _SAMPLE = 100_000
 """Items that two numbers are fitted to, at most."""
 _STEPS = 30
 _STEEPEST = 20.0
+_ROUNDS = 200
 
 
 class MissingFound(NamedTuple):
     """`score` (n,) float32 in [0, 1], higher = keep: nothing is missing; `flagged` (n,) bool; `missing` (n, k) bool, a
-    class that the item does not have and many would give it; `soft` (n, k) float32 soft labels; `plausible` (n, k)
-    float32, the calibrated probability of each class."""
+    class that the item does not have and should; `soft` (n, k) float32 soft labels; `plausible` (n, k) float32, the
+    calibrated mean of the models; `weights` (m,) float64 of the models in it."""
 
     score: npt.NDArray[np.float32]
     flagged: npt.NDArray[np.bool_]
     missing: npt.NDArray[np.bool_]
     soft: npt.NDArray[np.float32]
     plausible: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float64]
 
 
 def missing_labels(
@@ -49,7 +51,7 @@ def missing_labels(
     `pred_probs` (n, k), out of sample, or a list of such by several models; `given` (n, k) bool, the classes each item
     has: one, several or none. `exclusive` says that a row is one distribution over the classes; otherwise each number
     stands by itself. Each model is calibrated on the given labels (`calibrate`; not if `calibrated`) and the models are
-    averaged: q_k, the probability that the item would be given class k. Soft label = (1 - `trust`) q + `trust` * given
+    averaged (`weigh_models`): q_k, the probability that the item would be given class k. Soft label = (1 - `trust`) q + `trust` * given
     (a distribution over the given classes if `exclusive`; q alone for an item that has none): with the default, the
     label and the models have a vote each. A class is missing where the item does not have it and its share of the soft
     label is at least `threshold`. Score = 1 - the highest share of a class that the item does not have.
@@ -61,10 +63,13 @@ def missing_labels(
     _check(members, given, threshold, trust, exclusive)
     given = given.astype(bool, copy=False)
     target = _shares(given) if exclusive else given.astype(np.float32)
+    if not calibrated:
+        members = [calibrate(member, given, exclusive=exclusive) for member in members]
+    weights = weigh_models(members, given, exclusive=exclusive)
     mean = np.zeros(given.shape, np.float64)
-    for member in members:
-        mean += member if calibrated else calibrate(member, given, exclusive=exclusive)
-    plausible = np.asarray(mean / len(members), np.float32)
+    for weight, member in zip(weights, members, strict=True):
+        mean += weight * member
+    plausible = np.asarray(mean, np.float32)
     soft = (1 - trust) * plausible + trust * target
     if exclusive:
         bare = ~given.any(1)
@@ -72,13 +77,8 @@ def missing_labels(
     other = np.where(given, 0.0, soft)
     missing = np.asarray(other >= threshold) & ~given
     highest = other.max(1, initial=0.0)
-    return MissingFound(
-        (1 - highest).astype(np.float32),
-        np.asarray(missing.any(1)),
-        missing,
-        soft.astype(np.float32),
-        plausible,
-    )
+    score, flagged = (1 - highest).astype(np.float32), np.asarray(missing.any(1))
+    return MissingFound(score, flagged, missing, soft.astype(np.float32), plausible, weights)
 
 
 def _check(
@@ -133,6 +133,34 @@ def calibrate(
     rows = _spaced(np.arange(len(logit)))
     slope, shift = _fit_sigmoid(logit[rows].ravel(), given[rows].ravel())
     return np.asarray(1 / (1 + np.exp(-(slope * logit + shift))))
+
+
+def weigh_models(
+    members: Sequence[npt.NDArray[Any]], given: npt.NDArray[np.bool_], *, exclusive: bool = True
+) -> npt.NDArray[np.float64]:
+    """How much each model should count: (m,) weights that sum to 1 and make the given labels likeliest under the mean.
+
+    `members` are m arrays (n, k) of calibrated probabilities out of sample. The likelihood of a mixture has one maximum,
+    found by expectation-maximisation on at most 100,000 items; equal weights where nothing is given.
+    """
+    rows = _spaced(np.flatnonzero(given.any(1)) if exclusive else np.arange(len(given)))
+    if len(members) == 1 or not len(rows):
+        return np.full(len(members), 1 / len(members))
+    target = given[rows]
+    if exclusive:
+        shares = _shares(target)
+        own = np.stack([(member[rows] * shares).sum(1) for member in members], axis=1)
+    else:
+        own = np.stack([np.where(target, m[rows], 1 - m[rows]).ravel() for m in members], axis=1)
+    own = np.maximum(own, _FLOOR)
+    weights = np.full(len(members), 1 / len(members))
+    for _ in range(_ROUNDS):
+        part = own * weights
+        new = (part / part.sum(1, keepdims=True)).mean(0)
+        moved, weights = float(np.abs(new - weights).max()), new
+        if moved < 1e-5:
+            break
+    return weights
 
 
 def _spaced(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from curate.errors import InputError
 from curate.scorers.noise.structure.missing import MissingLabels
-from curate.scorers.noise.structure.plausible import calibrate, missing_labels
+from curate.scorers.noise.structure.plausible import calibrate, missing_labels, weigh_models
 from curate.testing import ArrayView, check_scorer, score_all
 
 NAMES = ["cat", "dog", "eel"]
@@ -64,9 +64,25 @@ def test_trust_threshold_and_models() -> None:
     np.testing.assert_allclose(model.soft, model.plausible)
     counts = [int(missing_labels(told, given, threshold=t).flagged.sum()) for t in (0.05, 0.2, 0.4)]
     assert counts[0] > counts[1] > counts[2] > 0
-    other = np.roll(told, 1, axis=0)
-    both = missing_labels([told, other], given, calibrated=True)
-    np.testing.assert_allclose(both.plausible, (told + other) / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_models_weigh_what_they_know(exclusive: bool) -> None:
+    _, told, given = drawn(2000)
+    useless = np.roll(told, 1, axis=0)
+    weights = weigh_models([useless, told], given, exclusive=exclusive)
+    assert weights.sum() == pytest.approx(1) and weights[1] > 0.9
+    np.testing.assert_allclose(weigh_models([told, told], given, exclusive=exclusive), 0.5)
+    found = missing_labels([useless, told], given, exclusive=exclusive, calibrated=True)
+    np.testing.assert_allclose(found.weights, weights)
+    mean = weights[0] * useless + weights[1] * told
+    np.testing.assert_allclose(found.plausible, mean, rtol=1e-5)
+    # two that each see half of it weigh the same
+    half = np.random.default_rng(0).random((2000, 1)) < 0.5
+    one, two = np.where(half, told, 1 / 3), np.where(half, 1 / 3, told)
+    assert 0.4 < weigh_models([one, two], given, exclusive=exclusive)[0] < 0.6
+    nothing = np.zeros_like(given)
+    np.testing.assert_allclose(weigh_models([useless, told], nothing), 0.5)
 
 
 def test_labels_that_stand_by_themselves_are_no_shares() -> None:
@@ -148,6 +164,8 @@ def test_parameters_of_the_scorer_are_used() -> None:
     ]
     for change in changes:
         assert not score_all(MissingLabels(**change), view)["missing_labels"].equals(base), change
+    notes = MissingLabels(pred_probs=("pred_probs", "more")).fit(view).notes
+    assert "pred_probs 0.9" in notes[0] or "pred_probs 1.0" in notes[0]
     few, many = (score_all(MissingLabels(threshold=t), view)["label_missing"] for t in (0.4, 0.1))
     assert few.to_numpy().sum() < many.to_numpy().sum()
     turned = ArrayView(table_of(given), {"p": told[:, [2, 0, 1]]})
