@@ -79,9 +79,10 @@ def _split(whole: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
 
 def _check_rows(probs: npt.NDArray[Any], name: str) -> None:
     n, k = probs.shape
+    ones = np.ones(k, np.float64 if probs.dtype == np.float64 else np.float32)
     for block in blocks(n, k):
-        part = probs[block]
-        total = part.sum(1, dtype=np.float32 if part.dtype != np.float64 else np.float64)
+        part = probs[block].astype(ones.dtype, copy=False)
+        total = part @ ones
         fine = np.abs(total - 1) <= _SUM  # NaN is not
         if fine.all() and float(part.min()) >= -_OVER and float(part.max()) <= 1 + _OVER:
             continue

@@ -30,7 +30,7 @@ class Rivals(NamedTuple):
 
     def take(self, items: npt.NDArray[np.int64]) -> Rivals:
         """These items."""
-        return Rivals(self.index[:, items], self.log[:, items])
+        return Rivals(np.take(self.index, items, 1), np.take(self.log, items, 1))
 
 
 def blocks(rows: int, classes: int) -> Iterator[slice]:

@@ -32,6 +32,7 @@ ENTROPY: dict[Kind, float] = {"class-conditional": 0.1, "undecided": 0.15, "inst
 LEANING = 0.03
 """Dependence of labels on the item, as an excess over 1/2, from which noise counts as instance-dependent."""
 PARTNERS = 8
+SEARCH, FINAL = 8, 16
 _TINY = 1e-30
 _NEVER = -1e9
 
@@ -82,11 +83,13 @@ def fit_rivals(rivals: Rivals, classes: int, at: Lookup, rng: np.random.Generato
     """`fit_transition` on rivals of items already drawn; `at` looks up any of their probabilities."""
     dependence, error = measure_dependence(rivals, at, rng)
     kind = _kind(dependence, error)
-    few = rng.permutation(rivals.index.shape[1])[:SEARCH_ROWS]
-    sharpness, calibrated, start = _search(_gather(rivals.take(few), classes), ENTROPY[kind])
+    few = _gather(rivals.take(rng.permutation(rivals.index.shape[1])[:SEARCH_ROWS]), classes)
+    sharpness, calibrated, found = _search(few, ENTROPY[kind])
     data = _gather(rivals, classes)
-    # from the few to all: the cells are others, so the matrix starts again and the offsets go on
-    fitted = _maximise(data, sharpness, _Start(start, None), rounds=20)
+    more = rivals.index.shape[1] / few.place.shape[1]
+    same = len(data.cells) == len(few.cells)  # else others can occur, and the matrix starts again
+    start = _Start(found.offset, found.counts * more if same else None)
+    fitted = _maximise(data, sharpness, start, rounds=FINAL)
     matrix = _spread(data, fitted.counts)
     rate = float(1 - fitted.right.mean(dtype=np.float64))
     return Transition(sharpness, calibrated, fitted.offset, matrix, kind, dependence, rate)
@@ -134,12 +137,16 @@ def _kind(dependence: float, error: float) -> Kind:
 
 
 class _Data(NamedTuple):
-    """Rivals, and where each (true class, label) lies among the cells of the matrix that can occur at all."""
+    """Rivals, and where each (true class, label) lies among the `cells` (true * classes + given) of the matrix that can
+    occur; `base` is what a cell gets beside its counts; `same` are the cells on the diagonal, of classes `diagonal`."""
 
     rivals: Rivals
     place: npt.NDArray[np.int64]
+    cells: npt.NDArray[np.int64]
     true: npt.NDArray[np.int64]
-    given: npt.NDArray[np.int64]
+    base: npt.NDArray[np.float64]
+    same: npt.NDArray[np.int64]
+    diagonal: npt.NDArray[np.int64]
     frequency: npt.NDArray[np.float64]
 
 
@@ -159,30 +166,32 @@ class _Fit(NamedTuple):
 
 
 def _gather(rivals: Rivals, classes: int) -> _Data:
-    cell = rivals.index.astype(np.int64) * classes + rivals.index[0]
-    if classes * classes <= cell.size:
-        cells, place = np.arange(classes * classes), cell
-    else:
-        cells, flat = np.unique(cell, return_inverse=True)
-        place = flat.reshape(cell.shape)
-    frequency = np.bincount(rivals.index[0], minlength=classes) / max(1, cell.shape[1])
-    return _Data(rivals, place, cells // classes, cells % classes, frequency)
+    place = rivals.index.astype(np.int64) * classes + rivals.index[0]
+    cells = np.arange(classes * classes)
+    if len(cells) > place.size:
+        cells, flat = np.unique(place, return_inverse=True)
+        place = flat.reshape(place.shape)
+    frequency = np.bincount(rivals.index[0], minlength=classes) / max(1, place.shape[1])
+    true, given = cells // classes, cells % classes
+    same = np.flatnonzero(true == given)
+    base = PRIOR * frequency[given] / np.maximum(1 - frequency[true], _TINY)
+    return _Data(rivals, place, cells, true, base, same, true[same], frequency)
 
 
-def _search(data: _Data, cost: float) -> tuple[float, float, npt.NDArray[np.float64]]:
-    """The sharpness, the calibrated sharpness, and the offsets found there."""
+def _search(data: _Data, cost: float) -> tuple[float, float, _Fit]:
+    """The sharpness, the calibrated sharpness, and the fit on the grid next to the former."""
     start = _Start(np.where(data.frequency > 0, 0.0, _NEVER), None)
     fits: list[_Fit] = []
     value: list[float] = []
     for sharpness in SHARPNESS:
-        fit = _maximise(data, sharpness, start, rounds=8)
+        fit = _maximise(data, sharpness, start, rounds=SEARCH)
         start = _Start(fit.offset, fit.counts)
         fits.append(fit)
         value.append(fit.likelihood - cost * fit.entropy)
         if len(value) > 4 and max(value[-2:]) < max(value):
             break  # past the peak, and the likelihood peaks before
     best, middle = _peak(np.array(value))
-    return best, _peak(np.array([fit.likelihood for fit in fits]))[0], fits[middle].offset
+    return best, _peak(np.array([fit.likelihood for fit in fits]))[0], fits[middle]
 
 
 def _peak(values: npt.NDArray[np.float64]) -> tuple[float, int]:
@@ -200,7 +209,7 @@ def _maximise(data: _Data, sharpness: float, start: _Start, rounds: int, toleran
     """Expectation maximisation of offset and matrix at one sharpness."""
     offset, counts = start
     index, place = data.rivals.index, data.place
-    classes, cells = len(data.frequency), len(data.true)
+    classes, cells = len(data.frequency), len(data.cells)
     scaled = data.rivals.log * np.float32(sharpness)
     matrix = _matrix(data, counts)
     for _ in range(rounds):
@@ -227,34 +236,33 @@ def _maximise(data: _Data, sharpness: float, start: _Start, rounds: int, toleran
 
 def _rates(
     data: _Data, counts: npt.NDArray[np.float64] | None
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Of each true class: the rate of right labels, the expected wrong ones, and 1 - its own frequency."""
-    apart = np.maximum(1 - data.frequency, _TINY)
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Of each true class: the rate of right labels, and what share of an expected wrong label each is."""
+    classes = len(data.frequency)
     if counts is None:
-        return np.full(len(apart), 0.9), np.zeros(len(apart)), apart
-    same = data.true == data.given
-    total = np.bincount(data.true, counts, len(apart))
-    right = np.bincount(data.true[same], counts[same], len(apart))
+        return np.full(classes, 0.9), np.full(classes, 0.1 / PRIOR)
+    total, right = np.bincount(data.true, counts, classes), np.zeros(classes)
+    right[data.diagonal] = counts[data.same]
     overall = right.sum() / max(float(total.sum()), _TINY)
-    return (right + PRIOR * overall) / (total + PRIOR + EXTRA), total - right, apart
+    rate = (right + PRIOR * overall) / (total + PRIOR + EXTRA)
+    return rate, (1 - rate) / (total - right + PRIOR)
 
 
 def _matrix(data: _Data, counts: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float32]:
     """P(given | true) in each cell: classes drawn to what all share, their rate of right labels by PRIOR items, and
     where wrong labels go (anywhere, by frequency) by PRIOR wrong ones."""
-    rate, wrong, apart = _rates(data, counts)
-    true, given = data.true, data.given
-    share = PRIOR * data.frequency[given] / apart[true]
-    if counts is not None:
-        share = share + counts
-    value = np.where(true == given, rate[true], (1 - rate[true]) * share / (wrong[true] + PRIOR))
+    rate, share = _rates(data, counts)
+    value = data.base if counts is None else data.base + counts
+    value = value * share[data.true]
+    value[data.same] = rate[data.diagonal]
     return value.astype(np.float32)
 
 
 def _spread(data: _Data, counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     """The whole matrix (k, k), cells that never occurred included."""
-    rate, wrong, apart = _rates(data, counts)
-    matrix = np.multiply.outer((1 - rate) * PRIOR / (apart * (wrong + PRIOR)), data.frequency).astype(np.float32)
-    matrix[data.true, data.given] = _matrix(data, counts)
+    rate, share = _rates(data, counts)
+    apart = np.maximum(1 - data.frequency, _TINY)
+    matrix = np.multiply.outer(share * PRIOR / apart, data.frequency).astype(np.float32)
+    matrix.ravel()[data.cells] = _matrix(data, counts)
     np.fill_diagonal(matrix, rate)
     return matrix

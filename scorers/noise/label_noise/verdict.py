@@ -52,7 +52,7 @@ def judge(
         if rivals is None:
             log = np.log(np.maximum(evidence.take(block).T, _FLOOR, order="C"))
             value, index = log, None
-            weights = (full[:, given], part[:, given])
+            weights = (np.take(full, given, 1), np.take(part, given, 1))  # in C order, unlike full[:, given]
         else:
             index, value = rivals.index[:, block], rivals.log[:, block].copy()
             weights = (full[index, given], part[index, given])
