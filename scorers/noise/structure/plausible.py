@@ -22,6 +22,8 @@ _SAMPLE = 100_000
 _STEPS = 30
 _STEEPEST = 20.0
 _ROUNDS = 200
+_BLOCK = 1 << 20
+"""Numbers calibrated at a time."""
 
 
 class MissingFound(NamedTuple):
@@ -66,10 +68,9 @@ def missing_labels(
     if not calibrated:
         members = [calibrate(member, given, exclusive=exclusive) for member in members]
     weights = weigh_models(members, given, exclusive=exclusive)
-    mean = np.zeros(given.shape, np.float64)
+    plausible = np.zeros(given.shape, np.float32)
     for weight, member in zip(weights, members, strict=True):
-        mean += weight * member
-    plausible = np.asarray(mean, np.float32)
+        plausible += np.asarray(np.float32(weight) * member, np.float32)
     soft = (1 - trust) * plausible + trust * target
     if exclusive:
         bare = ~given.any(1)
@@ -114,7 +115,7 @@ def _shares(given: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
 
 def calibrate(
     pred_probs: npt.NDArray[Any], given: npt.NDArray[np.bool_], *, exclusive: bool = True
-) -> npt.NDArray[np.float64]:
+) -> npt.NDArray[np.float32]:
     """Probabilities made as sure as the given labels bear out: (n, k), the order within a row unchanged.
 
     `exclusive`: softmax(b log p), the one b (an inverse temperature, 0 to 20) that makes the given labels likeliest;
@@ -123,16 +124,28 @@ def calibrate(
     which is less sure than how often it is right.
     Guo, Pleiss, Sun and Weinberger 2017 (temperature); Platt 1999 (sigmoid).
     """
-    with np.errstate(divide="ignore"):
-        log = np.log(np.clip(pred_probs, _FLOOR, 1.0)).astype(np.float64)
+    rows = _spaced(np.flatnonzero(given.any(1)) if exclusive else np.arange(len(given)))
     if exclusive:
-        rows = _spaced(np.flatnonzero(given.any(1)))
-        steepness = _fit_temperature(log[rows], _shares(given[rows]))
-        return _softmax(steepness * log)
-    logit = log - np.log(np.clip(1.0 - pred_probs, _FLOOR, 1.0))
-    rows = _spaced(np.arange(len(logit)))
-    slope, shift = _fit_sigmoid(logit[rows].ravel(), given[rows].ravel())
-    return np.asarray(1 / (1 + np.exp(-(slope * logit + shift))))
+        steepness, shift = _fit_temperature(_log(pred_probs[rows]), _shares(given[rows])), 0.0
+    else:
+        steepness, shift = _fit_sigmoid(_logit(pred_probs[rows]).ravel(), given[rows].ravel())
+    result = np.empty(pred_probs.shape, np.float32)
+    step = max(1, _BLOCK // max(1, pred_probs.shape[1]))
+    for start in range(0, len(result), step):
+        some = pred_probs[start : start + step]
+        if exclusive:
+            result[start : start + step] = _softmax(steepness * _log(some))
+        else:
+            result[start : start + step] = 1 / (1 + np.exp(-(steepness * _logit(some) + shift)))
+    return result
+
+
+def _log(p: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return np.asarray(np.log(np.clip(p.astype(np.float64), _FLOOR, 1.0)))
+
+
+def _logit(p: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return _log(p) - _log(1.0 - p)
 
 
 def weigh_models(
