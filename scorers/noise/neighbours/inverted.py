@@ -14,7 +14,7 @@ from curate.scorers.noise.neighbours.search import Block, Metric, check_search, 
 __all__ = ["approximate_blocks"]
 
 _BLOCK = 16384
-_TRAIN = 64
+_TRAIN = 32
 """Rows that each list's centre is learnt from."""
 
 
@@ -46,7 +46,7 @@ def approximate_blocks(
     asked = base if queries is None else prepare_rows(queries, metric, centre)[0]
     count = min(lists or max(1, round(4 * len(base) ** 0.5)), len(base))
     index = faiss.IndexIVFFlat(faiss.IndexFlatL2(base.shape[1]), base.shape[1], count)
-    index.cp.min_points_per_centroid = 1  # or it writes a warning
+    index.cp.min_points_per_centroid, index.cp.niter = 1, 8  # fewer points than 39 would be warned of
     chosen = np.random.default_rng(0).choice(len(base), min(len(base), _TRAIN * count), replace=False)
     index.train(base[np.sort(chosen)])
     index.add(base)

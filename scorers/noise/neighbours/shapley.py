@@ -12,7 +12,7 @@ import pyarrow as pa
 from curate.contracts import View, flag, score
 from curate.errors import InputError
 from curate.fitting import FittedTable
-from curate.scorers.noise.neighbours.candidates import Backend, Rows
+from curate.scorers.noise.neighbours.candidates import Backend, Rows, load_faiss
 from curate.scorers.noise.neighbours.items import read_items
 from curate.scorers.noise.neighbours.search import Metric, nearest_blocks
 
@@ -24,8 +24,8 @@ Values = npt.NDArray[np.float64]
 
 _PIECE = 1 << 21
 """Neighbours valued at a time."""
-_MANY = 200_000
-"""From here on "auto" searches approximately: all pairs of 200,000 rows of 256 numbers are 20 TFLOP."""
+_MANY = 200_000**2
+"""Pairs from which on "auto" searches approximately: with 256 numbers a row they are 20 TFLOP."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class KnnShapley:
     `embedding`, compared by `metric`; `k` neighbours vote; `form` and `width` as in `knn_shapley` ("cleanlab": in
     [0, 1], 0.5 neutral). Items are judged by all others, or, where the boolean column `trusted` is given, by the items
     for which it is true, which are not scored themselves.
-    `search`: "exact", "approximate" (extra `select`), or "auto": approximate from 200,000 items on, said in a note.
+    `search`: "exact", "approximate" (extra `select`), or "auto": approximate for 200,000 items and more where the extra
+    is installed, said in a note.
     Beside the score: `knn_harmful`, worth less than nothing.
     """
 
@@ -87,7 +88,8 @@ class KnnShapley:
         zero = 0.5 if self.form == "cleanlab" else 0.0
         scale = 1.0 if self.form == "cleanlab" else len(items)
         notes: tuple[str, ...] = ()
-        if chosen_search(self.search, len(items)) == "approximate":
+        judges = len(items) if validation[0] is None else len(validation[0])
+        if chosen_search(self.search, len(items), judges) == "approximate":
             notes = (
                 f"the neighbours of {len(items)} items were searched approximately, by an inverted index",
             )
@@ -103,11 +105,13 @@ class KnnShapley:
         return trusted
 
 
-def chosen_search(search: Search, items: int) -> Search:
-    """What "auto" stands for with so many items."""
+def chosen_search(search: Search, items: int, judges: int) -> Search:
+    """What "auto" stands for with so many items and others that judge them."""
     if search not in ("auto", "exact", "approximate"):
         raise InputError(f"search {search!r}: 'auto', 'exact' or 'approximate'")
-    return search if search != "auto" else "approximate" if items >= _MANY else "exact"
+    if search != "auto":
+        return search
+    return "approximate" if items * judges >= _MANY and load_faiss("auto") is not None else "exact"
 
 
 def knn_shapley(
@@ -120,7 +124,7 @@ def knn_shapley(
     form: Form = "truncated",
     width: int = 100,
     metric: Metric = "cosine",
-    search: Search = "exact",
+    search: Search = "auto",
     backend: Backend = "auto",
 ) -> Values:
     """The Shapley value of each item for a classifier by `k` nearest neighbours: (n,) float64, higher = keep.
@@ -135,8 +139,9 @@ def knn_shapley(
             exact where there are no more than `width`; O(q width) after the search, no n x n table;
             "cleanlab": the `k` nearest alone and the mean m mapped to (m + 1) / 2, as `data_shapley_knn` there:
             in [0, 1], 0.5 = neutral.
-    `search` "approximate" looks into some lists of an inverted index (extra `select`; see `approximate_blocks`): for a
-            million items, where to compare all pairs takes hours. "auto": from 200,000 items on.
+    `search` "exact" compares all pairs. "approximate" looks into some lists of an inverted index (extra `select`; see
+            `approximate_blocks`) and misses some neighbours. "auto" is approximate from 200,000 x 200,000 pairs on,
+            where to compare them all takes the better part of an hour, if the extra is installed.
     `metric`, `backend` as in `nearest`. Memory beyond a copy of `features` in float32: some 100 MB, whatever n.
 
     Raises InputError where `nearest` does, for labels of another length, and for fewer items than `k`.
@@ -155,7 +160,7 @@ def knn_shapley(
     if look is None:
         raise InputError(f"form {form!r}: 'truncated', 'exact' or 'cleanlab'")
     options: dict[str, Any] = {"metric": metric, "queries": validation}
-    if chosen_search(search, len(labels)) == "approximate":
+    if chosen_search(search, len(labels), len(asked)) == "approximate":
         from curate.scorers.noise.neighbours.inverted import approximate_blocks
 
         blocks = approximate_blocks(features, look, **options)

@@ -131,8 +131,13 @@ def test_approximate_search_finds_most() -> None:
     exact, rough = (knn_shapley(x, y, width=50, search=search) for search in ("exact", "approximate"))
     assert np.corrcoef(exact, rough)[0, 1] > 0.95
     assert not np.array_equal(exact, rough)
-    assert chosen_search("auto", 10) == "exact"
-    assert chosen_search("auto", 10**6) == "approximate"
+    assert chosen_search("auto", 10**6, 10) == "exact"
+    assert chosen_search("auto", 10**6, 10**6) == "approximate"
+
+
+def test_many_items_without_faiss_are_searched_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapley, "load_faiss", lambda backend: None)
+    assert chosen_search("auto", 10**6, 10**6) == "exact"
 
 
 @pytest.mark.parametrize(
@@ -245,6 +250,7 @@ def test_a_search_that_is_approximate_is_noted() -> None:
     assert KnnShapley().fit(view).notes == ()
     (note,) = KnnShapley(search="approximate").fit(view).notes
     assert "approximately" in note
+    assert KnnShapley(search="exact").fit(view).notes == ()
 
 
 def test_a_k_beyond_the_width_is_refused_at_once() -> None:
