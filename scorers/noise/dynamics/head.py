@@ -20,6 +20,7 @@ __all__ = [
     "HeadRun",
     "Loss",
     "OnEpoch",
+    "batch_of",
     "check_training",
     "choose_device",
     "one_thread",
@@ -39,7 +40,8 @@ class Head:
     the step falling from `learning_rate` to 0 along a cosine.
 
     `loss` is ce (cross-entropy), ldr (temperature `lam`), aldr (`lam0`, `alpha`) or elr (`beta`, `strength`); ldr and aldr
-    take `margin` and `prepare`. `device` "cpu", "cuda" or "auto". On the CPU one thread is used: the result is the same
+    take `margin` and `prepare`. A batch has at most `batch_size` items, and in a small set at most a sixteenth of them (but
+    four), or a few epochs would be a few steps. `device` "cpu", "cuda" or "auto". On the CPU one thread is used: the result is the same
     whatever the machine has, and small products are no faster on several.
     """
 
@@ -163,13 +165,14 @@ def _epochs(model: _Network, criterion: Any, x: Tensor, y: Tensor, head: Head) -
     optimiser = torch.optim.SGD(
         model.parameters, lr=head.learning_rate, momentum=0.9, weight_decay=head.weight_decay
     )
-    steps = math.ceil(len(y) / head.batch_size)
+    size = batch_of(head.batch_size, len(y))
+    steps = math.ceil(len(y) / size)
     for epoch in range(head.epochs):
         order = torch.from_numpy(rng.permutation(len(y))).to(x.device)
         for step in range(steps):
             done = (epoch + step / steps) / head.epochs
             optimiser.param_groups[0]["lr"] = head.learning_rate * (1 + math.cos(math.pi * done)) / 2
-            rows = order[step * head.batch_size : (step + 1) * head.batch_size]
+            rows = order[step * size : (step + 1) * size]
             optimiser.zero_grad()
             criterion.train()
             criterion(model(x[rows]), y[rows], rows).mean().backward()
@@ -233,6 +236,11 @@ def check_training(x: npt.NDArray[Any], labels: npt.NDArray[np.int64], classes: 
         raise InputError(f"labels from {labels.min()} to {labels.max()} for {classes} classes")
     if len(np.unique(labels)) < 2:
         raise InputError(f"all {len(labels)} items have the same label: there is nothing to tell apart")
+
+
+def batch_of(most: int, items: int) -> int:
+    """The size of a batch: at most `most`, and in a small set at most a sixteenth of the items (but four)."""
+    return min(most, max(4, items // 16))
 
 
 def standardise(x: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

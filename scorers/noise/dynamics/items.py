@@ -14,7 +14,7 @@ from curate.contracts import View, reason_name
 from curate.fitting import FittedTable, order_by_id, read_labels, read_vectors
 from curate.scorers.noise.probabilities import encode_labels
 
-__all__ = ["Items", "read_items"]
+__all__ = ["Items", "read_items", "read_logits"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,27 +56,45 @@ class Items:
             placed = np.zeros(n, values.dtype) if values.dtype != object else np.full(n, None, object)
             placed[rows] = values
             missing = null | (np.isnan(placed) if placed.dtype.kind == "f" else placed == None)  # noqa: E711
+            if placed.dtype.kind == "f":
+                placed[missing] = 0
             arrays.append(pa.array(placed.astype(_numpy(given.type)), given.type, mask=missing))
         names = [*(given.name for given in scorer.gives), reason_name(scorer.name)]
         table = pa.table([*arrays, pa.array(why, pa.string())], names)
         return FittedTable(scorer.name, scorer.version, tuple(scorer.gives), table, notes, self.classes)
 
 
-def read_items(view: View, embedding: str, *, gaps: bool = False) -> Items:
-    """Labels and an embedding; `gaps` lets rows through of which some values are finite.
+def read_items(view: View, embedding: str) -> Items:
+    """Labels and an embedding, the classes being those of rows that have both. Raises InputError for a single class."""
+    return _read(view, embedding, (), logits=False)
 
-    Raises InputError where the usable labels are of a single class.
+
+def read_logits(view: View, column: str, classes: tuple[str, ...]) -> Items:
+    """Labels and logits, the classes being those named, or of all labels; rows may be finite in part.
+
+    Raises InputError for a single class, or labels most of which are none of the classes.
     """
+    return _read(view, column, classes, logits=True)
+
+
+def _read(view: View, column: str, given: tuple[str, ...], *, logits: bool) -> Items:
     order = order_by_id(view)
     labels = read_labels(view, "label", order)
     reasons = np.full(len(order), None, object)
-    x = read_vectors(view, embedding, order)
+    x = read_vectors(view, column, order)
     finite = np.isfinite(x)
-    reasons[~finite.all(1)] = f"values of {embedding} are not finite" if not gaps else None
-    reasons[~finite.any(1)] = f"no {embedding}"
+    if not logits:
+        reasons[~finite.all(1)] = f"values of {column} are not finite"
+    reasons[~finite.any(1)] = f"no {column}"
     reasons[np.asarray(labels.is_null())] = "no label"
     usable = np.flatnonzero(reasons == None)  # noqa: E711 - element by element
-    codes, classes = encode_labels(labels.take(pa.array(usable)), (), None)
+    seen = labels if logits else labels.take(pa.array(usable))
+    codes, classes = encode_labels(seen, given, None)
+    codes = codes[usable] if logits else codes
+    for row in np.flatnonzero(codes == -2):
+        named = labels[int(usable[row])].as_py()
+        reasons[usable[row]] = f"label {named!r} is none of the {len(classes)} classes"
+    usable, codes = usable[codes >= 0], codes[codes >= 0]
     return Items(order, usable, x if len(usable) == len(x) else x[usable], codes, classes, reasons)
 
 

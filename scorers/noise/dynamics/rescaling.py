@@ -17,7 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError, require
-from curate.scorers.noise.dynamics.head import check_training, choose_device, one_thread, standardise
+from curate.scorers.noise.dynamics.head import (
+    batch_of,
+    check_training,
+    choose_device,
+    one_thread,
+    standardise,
+)
 
 __all__ = ["FEATURES", "Feature", "Rescaling", "SelfTaught", "self_taught_weights"]
 
@@ -146,7 +152,7 @@ class _Loop:
 
     def epoch(self, number: int, *, teach: bool) -> None:
         torch: Any = require("torch", "train")
-        n, size = len(self.y), self.how.batch_size
+        n, size = len(self.y), batch_of(self.how.batch_size, len(self.y))
         orders = [torch.from_numpy(self.rng.permutation(n)).to(self.x.device) for _ in range(2)]
         self.look()
         for low in range(0, n, size):

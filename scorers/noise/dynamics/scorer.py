@@ -14,7 +14,7 @@ from curate.contracts import View, detail, score
 from curate.errors import InputError
 from curate.fitting import FittedTable, order_by_id, read_labels
 from curate.scorers.noise.dynamics.head import Head, Loss, train_head
-from curate.scorers.noise.dynamics.items import Items, read_items
+from curate.scorers.noise.dynamics.items import Items, read_items, read_logits
 from curate.scorers.noise.dynamics.log import LogitLog
 from curate.scorers.noise.dynamics.measures import Dynamics, Trajectory, training_dynamics
 
@@ -28,13 +28,14 @@ class TrainingDynamics:
     """Scores how readily a model came to believe each label, over the epochs of its training; higher = keep.
 
     The epochs come from a `log` (folder of a `LogitLog`), from a vector column `logits` (epochs x classes numbers, epoch
-    after epoch, classes sorted by code point), or, where neither is named, from a small head trained here on `embedding` by
+    after epoch; `classes` in that order, by default the labels sorted by code point), or, where neither is named, from a small head trained here on `embedding` by
     `loss` (see `head.Head`). `by` is the measure that is the score; all of `measures.Dynamics` stand beside it.
     """
 
     embedding: str = "pixel_embedding"
     log: str | None = None
     logits: str | None = None
+    classes: tuple[str, ...] = ()
     by: Measure = "confidence"
     beta: float = 0.7
     loss: Loss = "elr"
@@ -51,6 +52,10 @@ class TrainingDynamics:
     def __post_init__(self) -> None:
         if self.log is not None and self.logits is not None:
             raise InputError("training-dynamics: name a `log` or a column `logits`, not both")
+        if self.classes and self.logits is None:
+            raise InputError(
+                "training-dynamics: `classes` is the order of a column `logits`, and none is named"
+            )
         if not 0 <= self.beta < 1:
             raise InputError(f"training-dynamics: beta={self.beta}: from 0 up to, not including, 1")
         self._head()
@@ -77,7 +82,10 @@ class TrainingDynamics:
         """Measure a whole view. Raises InputError for a log of other items, one class, epochs that do not divide."""
         if self.log is not None:
             return self._from_log(view, self.log)
-        items = read_items(view, self.logits or self.embedding, gaps=self.logits is not None)
+        if self.logits is not None:
+            items = read_logits(view, self.logits, self.classes)
+        else:
+            items = read_items(view, self.embedding)
         if not len(items.usable):
             return self._table(items, Trajectory(items.codes, 2).result())
         trajectory = Trajectory(items.codes, len(items.classes), beta=self.beta)

@@ -71,10 +71,11 @@ def aum_errors(
 ) -> AumErrors:
     """Train a small head on embeddings `runs` times, each with other threshold samples, and flag by the cut.
 
-    `x` (n, d), `labels` (n,) in 0 ... classes - 1. The samples are drawn from the head's seed.
+    `x` (n, d), `labels` (n,) in 0 ... classes - 1. The default head learns by ELR: by cross-entropy, which the paper takes,
+    it comes to believe the samples too, and the cut is too high. The samples are drawn from the head's seed.
     Raises InputError as `train_head`, `threshold_samples` and `aum_cut` do.
     """
-    head = head or Head()
+    head = head or Head(loss="elr")
     total, times = np.zeros(len(labels)), np.zeros(len(labels))
     issue, cuts = np.zeros(len(labels), bool), []
     for rows in threshold_samples(labels, classes, seed=head.seed, runs=runs):

@@ -82,7 +82,7 @@ class AldrLoss:
     lam0: float = 10.0
     alpha: float = 2.0
     margin: float = 0.1
-    prepare: Preparation = "none"
+    prepare: Preparation = "unit-mean"
     hidden: int = 128
     epochs: int = 30
     batch_size: int = 64
@@ -124,14 +124,15 @@ class AumScore:
     """Scores labels by the area under the margin, and flags those as low as labels known to be wrong; higher = keep.
 
     A small head is trained on an embedding `runs` times; each time other n / (K + 1) items get a class that does not exist,
-    and the `percentile` of their margins is the cut (`thresholds.aum_errors`). `loss` and the others are those of `head.Head`.
+    and the `percentile` of their margins is the cut (`thresholds.aum_errors`). `loss` and the others are those of `head.Head`;
+    the paper trains by cross-entropy, but a small head then believes too many of the planted labels and the cut is too high.
     Gives `aum` and the flag `aum_issue`.
     """
 
     embedding: str = "pixel_embedding"
     percentile: float = 99.0
     runs: int = 2
-    loss: Loss = "ce"
+    loss: Loss = "elr"
     hidden: int = 128
     epochs: int = 30
     batch_size: int = 64

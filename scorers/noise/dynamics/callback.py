@@ -1,0 +1,135 @@
+"""A callback for Hugging Face's `Trainer` that writes the logits of every epoch into a `LogitLog`.
+
+The class is built when first asked for, so that importing this module does not import transformers.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from curate.errors import InputError, require
+from curate.scorers.noise.dynamics.log import EpochWriter, LogitLog
+
+__all__ = ["LogitCallback"]
+
+if TYPE_CHECKING:
+    LogitCallback: Any
+
+
+@cache
+def _callback_class() -> Any:
+    transformers: Any = require("transformers", "train")
+
+    class LogitCallback(transformers.TrainerCallback):  # type: ignore[misc]
+        """Logs the logits of a sequence classifier: `Trainer(..., callbacks=[LogitCallback(log)])`.
+
+        Row i of the training set is row i of the log. Without `index`, all items pass through the model at the end of
+        each epoch, in evaluation mode and batches of `batch_size`: one forward pass more, and every item measured at
+        the same moment. With `index`, the name of an integer column that holds each item's row, the logits of
+        training itself are caught at no cost; the column is taken out before the model sees it, and
+        `TrainingArguments(remove_unused_columns=False)` must let it through.
+        A run resumed from a checkpoint writes its epochs again. One process only: raises InputError under
+        distributed training, for a data set of another length, and where the logits are not (items, classes).
+        """
+
+        def __init__(self, log: LogitLog, *, index: str | None = None, batch_size: int = 256) -> None:
+            self.log, self.index, self.batch_size = log, index, batch_size
+            self._writer: EpochWriter | None = None
+            self._rows: Any = None
+            self._hooks: list[Any] = []
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            if args.world_size > 1 or args.n_gpu > 1:
+                raise InputError(
+                    "LogitCallback logs one process on one device: set CUDA_VISIBLE_DEVICES to one, or record in your own loop"
+                )
+            data = given["train_dataloader"].dataset
+            if not hasattr(data, "__len__") or len(data) != len(self.log.labels):
+                size = len(data) if hasattr(data, "__len__") else "unknown"
+                raise InputError(
+                    f"the training set has {size} rows, the log {len(self.log.labels)} items: they must be the same"
+                )
+            if self.index is None:
+                return
+            if args.remove_unused_columns:
+                raise InputError(
+                    f"index={self.index!r}: set TrainingArguments(remove_unused_columns=False), or the Trainer drops it"
+                )
+            self._forget()  # of a training that broke off
+            model = given["model"]
+            self._hooks = [
+                model.register_forward_pre_hook(self._take_index, with_kwargs=True),
+                model.register_forward_hook(self._catch),
+            ]
+
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            if self.index is not None:
+                number = math.floor((state.epoch or 0) + 1e-6)
+                self._writer = self.log.epoch(number).__enter__()
+
+        def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            if self._writer is not None:
+                writer, self._writer = self._writer, None
+                writer.__exit__(None, None, None)
+            elif self.index is None:
+                number = max(0, math.ceil(state.epoch - 1e-6) - 1)
+                _log_pass(self.log, number, given["model"], given["train_dataloader"], self.batch_size)
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            self._forget()
+
+        def _forget(self) -> None:
+            for hook in self._hooks:
+                hook.remove()
+            self._hooks = []
+            if self._writer is not None:
+                self._writer.discard()
+            self._writer = None
+
+        def _take_index(self, model: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+            self._rows = kwargs.pop(str(self.index), None)
+            return args, kwargs
+
+        def _catch(self, model: Any, args: Any, output: Any) -> None:
+            if not model.training or self._writer is None:
+                return
+            if self._rows is None:
+                raise InputError(f"index={self.index!r}: the batches have no such column")
+            self._writer.record(self._rows, _logits(output))
+
+    LogitCallback.__module__, LogitCallback.__qualname__ = __name__, "LogitCallback"
+    return LogitCallback
+
+
+def _log_pass(log: LogitLog, number: int, model: Any, loader: Any, batch_size: int) -> None:
+    """All items through the model in the order of the data set, in evaluation mode."""
+    torch: Any = require("torch", "train")
+    batches = torch.utils.data.DataLoader(loader.dataset, batch_size=batch_size, collate_fn=loader.collate_fn)
+    device = next(model.parameters()).device
+    was_training, low = model.training, 0
+    model.eval()
+    try:
+        with torch.no_grad(), log.epoch(number) as writer:
+            for batch in batches:
+                logits = _logits(model(**{name: value.to(device) for name, value in batch.items()}))
+                writer.record(torch.arange(low, low + len(logits)), logits)
+                low += len(logits)
+    finally:
+        model.train(was_training)
+
+
+def _logits(output: Any) -> Any:
+    """The logits of a model's output. Raises InputError where there are none, or not one row per item."""
+    logits = getattr(output, "logits", output[1] if isinstance(output, tuple) and len(output) > 1 else None)
+    if logits is None or logits.ndim != 2:
+        shape = "none" if logits is None else tuple(logits.shape)
+        raise InputError(f"logits of shape {shape}: a classifier of items gives (items, classes)")
+    return logits
+
+
+def __getattr__(name: str) -> Any:
+    if name != "LogitCallback":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _callback_class()
