@@ -109,7 +109,7 @@ class EmbeddingHealth:
         )
         summary = (
             f"{self.embedding} uses {rank.rankme:.1f} of {min(width, len(drawn))} possible dimensions (RankMe, "
-            f"{len(drawn):,} of {len(order):,} items); {len(order) - len(good):,} items have no usable vector"
+            f"{len(drawn):,} of {len(order):,} items); items without a usable vector: {len(order) - len(good):,}"
         )
         return Findings(summary, tuple(sorted(findings, key=lambda finding: not finding.serious)))
 
@@ -165,7 +165,7 @@ def _list_unusable(
     )
     told = "; ".join(f"{what} in {count:,}" for what, count, _ in rows)
     text = (
-        f"{total:,} of {len(order):,} items have no usable vector ({told}). Whatever compares vectors leaves them "
+        f"{total:,} of {len(order):,} items lack a usable vector ({told}). Whatever compares vectors leaves them "
         "out: score them again, or drop them knowingly."
     )
     return (Finding("Items without a usable vector", text, table, "bars", serious=total > len(order) / 100),)

@@ -112,9 +112,9 @@ class LabelHealth:
 
     def _overall(self, noise: Noise, read: _Read) -> Finding:
         text = (
-            f"About {noise.wrong:,} of {len(read.rows):,} labels are wrong: {noise.rate:.1%}; 95 % interval of "
-            f"{noise.low:.1%} (what the model contradicts with confidence) to {noise.high:.1%} (all that it "
-            f"contradicts). Overall label health {1 - noise.rate:.3f} (1 = all right). "
+            f"About {noise.wrong:,} of {len(read.rows):,} labels are wrong: {noise.rate:.1%}, between "
+            f"{noise.low:.1%} (what the model contradicts with confidence) and {noise.high:.1%} (all that it "
+            f"contradicts), with 95 % intervals of both. Overall label health {1 - noise.rate:.3f} (1 = all right). "
         )
         if not self.truth:
             text += (
