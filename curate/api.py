@@ -282,9 +282,10 @@ class Store:
         """Re-read every part and compare it with what was committed; an empty list means all is well."""
         return list(self.parts.verify())
 
-    def gc(self, *, grace_seconds: float = 86400.0, dry_run: bool = False) -> Any:
-        """Delete files that no version, tag or running process needs and that are older than the grace period."""
-        return self.parts.gc(grace_seconds=grace_seconds, dry_run=dry_run)
+    def gc(self, *, grace_seconds: float = 86400.0, keep_versions: int = 20, dry_run: bool = False) -> Any:
+        """Delete files that none of the newest versions, no tag and no running process needs, and that are older than
+        the grace period."""
+        return self.parts.gc(grace_seconds=grace_seconds, keep_versions=keep_versions, dry_run=dry_run)
 
     def compact(
         self, *, part_rows: int = 8192, alongside: bool = False, dry_run: bool = False

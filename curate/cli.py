@@ -300,11 +300,12 @@ def verify(path: Annotated[Path, typer.Argument(help="A store, or an export")]) 
 def gc(
     store: StorePath,
     grace: Annotated[float, typer.Option(help="Seconds that an unneeded file is kept")] = 86400.0,
+    keep_versions: Annotated[int, typer.Option(help="Newest versions that stay readable")] = 20,
     dry_run: Annotated[bool, typer.Option(help="Only say what would be deleted")] = False,
 ) -> None:
-    """Delete files that no version, tag or running process needs."""
+    """Delete files that no kept version, tag or running process needs."""
     with _open(store) as opened:
-        say(str(opened.gc(grace_seconds=grace, dry_run=dry_run)))
+        say(str(opened.gc(grace_seconds=grace, keep_versions=keep_versions, dry_run=dry_run)))
 
 
 @app.command()
