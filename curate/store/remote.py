@@ -22,6 +22,7 @@ from curate.errors import InputError, StoreError, StoreNotFoundError, require
 from curate.store import filesystem
 
 OBJECT_SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl")
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT")
 _SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|KEY|SAS|CREDENTIAL")
 _NO_CREDENTIALS = ("latest/api/token", "169.254.169.254", "metadata.google.internal", "latest/meta-data")
 
@@ -120,12 +121,9 @@ class ObjectRemote:
         self.url = url
         self._obs: Any = require("obstore", "remote")
         stores: Any = require("obstore.store", "remote")
-        plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-        client = {
-            "allow_http": plain,
-            "connect_timeout": timedelta(seconds=5),
-            "timeout": timedelta(seconds=300),
-        }
+        client: dict[str, Any] = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=300)}
+        if any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS):
+            client["allow_http"] = True  # a service on this machine or network, as its owner has written it
         retry = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
         with translated(url):
             self._store = stores.from_url(url, client_options=client, retry_config=retry)

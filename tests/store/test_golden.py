@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import store_workload
 
-from curate.store import PartStore
+from curate.store import Changes, PartStore
 
 ARCHIVES = sorted((Path(__file__).parent / "golden").glob("format-*.tar.gz"))
 
@@ -53,6 +53,20 @@ def test_it_takes_new_commits(golden: Path) -> None:
     store.gc(grace_seconds=0, keep_versions=1)
     assert store.verify() == []
     assert len(store_workload.read_state(store, "done")) == 10
+
+
+def test_it_can_be_compacted_and_published(golden: Path, tmp_path: Path) -> None:
+    store = PartStore.open(golden)
+    state, digest = store_workload.read_state(store), store.snapshot().digest
+    originals = [p.part_id for p in store.snapshot().items]
+    assert store.compact().erased == 2 and store.compact().versions == 0
+    assert store_workload.read_state(store) == state and store.snapshot().digest == digest
+    assert store.verify() == []
+    store.commit(Changes("note", "note"))
+    store.publish(str(tmp_path / "published"))
+    clone, _ = PartStore.clone(str(tmp_path / "published"), tmp_path / "clone")
+    assert store_workload.read_state(clone) == state and clone.verify() == []
+    assert [i for p in clone.snapshot().items for i in p.originals] == originals
 
 
 def test_it_can_be_rebuilt(golden: Path) -> None:
