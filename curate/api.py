@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from curate.recipe.model import (
+    AnalyseStep,
     AttachStep,
     ExportStep,
     KeepStep,
@@ -20,6 +21,7 @@ from curate.store import PartStore, StoreView
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from curate.analysed import Analysed
     from curate.recipe import Recipe
     from curate.run.context import RunContext
     from curate.run.explain import Explanation
@@ -208,6 +210,27 @@ class Store:
         finally:
             context.kept = None
         return self.selections[str(record.selection)]
+
+    def analyse(
+        self, analysis: str, *, where: str | None = None, within: str | None = None, **params: Any
+    ) -> Analysed:
+        """Let a registered analysis look at all items (those for which `where` holds, those of a selection `within`).
+
+        What it finds is remembered, drawn in a notebook and shown by the report.
+        """
+        from curate.analysed import Analysed
+        from curate.run.steps.analysing import recall_findings
+
+        context = self._context()
+        context.kept = self._known_selection(within)
+        try:
+            fields = {"analyse": analysis, "where": where, "with": params}
+            record = self._run(AnalyseStep.model_validate(fields))
+        finally:
+            context.kept = None
+        found = recall_findings(self.parts, record.digest)
+        assert found is not None  # the step has just stored or found it
+        return Analysed(analysis, found, record)
 
     def export(
         self,

@@ -194,6 +194,27 @@ def select(
 
 
 @app.command()
+def analyse(
+    store: StorePath,
+    analysis: Annotated[str, typer.Argument(help="A registered analysis; see `curate list`")],
+    with_: With = None,
+    where: Annotated[str | None, typer.Option(help="Only items for which this holds")] = None,
+    within: Annotated[str | None, typer.Option(help="Only items of this selection")] = None,
+    rows: Annotated[int, typer.Option(help="Rows of each table to show")] = 10,
+) -> None:
+    """Say something about all items together: label health, annotators, drift."""
+    from curate.show import finding_table
+
+    with _open(store) as opened, interruptible():
+        found = opened.analyse(analysis, where=where, within=within, **parameters(with_))
+        say(f"{found.name}: {found.summary}")
+        for finding in found.findings:
+            say(f"\n{'! ' if finding.serious else ''}{finding.title}\n{finding.text}")
+            if finding.table is not None and rows:
+                print_table(*finding_table(finding.table, rows))
+
+
+@app.command()
 def annotate(
     store: StorePath,
     annotator: Annotated[str, typer.Argument(help="A registered annotator; see `curate list`")],
@@ -271,7 +292,7 @@ def explain(store: StorePath, id: Annotated[str, typer.Argument(help="The item's
 
 @app.command("list")
 def list_() -> None:
-    """List scorers, selectors and annotators."""
+    """List scorers, selectors, annotators and analyses."""
     from curate import registry
 
     for group in registry.GROUPS:
