@@ -58,6 +58,7 @@ SCORERS = {
     "image-basics": Example(columns=("image",), planted=("item-0", "item-5")),
     "knn-agreement": Example({"k": 3}, ("label", "pixel_embedding"), planted=("item-0", "item-5")),
     "knn-shapley": Example({"k": 2}, ("label", "pixel_embedding"), planted=("item-0", "item-5")),
+    "label-errors": Example(columns=("label", "pred_probs"), planted=("item-0", "item-5")),
     "lemon": Example(
         {"image": "pixel_embedding", "text": "pred_probs", "joint": False, "k": 2},
         ("pixel_embedding", "pred_probs"),

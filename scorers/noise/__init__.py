@@ -9,6 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from curate.scorers.noise.confident.batches import confident_learning_batches
+    from curate.scorers.noise.confident.issues import confident_learning
+    from curate.scorers.noise.confident.joint import confident_joint
+    from curate.scorers.noise.confident.quality import ensemble_quality, label_quality
     from curate.scorers.noise.dynamics.callback import LogitCallback
     from curate.scorers.noise.dynamics.head import Head, train_head
     from curate.scorers.noise.dynamics.log import LogitLog
@@ -16,6 +20,9 @@ if TYPE_CHECKING:
     from curate.scorers.noise.dynamics.memorisation import influence, memorisation, subset_runs
     from curate.scorers.noise.dynamics.rescaling import self_taught_weights
     from curate.scorers.noise.dynamics.thresholds import aum_cut, aum_errors, threshold_samples
+    from curate.scorers.noise.label_noise.audit import audit_curve, audit_size, estimate_errors, plan_audit
+    from curate.scorers.noise.label_noise.finder import LabelIssues, label_errors
+    from curate.scorers.noise.label_noise.transition import fit_transition
     from curate.scorers.noise.losses.criteria import AldrKl, Elr
     from curate.scorers.noise.losses.elr import elr
     from curate.scorers.noise.losses.ldr import aldr_kl, aldr_lambda, ldr_kl, ldr_kl_multilabel
@@ -59,6 +66,18 @@ _HOMES = {
     "knn_agreement": "neighbours.agreement",
     "knn_distance": "neighbours.outlier",
     "knn_shapley": "neighbours.shapley",
+    "LabelIssues": "label_noise.finder",
+    "audit_curve": "label_noise.audit",
+    "audit_size": "label_noise.audit",
+    "confident_joint": "confident.joint",
+    "confident_learning": "confident.issues",
+    "confident_learning_batches": "confident.batches",
+    "ensemble_quality": "confident.quality",
+    "estimate_errors": "label_noise.audit",
+    "fit_transition": "label_noise.transition",
+    "label_errors": "label_noise.finder",
+    "label_quality": "confident.quality",
+    "plan_audit": "label_noise.audit",
     "ldr_kl": "losses.ldr",
     "ldr_kl_multilabel": "losses.ldr",
     "lemon": "neighbours.lemon",
@@ -82,21 +101,32 @@ __all__ = [
     "AldrKl",
     "Elr",
     "Head",
+    "LabelIssues",
     "LogitCallback",
     "LogitLog",
     "aldr_kl",
     "aldr_lambda",
+    "audit_curve",
+    "audit_size",
     "aum_cut",
     "aum_errors",
     "class_gaussian",
     "class_margins",
+    "confident_joint",
+    "confident_learning",
+    "confident_learning_batches",
     "elr",
     "energy",
+    "ensemble_quality",
+    "estimate_errors",
     "estimate_noise_rates",
+    "fit_transition",
     "influence",
     "knn_agreement",
     "knn_distance",
     "knn_shapley",
+    "label_errors",
+    "label_quality",
     "ldr_kl",
     "ldr_kl_multilabel",
     "lemon",
@@ -108,6 +138,7 @@ __all__ = [
     "out_of_fold_predictions",
     "out_of_fold_probabilities",
     "outre",
+    "plan_audit",
     "positive_unlabelled",
     "regression_errors",
     "self_taught_weights",

@@ -59,7 +59,9 @@ def as_members(pred_probs: Any) -> tuple[npt.NDArray[Any], ...]:
     many = isinstance(pred_probs, (list, tuple)) and any(np.ndim(one) == 2 for one in pred_probs)
     whole = None if many else np.asanyarray(pred_probs)
     if whole is not None and whole.dtype.kind not in "fiub":
-        raise InputError(f"predicted probabilities are {whole.dtype}: numbers of shape (items, classes) are meant")
+        raise InputError(
+            f"predicted probabilities are {whole.dtype}: numbers of shape (items, classes) are meant"
+        )
     members = tuple(map(np.asanyarray, pred_probs)) if whole is None else _split(whole)
     if not members:
         raise InputError("no predicted probabilities: give at least one array (items, classes)")
@@ -129,7 +131,9 @@ def as_labels(labels: Any, n: int, k: int, classes: Sequence[Any] | None = None)
     if given.dtype.kind in "US" and not isinstance(labels, np.ndarray):
         given = np.array(list(labels), object)  # numpy would have made strings of the integers among them
     if given.shape != (n,):
-        raise InputError(f"labels have shape {given.shape}: one for each of the {n} rows of probabilities is meant")
+        raise InputError(
+            f"labels have shape {given.shape}: one for each of the {n} rows of probabilities is meant"
+        )
     if given.dtype.kind in "OUS":
         given = _named(given, k, classes)
     if given.dtype.kind == "f":
@@ -138,7 +142,7 @@ def as_labels(labels: Any, n: int, k: int, classes: Sequence[Any] | None = None)
             raise InputError(f"labels are positions of columns: row {odd[0]} has {given[odd[0]]}")
     elif given.dtype.kind not in "iub":
         raise InputError(f"labels are {given.dtype}: integers 0 ... {k - 1} are meant")
-    codes = given.astype(np.int64)
+    codes: npt.NDArray[np.int64] = given.astype(np.int64)
     out = np.flatnonzero((codes < 0) | (codes >= k))
     if len(out):
         named = ", ".join(f"row {i}: {codes[i]}" for i in out[:5])
@@ -177,16 +181,14 @@ def _named(given: npt.NDArray[Any], k: int, classes: Sequence[Any] | None) -> np
 
 def _check_enough(codes: npt.NDArray[np.int64], k: int) -> None:
     if 0 < len(codes) < k:
-        raise InputError(f"{len(codes)} labelled items for {k} classes: give at least as many items as classes")
-    if len(codes) and codes.min() == codes.max():
         raise InputError(
-            f"all {len(codes)} labels are {codes[0]}: with one class nothing can be confused"
+            f"{len(codes)} labelled items for {k} classes: give at least as many items as classes"
         )
+    if len(codes) and codes.min() == codes.max():
+        raise InputError(f"all {len(codes)} labels are {codes[0]}: with one class nothing can be confused")
 
 
-def log_loss_weights(
-    members: Sequence[npt.NDArray[Any]], labels: npt.NDArray[np.int64]
-) -> tuple[float, ...]:
+def log_loss_weights(members: Sequence[npt.NDArray[Any]], labels: npt.NDArray[np.int64]) -> tuple[float, ...]:
     """Weights of several models, proportional to exp(-T * log-loss on the labels), with the T whose average of the
     models has the least log-loss. Sums to 1; ties go to the smaller T.
 

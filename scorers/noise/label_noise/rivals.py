@@ -20,17 +20,17 @@ _TINY = np.float32(1e-12)
 
 
 class Rivals(NamedTuple):
-    """`index` (w, n) int32 classes, the given label in row 0; `log` (w, n) float32 log-probabilities of these classes.
+    """`classes` (w, n) int32, the given label in row 0; `log` (w, n) float32 log-probabilities of these classes.
 
     An item is a column: sums and maxima over its classes then run along memory.
     """
 
-    index: npt.NDArray[np.int32]
+    classes: npt.NDArray[np.int32]
     log: npt.NDArray[np.float32]
 
     def take(self, items: npt.NDArray[np.int64]) -> Rivals:
         """These items."""
-        return Rivals(np.take(self.index, items, 1), np.take(self.log, items, 1))
+        return Rivals(np.take(self.classes, items, 1), np.take(self.log, items, 1))
 
 
 def blocks(rows: int, classes: int) -> Iterator[slice]:

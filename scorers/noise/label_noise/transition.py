@@ -83,10 +83,10 @@ def fit_rivals(rivals: Rivals, classes: int, at: Lookup, rng: np.random.Generato
     """`fit_transition` on rivals of items already drawn; `at` looks up any of their probabilities."""
     dependence, error = measure_dependence(rivals, at, rng)
     kind = _kind(dependence, error)
-    few = _gather(rivals.take(rng.permutation(rivals.index.shape[1])[:SEARCH_ROWS]), classes)
+    few = _gather(rivals.take(rng.permutation(rivals.classes.shape[1])[:SEARCH_ROWS]), classes)
     sharpness, calibrated, found = _search(few, ENTROPY[kind])
     data = _gather(rivals, classes)
-    more = rivals.index.shape[1] / few.place.shape[1]
+    more = rivals.classes.shape[1] / few.place.shape[1]
     same = len(data.cells) == len(few.cells)  # else others can occur, and the matrix starts again
     start = _Start(found.offset, found.counts * more if same else None)
     fitted = _maximise(data, sharpness, start, rounds=FINAL)
@@ -108,7 +108,7 @@ def measure_dependence(rivals: Rivals, at: Lookup, rng: np.random.Generator) -> 
     """
     best = rivals.log.argmax(0)
     item = np.arange(len(best))
-    predicted, labels = rivals.index[best, item].astype(np.int64), rivals.index[0].astype(np.int64)
+    predicted, labels = rivals.classes[best, item].astype(np.int64), rivals.classes[0].astype(np.int64)
     order = np.lexsort((-rivals.log[best, item], predicted))
     size = np.bincount(predicted)
     place = np.arange(len(order)) - (np.cumsum(size) - size)[predicted[order]]
@@ -166,12 +166,12 @@ class _Fit(NamedTuple):
 
 
 def _gather(rivals: Rivals, classes: int) -> _Data:
-    place = rivals.index.astype(np.int64) * classes + rivals.index[0]
+    place = rivals.classes.astype(np.int64) * classes + rivals.classes[0]
     cells = np.arange(classes * classes)
     if len(cells) > place.size:
         cells, flat = np.unique(place, return_inverse=True)
         place = flat.reshape(place.shape)
-    frequency = np.bincount(rivals.index[0], minlength=classes) / max(1, place.shape[1])
+    frequency = np.bincount(rivals.classes[0], minlength=classes) / max(1, place.shape[1])
     true, given = cells // classes, cells % classes
     same = np.flatnonzero(true == given)
     base = PRIOR * frequency[given] / np.maximum(1 - frequency[true], _TINY)
@@ -207,8 +207,9 @@ def _peak(values: npt.NDArray[np.float64]) -> tuple[float, int]:
 
 def _maximise(data: _Data, sharpness: float, start: _Start, rounds: int, tolerance: float = 1e-3) -> _Fit:
     """Expectation maximisation of offset and matrix at one sharpness."""
-    offset, counts = start
-    index, place = data.rivals.index, data.place
+    offset: npt.NDArray[np.float64] = start.offset
+    counts: npt.NDArray[np.float64] | None = start.counts
+    index, place = data.rivals.classes, data.place
     classes, cells = len(data.frequency), len(data.cells)
     scaled = data.rivals.log * np.float32(sharpness)
     matrix = _matrix(data, counts)
@@ -221,7 +222,7 @@ def _maximise(data: _Data, sharpness: float, start: _Start, rounds: int, toleran
         post *= q
         evidence = np.maximum(post.sum(0), np.float32(_TINY))
         post /= evidence
-        counts = np.bincount(place.ravel(), post.ravel(), cells)
+        counts = np.bincount(place.ravel(), post.ravel(), cells).astype(np.float64, copy=False)
         total = np.bincount(data.true, counts, classes)
         expected = np.bincount(index.ravel(), q.ravel(), classes)
         pull = np.where(offset > _NEVER / 2, np.log((total + 1) / (expected + 1)), 0.0)

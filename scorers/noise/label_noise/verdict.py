@@ -50,14 +50,14 @@ def judge(
     for block in blocks(n, k if rivals is None else 4 * KEPT):
         given = labels[block]
         if rivals is None:
-            log = np.log(np.maximum(evidence.take(block).T, _FLOOR, order="C"))
-            value, index = log, None
+            value, index = np.log(np.maximum(evidence.take(block).T, _FLOOR, order="C")), None
             weights = (np.take(full, given, 1), np.take(part, given, 1))  # in C order, unlike full[:, given]
         else:
-            index, value = rivals.index[:, block], rivals.log[:, block].copy()
+            index, value = rivals.classes[:, block], rivals.log[:, block].copy()
             weights = (full[index, given], part[index, given])
-        for into, values in zip(found, _decide(value, weights, given, index, noise.sharpness), strict=True):
-            into[block] = values
+        part_found = _decide(value, weights, given, index, noise.sharpness)
+        for name in Verdicts._fields:
+            getattr(found, name)[block] = getattr(part_found, name)
     return found
 
 

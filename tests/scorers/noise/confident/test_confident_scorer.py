@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from curate.contracts import ROW
 from curate.errors import InputError
-from curate.scorers.noise.confident import ConfidentLearning, Filter, Method, label_errors
+from curate.scorers.noise.confident import ConfidentLearning, Filter, Method, confident_learning
 from curate.testing import ArrayView, check_scorer, score_all
 
 LABELS = ["cat", "dog", "eel"]
@@ -43,16 +43,16 @@ ARGMAX = ConfidentLearning(filter_by="predicted_neq_given")
 
 def test_by_hand() -> None:
     probs = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.3, 0.7], [0.05, 0.95]])
-    found = label_errors(probs, np.array([0, 0, 1, 1, 0]))
+    found = confident_learning(probs, np.array([0, 0, 1, 1, 0]))
     np.testing.assert_allclose(found.quality, [0.9, 0.8, 0.9, 0.7, 0.05])
     # thresholds: class 0 (0.9 + 0.8 + 0.05) / 3 = 0.583, class 1 (0.9 + 0.7) / 2 = 0.8; only row 4 crosses over
     assert found.issue.tolist() == [False, False, False, False, True]
-    assert found.suggested.tolist() == [0, 0, 1, 1, 1]
+    assert found.predicted.tolist() == [0, 0, 1, 1, 1]
 
 
 @pytest.mark.data
 @pytest.mark.parametrize("filter_by", get_args(Filter))
-def test_flags_are_cleanlabs_on_human_label_errors(data_dir: Path, filter_by: Filter) -> None:
+def test_flags_are_cleanlabs_on_human_confident_learning(data_dir: Path, filter_by: Filter) -> None:
     with np.load(data_dir / "led_pred_probs" / "cifar10n_aggregate_resnet18.npz") as data:
         probs, labels = data["pred_probs"][:10000], data["noisy"][:10000].astype(np.int64)
     names = [f"class-{i}" for i in range(10)]
@@ -66,10 +66,10 @@ def test_flags_are_cleanlabs_on_human_label_errors(data_dir: Path, filter_by: Fi
 
 @pytest.mark.data
 @pytest.mark.parametrize("method", get_args(Method))
-def test_scores_are_cleanlabs_on_human_label_errors(data_dir: Path, method: Method) -> None:
+def test_scores_are_cleanlabs_on_human_confident_learning(data_dir: Path, method: Method) -> None:
     with np.load(data_dir / "led_pred_probs" / "cifar10n_worst_resnet18.npz") as data:
         probs, labels = data["pred_probs"][:5000], data["noisy"][:5000].astype(np.int64)
-    got = label_errors(probs, labels, method=method).quality
+    got = confident_learning(probs, labels, method=method).quality
     np.testing.assert_allclose(got, get_label_quality_scores(labels, probs, method=method), rtol=1e-6)
     assert got.min() >= 0 and got.max() <= 1
 
@@ -79,11 +79,11 @@ def test_human_label_errors_are_found_as_often_as_known(data_dir: Path) -> None:
     with np.load(data_dir / "led_pred_probs" / "cifar10n_aggregate_resnet18.npz") as data:
         probs, labels, truth = data["pred_probs"], data["noisy"].astype(np.int64), data["true"]
     wrong = labels != truth
-    found = label_errors(probs, labels)
+    found = confident_learning(probs, labels)
     hits = (found.issue & wrong).sum()
     f1 = 2 * hits / (found.issue.sum() + wrong.sum())
     assert f1 == pytest.approx(0.6735, abs=0.002)
-    best = label_errors(probs, labels, method="normalized_margin").quality
+    best = confident_learning(probs, labels, method="normalized_margin").quality
     assert average_precision_score(wrong, -best) > 0.85
     assert roc_auc_score(wrong, -best) > 0.97
 
@@ -166,9 +166,16 @@ def test_a_class_nobody_has_is_allowed_and_noted() -> None:
         ConfidentLearning().fit(wider)
     fitted = replace(ARGMAX, classes=(*LABELS, "fox")).fit(wider)
     assert any("no item" in note for note in fitted.notes)
-    notes = ConfidentLearning(classes=(*LABELS, "fox")).fit(wider).notes
-    assert any("too few examples" in note for note in notes)  # cleanlab's own warning is passed on
     assert np.flatnonzero(fitted.table["label_issue"].to_numpy()).tolist() == wrong.tolist()
+
+
+def test_a_class_of_one_item_is_noted() -> None:
+    probs = np.full((31, 3), 0.05)
+    labels = np.r_[np.arange(30) % 2, 2]
+    probs[np.arange(31), labels] = 0.9
+    view = ArrayView({"label": [LABELS[i] for i in labels]}, {"pred_probs": probs})
+    assert any("too few examples, one each" in note for note in ConfidentLearning().fit(view).notes)
+    assert ARGMAX.fit(view).notes == ()  # a filter that prunes nothing has nothing to say about it
 
 
 def test_in_sample_probabilities_are_noted() -> None:
@@ -197,3 +204,29 @@ def test_half_precision_probabilities_are_taken() -> None:
         view.to_arrow(["id", "label"]), {"pred_probs": view.vectors("pred_probs").array.astype(np.float16)}
     )
     assert np.flatnonzero(score_all(ARGMAX, half)["label_issue"].to_numpy()).tolist() == wrong.tolist()
+
+
+def test_several_models_are_averaged_as_weighed() -> None:
+    view, wrong = planted()
+    good = view.vectors("pred_probs").array
+    bad = np.random.default_rng(0).dirichlet(np.ones(3), len(good)).astype(np.float32)
+    both = ArrayView(view.to_arrow(["id", "label"]), {"good": good, "bad": bad})
+    columns = ("good", "bad")
+    searched = score_all(replace(ARGMAX, pred_probs=columns), both)
+    assert np.flatnonzero(searched["label_issue"].to_numpy()).tolist() == wrong.tolist()
+    uniform = score_all(replace(ARGMAX, pred_probs=columns, weighting="uniform"), both)
+    assert not uniform["confident_learning"].equals(searched["confident_learning"])
+    alone = score_all(replace(ARGMAX, pred_probs="good"), both)
+    gap = np.abs(searched["confident_learning"].to_numpy() - alone["confident_learning"].to_numpy())
+    assert gap.max() < 0.05  # the search leaves the bad one next to nothing
+    with pytest.raises(InputError, match="names no column"):
+        ConfidentLearning(pred_probs=())
+
+
+def test_thresholds_are_subtracted_where_asked() -> None:
+    view, _ = planted()
+    plain, adjusted = score_all(ConfidentLearning(), view), score_all(ConfidentLearning(adjusted=True), view)
+    assert not plain["confident_learning"].equals(adjusted["confident_learning"])
+    assert plain["label_issue"].equals(adjusted["label_issue"])
+    with pytest.raises(InputError, match="no adjusted variant"):
+        ConfidentLearning(adjusted=True, method="confidence_weighted_entropy")

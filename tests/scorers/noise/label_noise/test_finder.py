@@ -1,0 +1,430 @@
+"""`label_errors`: planted errors of each kind, human label errors, ensembles, bad input, the scorer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.errors import InputError
+from curate.scorers.noise import label_errors
+from curate.scorers.noise.label_noise import rivals, transition
+from curate.scorers.noise.label_noise.finder import REASONS
+from curate.scorers.noise.label_noise.scorer import LabelErrors
+from curate.testing import ArrayView, score_all
+
+
+def world(
+    n: int = 3000, k: int = 4, rate: float = 0.2, kind: str = "uniform", seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities that an honest model of the *noisy* labels gives, those labels, and the truth.
+
+    "uniform", "pair": noise by class alone. "people": an item is mislabelled as what it looks like, the more likely
+    the more it does.
+    """
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, k, n)
+    logits = rng.normal(size=(n, k))
+    logits[np.arange(n), truth] += 4
+    clean = np.exp(logits - logits.max(1, keepdims=True))
+    clean /= clean.sum(1, keepdims=True)
+    if kind == "people":
+        soft = clean**0.35
+        noisy = soft / soft.sum(1, keepdims=True)
+    else:
+        other = np.full((k, k), rate / (k - 1)) if kind == "uniform" else rate * np.roll(np.eye(k), 1, 1)
+        np.fill_diagonal(other, 1 - rate)
+        noisy = clean @ other
+        return noisy.astype(np.float32), _draw(other[truth], rng), truth
+    return noisy.astype(np.float32), _draw(noisy, rng), truth
+
+
+def _draw(chances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return (rng.random((len(chances), 1)) > np.cumsum(chances, 1)[:, :-1]).sum(1).astype(np.int64)
+
+
+def f1(flagged: np.ndarray, wrong: np.ndarray) -> float:
+    return float(2 * (flagged & wrong).sum() / (flagged.sum() + wrong.sum()))
+
+
+def auroc(score: np.ndarray, wrong: np.ndarray) -> float:
+    rank = np.argsort(np.argsort(-score))
+    return float((rank[wrong].mean() - rank[~wrong].mean()) / len(score) + 0.5)
+
+
+# --- By hand ------------------------------------------------------------------------------------------------------
+
+
+def test_by_hand() -> None:
+    probs = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.3, 0.7], [0.05, 0.95]])
+    found = label_errors(probs, np.array([0, 0, 1, 1, 0]))
+    assert found.flagged.tolist() == [False, False, False, False, True]
+    assert found.suggested.tolist() == [0, 0, 1, 1, 1]
+    assert found.score.argmin() == 4 and found.score[4] < 0.5
+    assert found.reason.tolist() == [REASONS[0]] * 4 + [REASONS[2]]
+    assert len(found) == 5 and found.worst_first()[0] == 4
+
+
+def test_the_score_is_the_share_of_the_label_against_its_rival() -> None:
+    # two classes, all symmetric: no bias to correct, one noise rate for both; what is left is the share and the rate
+    p = np.linspace(0.55, 0.99, 60)
+    probs = np.concatenate([np.c_[p, 1 - p], np.c_[1 - p, p]])
+    labels = np.repeat([0, 1], 60)
+    found = label_errors(probs, labels)
+    noise = found.noise
+    assert noise is not None
+    np.testing.assert_allclose(noise.offset[0], noise.offset[1], atol=1e-3)
+    gap = (
+        np.log((1 - p) / p) + noise.weight * np.log(noise.matrix[1, 0] / noise.matrix[0, 0]) / noise.sharpness
+    )
+    np.testing.assert_allclose(found.score[:60], 1 / (1 + np.exp(gap)), rtol=1e-3)
+    chance = (1 - p) ** noise.sharpness * noise.matrix[1, 0] / (p**noise.sharpness * noise.matrix[0, 0])
+    np.testing.assert_allclose(found.right[:60], 1 / (1 + chance), rtol=2e-3)
+
+
+# --- Planted noise ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate"), [("uniform", 0.1), ("uniform", 0.4), ("pair", 0.2), ("pair", 0.35)]
+)
+def test_noise_by_class_is_learnt_and_flagged_no_worse_than_by_the_true_matrix(
+    kind: str, rate: float
+) -> None:
+    probs, labels, truth = world(kind=kind, rate=rate, n=8000)
+    found = label_errors(probs, labels)
+    wrong = labels != truth
+    noise = found.noise
+    assert noise is not None and noise.kind != "instance-dependent"
+    np.testing.assert_allclose(np.diagonal(noise.matrix), 1 - rate, atol=0.06)
+    np.testing.assert_allclose(noise.matrix.sum(1), 1, atol=1e-5)
+    # the best anyone can do knows q and the matrix: q from p by the inverse matrix
+    true = np.full((4, 4), rate / 3) if kind == "uniform" else rate * np.roll(np.eye(4), 1, 1)
+    np.fill_diagonal(true, 1 - rate)
+    clean = np.clip(probs.astype(float) @ np.linalg.inv(true), 0, 1)
+    oracle = (clean * true.T[labels]).argmax(1) != labels
+    assert f1(found.flagged, wrong) > f1(oracle, wrong) - 0.03
+    right = found.suggested == truth
+    assert right[found.flagged & wrong].mean() > 0.9
+    assert abs(float(1 - found.right.mean()) - wrong.mean()) < 0.05
+
+
+def test_noise_as_people_make_it_is_told_from_noise_by_class() -> None:
+    people = label_errors(*world(kind="people", n=8000)[:2]).noise
+    by_class = label_errors(*world(kind="uniform", rate=0.3, n=8000)[:2]).noise
+    assert people is not None and by_class is not None
+    assert (people.kind, by_class.kind) == ("instance-dependent", "class-conditional")
+    assert people.dependence > 0.6 > 0.53 > by_class.dependence
+    assert (people.weight, by_class.weight) == (0.5, 1.0)
+
+
+def test_the_cost_of_doubt_follows_the_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    probs, labels, _ = world(kind="people", n=4000)
+    flags = []
+    for cost in (0.0, 0.04, 0.1):
+        monkeypatch.setitem(transition.ENTROPY, "instance-dependent", cost)
+        flags.append(int(label_errors(probs, labels).flagged.sum()))
+    assert flags[0] < flags[1] < flags[2] <= int((probs.argmax(1) != labels).sum()) + 50
+
+
+def test_clean_labels_of_a_good_model_are_let_be() -> None:
+    probs, _, truth = world(rate=0.0)
+    found = label_errors(probs, truth)
+    assert found.flagged.mean() < 0.01
+    assert (found.suggested[~found.flagged] == truth[~found.flagged]).all()
+
+
+def test_many_classes_go_by_their_rivals() -> None:
+    rng = np.random.default_rng(0)
+    k, n = 60, 6000
+    truth = rng.integers(0, k, n)
+    probs = rng.dirichlet(np.full(k, 0.2), n).astype(np.float32) * 0.2
+    probs[np.arange(n), truth] += 0.8
+    labels = truth.copy()
+    wrong = np.zeros(n, bool)
+    wrong[rng.choice(n, 300, replace=False)] = True
+    labels[wrong] = (labels[wrong] + 7) % k
+    found = label_errors(probs, labels)
+    assert k > rivals.WIDTH
+    assert f1(found.flagged, wrong) > 0.99
+    assert (found.suggested == truth)[found.flagged].mean() > 0.99
+
+
+def test_few_and_many_classes_agree_where_both_ways_can_be_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    probs, labels, _ = world(k=6, rate=0.2)
+    whole = label_errors(probs, labels)
+    monkeypatch.setattr("curate.scorers.noise.label_noise.rivals.WIDTH", 2)
+    monkeypatch.setattr("curate.scorers.noise.label_noise.finder.WIDTH", 2)
+    by_rivals = label_errors(probs, labels)
+    np.testing.assert_allclose(by_rivals.score, whole.score, atol=1e-3)
+    np.testing.assert_allclose(by_rivals.right, whole.right, atol=1e-2)
+    assert (by_rivals.flagged == whole.flagged).mean() > 0.999
+
+
+@pytest.mark.parametrize("size", [64, 1 << 18])
+def test_blocks_change_nothing(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    probs, labels, _ = world(n=500)
+    whole = label_errors(probs, labels)
+    monkeypatch.setattr("curate.scorers.noise.label_noise.rivals.CELLS", size)
+    parts = label_errors(probs, labels)
+    assert np.array_equal(parts.flagged, whole.flagged)
+    np.testing.assert_allclose(parts.score, whole.score, rtol=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 8), st.integers(0, 10**6), st.sampled_from([np.float16, np.float32, np.float64]))
+def test_what_always_holds(k: int, seed: int, dtype: type) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(k, 60))
+    probs = rng.dirichlet(np.full(k, 0.5), n).astype(dtype)
+    labels = rng.integers(0, k, n)
+    labels[:2] = [0, 1]
+    found = label_errors(probs, labels)
+    assert np.isfinite(found.score).all() and (found.score >= 0).all() and (found.score <= 1).all()
+    assert (found.right >= 0).all() and (found.right <= 1).all()
+    assert np.array_equal(found.flagged, found.suggested != labels)
+    assert np.array_equal(found.flagged, found.code >= 2)
+    assert np.isin(found.suggested, np.unique(labels)).all()  # never a class without labels
+    turned = rng.permutation(k)  # renaming classes renames suggestions and nothing else
+    again = label_errors(probs[:, np.argsort(turned)], turned[labels])
+    np.testing.assert_allclose(again.score, found.score, atol=2e-3)
+
+
+def test_a_doubtful_label_of_the_same_item_scores_lower() -> None:
+    probs, labels, _ = world()
+    at = np.flatnonzero(probs.argmax(1) == labels)[:50]
+    found = label_errors(probs, labels)
+    labels[at] = (labels[at] + 1) % 4
+    assert (label_errors(probs, labels).score[at] < found.score[at]).all()
+
+
+def test_memory_mapped_probabilities_are_read(tmp_path: Path) -> None:
+    probs, labels, _ = world(n=400)
+    np.save(tmp_path / "p.npy", probs)
+    mapped = np.load(tmp_path / "p.npy", mmap_mode="r")
+    assert np.array_equal(label_errors(mapped, labels).score, label_errors(probs, labels).score)
+
+
+def test_the_seed_draws_the_rows_of_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curate.scorers.noise.label_noise.finder.ROWS", 200)
+    probs, labels, _ = world(n=2000)
+    one, same, other = (label_errors(probs, labels, seed=seed).score for seed in (0, 0, 1))
+    assert np.array_equal(one, same) and not np.array_equal(one, other)
+    assert auroc(other, one < 0.5) > 0.99
+
+
+# --- Ensembles ----------------------------------------------------------------------------------------------------
+
+
+def test_an_ensemble_leaves_out_a_model_that_knows_nothing() -> None:
+    probs, labels, truth = world(n=4000)
+    noise = np.random.default_rng(1).dirichlet(np.ones(4), 4000).astype(np.float32)
+    both = label_errors([probs, noise], labels)
+    assert sum(both.weights) == pytest.approx(1) and both.weights[0] > 0.9
+    assert f1(both.flagged, labels != truth) > f1(label_errors(probs, labels).flagged, labels != truth) - 0.01
+    stacked = label_errors(np.stack([probs, noise]), labels)
+    assert np.array_equal(stacked.score, both.score)
+
+
+def test_two_views_of_an_item_are_better_than_one() -> None:
+    rng = np.random.default_rng(0)
+    probs, labels, truth = world(n=6000, kind="uniform", rate=0.2)
+    blurred = [np.exp(np.log(probs) + rng.normal(0, 1.2, probs.shape)) for _ in range(2)]
+    views = [one / one.sum(1, keepdims=True) for one in blurred]
+    wrong = labels != truth
+    single = max(f1(label_errors(one, labels).flagged, wrong) for one in views)
+    both = label_errors(views, labels)
+    assert f1(both.flagged, wrong) > single + 0.01
+    np.testing.assert_allclose(both.weights, 0.5, atol=0.2)
+
+
+# --- Real errors of people ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("which", "ap", "best"), [("worst", 0.960, 0.886), ("aggregate", 0.882, 0.785)])
+def test_human_label_errors_are_found_better_than_by_confident_learning(
+    data_dir: Path, which: str, ap: float, best: float
+) -> None:
+    metrics = pytest.importorskip("sklearn.metrics", reason="extra noise not installed")
+    with np.load(data_dir / "led_pred_probs" / f"cifar10n_{which}_resnet18.npz") as data:
+        probs, labels, truth = data["pred_probs"], data["noisy"].astype(np.int64), data["true"]
+    found = label_errors(probs, labels)
+    assert metrics.average_precision_score(labels != truth, -found.score) > ap
+    assert f1(found.flagged, labels != truth) > best
+    assert found.noise is not None and found.noise.kind == "instance-dependent"
+    assert found.notes == ()
+
+
+# --- Bad input ----------------------------------------------------------------------------------------------------
+
+GOOD = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6], [0.6, 0.3, 0.1]])
+LABELS = np.array([0, 1, 2, 0])
+
+
+def spoilt(row: int, values: list[float]) -> np.ndarray:
+    probs = GOOD.copy()
+    probs[row] = values
+    return probs
+
+
+@pytest.mark.parametrize(
+    ("probs", "labels", "message"),
+    [
+        (spoilt(2, [0.5, 0.6, 0.4]), LABELS, r"1 of 4 rows .*rows 2; row 2 has a sum of 1.5 .*sum"),
+        (spoilt(1, [np.nan, 0.5, 0.5]), LABELS, r"row 1 has NaN"),
+        (spoilt(3, [-3.0, 2.0, 2.0]), LABELS, r"row 3 has -3 .*softmax"),
+        (spoilt(0, [70.0, 20.0, 10.0]), LABELS, r"row 0 has 70 .*percentages"),
+        (GOOD, np.array([0, 1, 3, 0]), r"1 labels lie outside 0 \.\.\. 2.*row 2: 3"),
+        (GOOD, np.array([0, -1, 2, 0]), r"row 1: -1"),
+        (GOOD, np.array([1, 1, 1, 1]), r"all 4 labels are 1"),
+        (GOOD[:2], LABELS[:2], r"2 labelled items for 3 classes"),
+        (GOOD, np.array([0, 1, 2]), r"labels have shape \(3,\): one for each of the 4 rows"),
+        (GOOD, np.array([0, 1, 2.5, 0]), r"row 2 has 2.5"),
+        (GOOD, np.array([0, 1, np.nan, 0]), r"row 2 has nan"),
+        (GOOD, ["cat", 1, "dog", 0], r"mix names and integers: row 0 has 'cat', row 1 1"),
+        (GOOD, np.array(["cat", 1, "dog", 0], object), r"mix names and integers"),
+        (GOOD, ["cat", "dog", "eel", "cat"], r"no `classes`"),
+        (GOOD, np.array([0, None, 2, 0], object), r"row 1 has None"),
+        (GOOD[:, :1], LABELS, r"classes >= 2"),
+        (GOOD[0], LABELS, r"shape \(3,\)"),
+        (np.array([["a", "b"]]), np.array([0]), r"numbers of shape"),
+        ([GOOD, GOOD[:3]], LABELS, r"model 1 have shape \(3, 3\)"),
+        ([GOOD, spoilt(2, [0.5, 0.6, 0.4])], LABELS, r"model 1: 1 of 4 rows"),
+        (np.empty((0, 4, 3)), LABELS, r"at least one array"),
+        (GOOD, LABELS.astype("datetime64[s]"), r"integers 0 \.\.\. 2 are meant"),
+    ],
+)
+def test_bad_input_is_an_error_that_names_rows(probs: object, labels: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        label_errors(probs, labels)
+
+
+def test_names_need_the_classes_of_the_columns() -> None:
+    named = label_errors(GOOD, ["cat", "dog", "eel", "cat"], classes=["cat", "dog", "eel"])
+    assert np.array_equal(named.score, label_errors(GOOD, LABELS).score)
+    with pytest.raises(InputError, match="row 2: 'eel'"):
+        label_errors(GOOD, ["cat", "dog", "eel", "cat"], classes=["cat", "dog", "fox"])
+    with pytest.raises(InputError, match="2 `classes`"):
+        label_errors(GOOD, ["cat", "dog", "eel", "cat"], classes=["cat", "dog"])
+
+
+def test_integers_of_any_kind_are_labels() -> None:
+    expected = label_errors(GOOD, LABELS).score
+    for kind in (np.uint8, np.int32, np.float64, object):
+        assert np.array_equal(label_errors(GOOD, LABELS.astype(kind)).score, expected)
+    assert np.array_equal(label_errors(GOOD.tolist(), LABELS.tolist()).score, expected)
+
+
+def test_no_rows_give_an_empty_result() -> None:
+    found = label_errors(np.empty((0, 3)), np.empty(0, np.int64))
+    assert len(found) == 0 and found.notes == () and found.noise is None and found.reason.tolist() == []
+
+
+def test_rounding_beyond_one_is_no_error() -> None:
+    found = label_errors(spoilt(0, [1.00001, 0.0, 0.0]), LABELS)
+    assert not found.flagged[0]
+
+
+def test_a_class_nobody_has_is_noted_and_never_suggested() -> None:
+    probs, labels, _ = world(n=400)
+    wider = np.concatenate(
+        [probs * 0.4, np.full((400, 1), 0.6, np.float32)], 1
+    )  # and it would win everywhere
+    found = label_errors(wider, labels)
+    assert found.diagnosis.absent == (4,) and any("no item" in note for note in found.notes)
+    assert (found.suggested < 4).all()
+    assert f1(found.flagged, label_errors(probs, labels).flagged) > 0.95
+
+
+def test_in_sample_and_uncalibrated_probabilities_are_said_to_be() -> None:
+    labels = np.arange(300) % 3
+    sure = np.full((300, 3), 0.001)
+    sure[np.arange(300), labels] = 0.998
+    found = label_errors(sure, labels)
+    assert found.diagnosis.in_sample and any("in-sample" in note for note in found.notes)
+    probs, labels, _ = world(n=3000, rate=0.3)
+    sharp = probs.astype(float) ** 6
+    found = label_errors(sharp / sharp.sum(1, keepdims=True), labels)
+    assert found.diagnosis.calibration == "overconfident" and found.noise is not None
+    assert any("overconfident" in note for note in found.notes)
+    honest = label_errors(probs, labels)
+    assert honest.diagnosis.calibration == "" and honest.notes == () and honest.noise is not None
+    assert found.noise.calibrated < 0.4 * honest.noise.calibrated  # and it undoes the power
+    assert (found.flagged == honest.flagged).mean() > 0.97
+
+
+# --- Scorer -------------------------------------------------------------------------------------------------------
+
+
+def view_of(seed: int = 0) -> tuple[ArrayView, np.ndarray, np.ndarray]:
+    probs, labels, truth = world(n=300, rate=0.1, seed=seed)
+    names = np.array(["cat", "dog", "eel", "fox"])
+    table = {"id": [f"{i:03d}" for i in range(300)], "label": names[labels].tolist()}
+    return ArrayView(table, {"pred_probs": probs, "mine": probs[:, ::-1].copy()}), labels, truth
+
+
+def test_the_scorer_says_what_the_function_says() -> None:
+    view, labels, _ = view_of()
+    scored = score_all(LabelErrors(), view)
+    found = label_errors(view.vectors("pred_probs").to_numpy(), labels)
+    np.testing.assert_allclose(scored["label_errors"].to_numpy(), found.score, rtol=1e-6)
+    assert scored["label_error"].to_pylist() == found.flagged.tolist()
+    np.testing.assert_allclose(scored["label_right"].to_numpy(), found.right)
+    suggestions = np.array(["cat", "dog", "eel", "fox"])[found.suggested]
+    expected = [s if f else None for s, f in zip(suggestions.tolist(), found.flagged, strict=True)]
+    assert scored["label_error_suggestion"].to_pylist() == expected
+    assert scored["label_error_because"].to_pylist() == found.reason.tolist()
+
+
+def test_columns_classes_and_ensembles_are_read() -> None:
+    view, _, _ = view_of()
+    plain = score_all(LabelErrors(), view)
+    turned = LabelErrors(pred_probs="mine", classes=("fox", "eel", "dog", "cat"))
+    assert turned.needs == ("label", "mine")
+    np.testing.assert_allclose(
+        score_all(turned, view)["label_errors"].to_numpy(), plain["label_errors"].to_numpy(), atol=1e-3
+    )
+    both = LabelErrors(pred_probs=("pred_probs", "pred_probs"))
+    np.testing.assert_allclose(
+        score_all(both, view)["label_errors"].to_numpy(), plain["label_errors"].to_numpy(), rtol=1e-5
+    )
+    assert any("averaged with weights 0.50, 0.50" in note for note in both.fit(view).notes)
+    with pytest.raises(InputError, match="names no column"):
+        LabelErrors(pred_probs=())
+
+
+def test_the_scorers_seed_draws_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curate.scorers.noise.label_noise.finder.ROWS", 100)
+    view, _, _ = view_of()
+    one, other = (score_all(LabelErrors(seed=seed), view)["label_errors"] for seed in (0, 1))
+    assert not one.equals(other)
+
+
+def test_rows_that_cannot_be_scored_say_why_and_change_nothing_else() -> None:
+    view, _, _ = view_of()
+    table, probs = view.to_arrow(["id", "label"]), view.vectors("pred_probs").to_numpy().copy()
+    labels = table["label"].to_pylist()
+    labels[3], labels[7], probs[11], probs[17] = None, "zebra", np.nan, 3.0
+    spoilt_view = ArrayView({"id": table["id"], "label": labels}, {"pred_probs": probs})
+    scorer = LabelErrors(classes=("cat", "dog", "eel", "fox"))
+    scored = score_all(scorer, spoilt_view)
+    reasons = scored["label_errors_reason"].to_pylist()
+    assert [reasons[i] for i in (3, 7, 11, 17)] == [
+        "no label",
+        "label 'zebra' is none of the 4 classes",
+        "no predicted probabilities",
+        "predicted probabilities outside [0, 1]",
+    ]
+    rest = np.setdiff1d(np.arange(300), [3, 7, 11, 17])
+    alone = score_all(scorer, spoilt_view.rearranged(rest))
+    assert alone["label_errors"].equals(scored["label_errors"].take(rest))
+
+
+def test_notes_tell_what_was_found() -> None:
+    view, _, _ = view_of()
+    notes = LabelErrors().fit(view).notes
+    assert any("labels are flagged" in note and "expected wrong" in note for note in notes)
