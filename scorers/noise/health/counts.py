@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.scorers.noise.confident.joint import confident_joint
+
 __all__ = ["confident_counts", "predicted_counts"]
 
 
@@ -26,15 +28,7 @@ def confident_counts(
 
     `pred_probs` (n, k), `labels` (n,) in 0 ... k - 1. A class that nobody has gets a row of zeros.
     """
-    k = pred_probs.shape[1]
-    size = np.bincount(labels, minlength=k)
-    own = np.bincount(labels, pred_probs[np.arange(len(labels)), labels], minlength=k)
-    threshold = np.where(size > 0, np.maximum(own / np.maximum(size, 1), 2e-6), 2.0)
-    sure = pred_probs >= threshold - 1e-6
-    several = sure.sum(1)
-    guess = np.where(several == 1, sure.argmax(1), pred_probs.argmax(1))
-    held = several > 0
-    counts = np.bincount(labels[held] * k + guess[held], minlength=k * k).reshape(k, k)
-    np.fill_diagonal(counts, np.maximum(np.diagonal(counts), 1))
-    total = counts.sum(1)
+    counts = confident_joint(pred_probs, labels, calibrate=False)
+    size, total = np.bincount(labels, minlength=len(counts)), counts.sum(1)
+    # not rounded to whole items as `calibrate_joint` does: in a small class that would be most of the rate
     return counts / np.maximum(total, 1)[:, None] * size[:, None], np.where(size > 0, total, 0)

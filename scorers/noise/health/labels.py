@@ -12,6 +12,7 @@ import pyarrow as pa
 from curate.contracts import Finding, Findings, View
 from curate.errors import InputError
 from curate.fitting import order_by_id, read_labels, read_vectors
+from curate.scorers.noise.confident.joint import round_rows
 from curate.scorers.noise.health.balance import class_balance
 from curate.scorers.noise.health.counts import confident_counts, predicted_counts
 from curate.scorers.noise.health.intervals import Shares
@@ -231,7 +232,7 @@ def _overlaps(joint: npt.NDArray[Any], counted: npt.NDArray[Any], read: _Read) -
 
 
 def _joint(joint: npt.NDArray[Any], classes: tuple[str, ...]) -> Finding:
-    counts = joint.round().astype(np.int64)
+    counts = round_rows(joint)
     text = (
         "How many items of each given label (row) are of each class (column), by confident learning, each row's total "
         "that of the label."
