@@ -77,7 +77,7 @@ def numbers(values: pa.ChunkedArray, expression: str, *, compact: bool = False) 
         values = values.cast(pa.int8())
     short = compact and pa.types.is_float32(kind)
     values = values if short else values.cast(pa.float64())
-    array = np.empty(len(values), np.float32 if short else np.float64)
+    array: npt.NDArray[np.floating] = np.empty(len(values), np.float32 if short else np.float64)
     done = 0
     for chunk in values.chunks:  # by buffers, nulls aside: pyarrow's own ways import pandas where they can
         chunk = chunk.fill_null(float("nan")) if chunk.null_count else chunk

@@ -73,11 +73,18 @@ def is_vector(kind: pa.DataType) -> bool:
     return bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
 
 
+def tells_no_length(column: pa.ChunkedArray) -> bool:
+    """Whether nothing in a column of vectors says how long they are: all null, and the type leaves it open."""
+    return not pa.types.is_fixed_size_list(column.type) and column.null_count == len(column)
+
+
 def fixed_vectors(column: pa.ChunkedArray, name: str) -> pa.FixedSizeListArray:
     """A list column as one array of vectors of equal length; null rows stay null, and hold zeros.
 
     Raises SchemaError if lengths differ, or a vector holds a null.
     """
+    if len(column) and tells_no_length(column):
+        raise SchemaError(f"vector column {name!r} holds no vector that would say how long they are")
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # pyarrow gives a ChunkedArray where there are no chunks at all
         array = pa.array([], column.type)

@@ -22,7 +22,7 @@ from curate.store.parts import Part
 from curate.store.query import Query, declared
 from curate.store.relation import SEQ
 from curate.store.rowset import RowSet, int64_array, int64_values
-from curate.store.vectors import PartVectors, Piece, map_column
+from curate.store.vectors import Blank, PartVectors, Piece, map_column
 
 
 def named(layout: Layout, columns: Sequence[str] | None) -> list[str]:
@@ -165,7 +165,9 @@ def vectors(
             f"{name!r} holds {field.type}, not vectors. Columns with vectors: {', '.join(known) or 'none'}; "
             "an encoder such as `pixels` or `minilm` makes one"
         )
-    pieces, missing = [], 0
+    home = layout.homes.get(name)
+    pieces: list[Piece | Blank] = []
+    missing = 0
     for part in parts:
         flags = None if chosen is None else chosen.of(part.seq_lo, part.seq_lo + part.rows)
         rows = None if flags is None or flags.all() else np.flatnonzero(flags).astype(np.int64, copy=False)
@@ -173,6 +175,8 @@ def vectors(
         source = layout.source(part, name) if count else None
         if source is not None and source.file is not None:
             pieces.append(Piece(root / source.file.path, name, part.rows, rows))
+        elif count and home is not None and layout.given(home, part):
+            pieces.append(Blank(count, field.type))
         else:
             missing += count
     if missing:

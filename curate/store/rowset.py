@@ -95,7 +95,8 @@ def distinct(seqs: Seqs) -> Seqs:
     ordered.sort()
     if len(ordered) < 2 or (fresh := ordered[1:] != ordered[:-1]).all():
         return ordered
-    return ordered[np.append(True, fresh)]
+    once: Seqs = ordered[np.append(True, fresh)]
+    return once
 
 
 def int64_values(column: pa.ChunkedArray | pa.Array) -> Seqs:

@@ -81,13 +81,39 @@ class Piece:
         return self.values[rows if self.rows is None else self.rows[rows]]
 
 
+@dataclass(frozen=True, eq=False)
+class Blank:
+    """Rows of a part in which the scorer could answer none, so that there is no file: NaN (0 for integers)."""
+
+    length: int
+    type: pa.FixedSizeListType
+
+    def __len__(self) -> int:
+        return self.length
+
+    @property
+    def valid(self) -> npt.NDArray[np.bool_]:
+        """None of the rows has a vector."""
+        return np.zeros(self.length, np.bool_)
+
+    def read(self) -> Array:
+        """All rows."""
+        dtype = numpy_dtype(self.type.value_type)
+        fill = np.nan if np.issubdtype(dtype, np.floating) else 0
+        return np.full((self.length, self.type.list_size), fill, dtype)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Array:
+        """These rows."""
+        return self.read()[rows]
+
+
 class PartVectors:
     """The vectors of a view's rows, one piece per item part (`contracts.Vectors`).
 
     A row that could not be scored (null) is a row of NaN, or of zeros for integer vectors; `valid` tells which.
     """
 
-    def __init__(self, column: str, pieces: Sequence[Piece], type_: pa.FixedSizeListType) -> None:
+    def __init__(self, column: str, pieces: Sequence[Piece | Blank], type_: pa.FixedSizeListType) -> None:
         self._column, self._pieces = column, [p for p in pieces if len(p)]
         self._starts = np.cumsum([0, *(len(p) for p in self._pieces)])
         self._shape = int(self._starts[-1]), int(type_.list_size)

@@ -80,6 +80,8 @@ class PartWriter:
         if scalars.num_columns:
             parts.append(self._parquet("column", scalars, stats, **place))
         for name in vectors:
+            if parts and encoding.tells_no_length(table[name]):
+                continue  # nothing was answered in this part: the reasons beside it say why, and no file is needed
             parts.append(self._vector(table, name, None if parts else stats, place))
         return parts
 

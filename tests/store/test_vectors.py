@@ -147,3 +147,19 @@ def test_parts_of_different_width(tmp_path: Path) -> None:
     give(store, set_, {parts[1].part_id: {"pixels": rows_of_vectors(np.ones((1, 3), np.float32))}})
     with pytest.raises(SchemaError, match="vectors of 2 float32 and of 3 float32"):
         store.view().vectors("pixels").to_numpy()
+
+
+def test_a_part_in_which_nothing_could_be_answered_is_nan_not_an_error(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    first, second = (add(store, captions(["x"] * 2, [f"{k}0", f"{k}1"])) for k in (0, 1))
+    set_ = column_set(VECTORS, "pixels", "set-v")
+    give(store, set_, {first.part_id: {"pixels": pa.nulls(2, pa.list_(pa.float32()))}})
+    with pytest.raises(SchemaError, match="not vectors"):
+        store.view().vectors("pixels")  # no length is known yet
+    give(store, set_, {second.part_id: {"pixels": rows_of_vectors(np.ones((2, 3), np.float32))}})
+    found = store.view().vectors("pixels")
+    assert found.shape == (4, 3) and found.valid.tolist() == [False, False, True, True]
+    assert np.isnan(found.to_numpy()[:2]).all() and (found.take(np.array([3, 0]))[0] == 1).all()
+    assert np.isnan(found.take(np.array([3, 0]))[1]).all()
+    assert store.view().to_arrow(["pixels"])["pixels"].to_pylist() == [None, None, [1.0] * 3, [1.0] * 3]
+    assert store.verify() == []
