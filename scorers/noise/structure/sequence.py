@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import pyarrow as pa
 from curate.contracts import View, detail, flag, reason_name, score
 from curate.errors import InputError, SchemaError
 from curate.fitting import FittedTable, order_by_id
+from curate.scorers.noise.confident.filters import Filter
 from curate.scorers.noise.probabilities import calibration_notes, encode_labels, validate_pred_probs
 from curate.scorers.noise.structure.ragged import (
     Ragged,
@@ -25,11 +26,8 @@ from curate.scorers.noise.structure.ragged import (
 )
 from curate.scorers.noise.structure.tokens import Aggregate, TokenMethod, TokensFound, token_errors
 
-__all__ = ["TokenErrors", "TokenFilter"]
+__all__ = ["TokenErrors"]
 
-TokenFilter = Literal[
-    "prune_by_noise_rate", "prune_by_class", "both", "confident_learning", "predicted_neq_given"
-]
 ISSUE = pa.struct(
     [
         ("position", pa.int32()),
@@ -66,7 +64,7 @@ class TokenErrors:
     method: TokenMethod = "ratio"
     aggregate: Aggregate = "min"
     temperature: float = 0.05
-    filter_by: TokenFilter = "prune_by_noise_rate"
+    filter_by: Filter = "prune_by_noise_rate"
 
     name: ClassVar[str] = "token-errors"
     version: ClassVar[int] = 1

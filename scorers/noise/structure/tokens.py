@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.errors import InputError, require
+from curate.errors import InputError
+from curate.scorers.noise.confident.filters import Filter
+from curate.scorers.noise.confident.issues import confident_learning
 from curate.scorers.noise.probabilities import validate_pred_probs
 from curate.scorers.noise.structure.ragged import name_some
 
@@ -38,16 +39,16 @@ def token_errors(
     method: TokenMethod = "ratio",
     aggregate: Aggregate = "min",
     temperature: float = 0.05,
-    filter_by: str = "prune_by_noise_rate",
+    filter_by: Filter = "prune_by_noise_rate",
 ) -> TokensFound:
     """Which labels of tokens the probabilities contradict, and how good the labels of each sequence are.
 
     All tokens are laid end to end: `pred_probs` (t, k) out-of-sample rows that sum to 1, `labels` (t,) in 0 ... k - 1;
     `lengths` (n,) tokens of each sequence, their sum is t. Score: higher = keep. A sequence is as good as its worst
     token (`aggregate="min"`) or as a mean in which bad tokens weigh more (`softmin`, `temperature`; see
-    `gather_quality`). `method`: see `token_quality`. `filter_by` is cleanlab's, applied to all tokens as one data set.
+    `gather_quality`). `method`: see `token_quality`. `filter_by` is that of `confident_learning`, applied to all tokens as one data set.
     Raises InputError where lengths differ, labels are out of range, a row is no distribution or all labels are the
-    same; MissingExtraError without the extra `noise`.
+    same.
     Wang and Mueller 2022 for the minimum; Northcutt, Jiang and Chuang 2021 for the issues.
     """
     pred_probs, labels = np.asarray(pred_probs), np.asarray(labels)
@@ -58,12 +59,7 @@ def token_errors(
         score = np.full(len(lengths), np.nan, np.float32)
         return TokensFound(score, none, score[:0], none[:0], np.empty(0, np.int64))
     quality = token_quality(pred_probs, labels, method)
-    filters: Any = require("cleanlab.filter", "noise")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*(IProgress|ipywidgets|too few examples).*")
-        issue = np.asarray(
-            filters.find_label_issues(labels, pred_probs, filter_by=filter_by, n_jobs=1), np.bool_
-        )
+    issue = confident_learning(pred_probs, labels.astype(np.int64), filter_by=filter_by).issue
     owner = np.repeat(np.arange(len(lengths)), lengths)
     flagged = np.bincount(owner[issue], minlength=len(lengths)) > 0
     score = gather_quality(quality, lengths, aggregate, temperature)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from cleanlab.token_classification.filter import find_label_issues
 from cleanlab.token_classification.rank import get_label_quality_scores
 
 from curate.errors import InputError, SchemaError
+from curate.scorers.noise.confident.filters import Filter
 from curate.scorers.noise.structure.sequence import TokenErrors
 from curate.scorers.noise.structure.tokens import gather_quality, token_errors, token_quality
 from curate.testing import ArrayView, check_scorer, score_all
@@ -88,8 +89,8 @@ def test_scores_are_cleanlabs(method: Any, aggregate: Any) -> None:
         np.testing.assert_allclose(found.token_score, np.concatenate(tokens), rtol=1e-5)
 
 
-@pytest.mark.parametrize("filter_by", ["prune_by_noise_rate", "confident_learning", "predicted_neq_given"])
-def test_issues_are_cleanlabs(filter_by: str) -> None:
+@pytest.mark.parametrize("filter_by", get_args(Filter))
+def test_issues_are_cleanlabs(filter_by: Filter) -> None:
     labels, probs, _ = planted(60, 20, seed=3)
     expected = find_label_issues(labels, probs, filter_by=filter_by, n_jobs=1)
     found = token_errors(*flat(labels, probs), filter_by=filter_by)
