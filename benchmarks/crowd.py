@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _measure import markdown, measure
 
 DATA = Path(os.environ.get("CURATE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SETS = ("rte", "bluebird", "face", "product", "pos")
@@ -126,6 +125,8 @@ def run_crowdkit(folder: Path, name: str, method: str) -> None:
 
 def compare(folder: Path, crowdkit: str, slow: bool) -> Iterator[tuple[object, ...]]:
     """A row for each method: accuracy on each set, CPU seconds and memory on the synthetic one."""
+    from _measure import measure  # not at the top: a child under another interpreter may lack what it needs
+
     contestants = [(sys.executable, "ours", m) for m in (*OURS, RANDOM)]
     if crowdkit:
         contestants += [(crowdkit, "crowdkit", m) for m in (*THEIRS, *(SLOW if slow else ()))]
@@ -266,6 +267,8 @@ def main() -> None:
         who, name, method, folder = asked.child
         (run_ours if who == "ours" else run_crowdkit)(Path(folder), name, method)
         return
+    from _measure import markdown
+
     tables = []
     with tempfile.TemporaryDirectory() as scratch:
         prepare(Path(scratch))

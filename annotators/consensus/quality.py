@@ -115,7 +115,10 @@ def _accuracy(found: Consensus) -> tuple[Floats, Floats]:
     a = found.quality.copy()
     for _ in range(100):
         likely = a[who] * belief
-        a = (np.bincount(who, likely / (likely + (1 - a[who]) * other), minlength=w) + usual) / (asked + 1)
+        new = (np.bincount(who, likely / (likely + (1 - a[who]) * other), minlength=w) + usual) / (asked + 1)
+        moved, a = float(np.abs(new - a).max()), new
+        if moved < 1e-6:
+            break
     chance = a[who] * belief + (1 - a[who]) * other
     information = np.bincount(who, ((belief - other) / chance) ** 2, minlength=w)
     return a, np.minimum(information * a * (1 - a), asked)
