@@ -72,6 +72,7 @@ ANALYSES: dict[str, str] = {
     "embedding-health": "curate.scorers.noise.health.embedding:EmbeddingHealth",
     "fairness": "curate.annotators.consensus.analyses:Fairness",
     "group-health": "curate.scorers.noise.health.grouped:GroupHealth",
+    "label-audit": "curate.scorers.noise.label_noise.analysis:LabelAudit",
     "label-conflicts": "curate.scorers.noise.health.conflicts:LabelConflicts",
     "label-health": "curate.scorers.noise.health.labels:LabelHealth",
     "score-contributions": "curate.scorers.combine.shares:ScoreContributions",

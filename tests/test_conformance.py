@@ -110,6 +110,7 @@ ANALYSES: dict[str, Example] = {
     ),
     "group-health": Example({"by": "sharpness", "group": "label", "smallest": 2}, ("sharpness", "label")),
     "label-conflicts": Example(columns=("label", "near_duplicate_group")),
+    "label-audit": Example({"items": 4}, ("label", "pred_probs")),
     "label-health": Example(columns=("label", "pred_probs")),
     "score-contributions": Example(
         {"columns": ["sharpness", "length(text)"], "truth": "not near_duplicate", "repeats": 50},
