@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.contracts import ROW, View
-from curate.errors import ExpressionError, InputError
+from curate.errors import ExpressionError, InputError, SchemaError
 
 __all__ = ["FittedTable", "columns_of", "numbers", "order_by_id", "read_labels", "read_vectors"]
 
@@ -54,14 +55,42 @@ def read_labels(view: View, column: str, rows: npt.NDArray[np.int64]) -> pa.Arra
 
 
 def read_vectors(view: View, column: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
-    """Vectors of these rows as (n, d) float32 or float64, NaN where null."""
-    values = view.vectors(column).take(rows)
+    """Vectors of these rows as (n, d) float32 or float64, NaN where null.
+
+    Columns of lists that came with the items count, too. Raises SchemaError where the lists are of several lengths.
+    """
+    try:
+        values = view.vectors(column).take(rows)
+    except SchemaError:
+        if not _is_lists(view.to_arrow([column]).schema.field(column).type):
+            raise
+        return _read_lists(view, column, rows)
     values = values if values.dtype in (np.float32, np.float64) else values.astype(np.float32)
     null = np.asarray(view.to_arrow([column]).column(0).is_null())[rows]
     if null.any():
         values = values.copy()
         values[null] = np.nan
     return values
+
+
+def _is_lists(type_: pa.DataType) -> bool:
+    lists = pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_)
+    return bool(lists and (pa.types.is_floating(type_.value_type) or pa.types.is_integer(type_.value_type)))
+
+
+def _read_lists(view: View, column: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
+    lists = view.to_arrow([column]).column(0).take(pa.array(rows, pa.int64()))
+    lists = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
+    lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), -1))
+    widths = np.unique(lengths[lengths >= 0])
+    if len(widths) != 1:
+        raise SchemaError(
+            f"column {column!r} holds lists of {widths.tolist()[:5]} numbers: one length is meant"
+        )
+    values = np.asarray(pc.list_flatten(lists).cast(pa.float64()))
+    matrix = np.full((len(rows), int(widths[0])), np.nan)
+    matrix[lengths >= 0] = values.reshape(-1, int(widths[0]))
+    return matrix
 
 
 def numbers(values: pa.ChunkedArray, expression: str, *, compact: bool = False) -> npt.NDArray[np.floating]:

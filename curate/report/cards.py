@@ -22,6 +22,9 @@ TEXT = 1_200
 
 MEDIA_IN_CARD = 2
 
+SUGGESTED = ("label_error_suggestion", "suggested_label")
+"""Columns that suggest another label, the one to show first."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -49,7 +52,7 @@ def find_layout(view: StoreView, kinds: Sequence[str]) -> Layout:
         return tuple(c for c in dict.fromkeys(found) if c in present)
 
     label = next(iter(playing("label")), None)
-    suggested = "suggested_label" if "suggested_label" in present else None
+    suggested = next((c for c in SUGGESTED if c in present), None)
     return Layout(playing("image"), playing("audio"), playing("text"), label, suggested)
 
 

@@ -8,12 +8,13 @@ from curate.report import words
 from curate.report.balance import collect_balances
 from curate.report.cards import CardMaker, ChosenReasons, find_layout
 from curate.report.decision import Decision, decide
-from curate.report.duplicates import collect_duplicates, collect_labels
+from curate.report.duplicates import collect_duplicates
 from curate.report.excerpts import Excerpts
 from curate.report.failures import collect_failures, count_rejected, count_unscored
 from curate.report.findings import collect_findings, serious
 from curate.report.funnel import collect_steps, collect_timings
 from curate.report.galleries import collect_galleries, main_scores
+from curate.report.labels import collect_labels
 from curate.report.model import ReportData, Tile
 from curate.report.provenance import collect_provenance
 from curate.report.rows import collect_table

@@ -1,23 +1,19 @@
-"""Groups of duplicates side by side, and labels that the scores doubt."""
+"""Groups of duplicates side by side."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from curate.contracts import role_of
 from curate.report import words
 from curate.report.cards import CardMaker
-from curate.report.model import Card, Confusion, DuplicateGroup, Duplicates, Gallery
+from curate.report.model import Card, DuplicateGroup, Duplicates
 from curate.report.scores import quote
 
 MEMBERS = 5
 """Members of a group that are shown beside the one that stands for it."""
-
-MOST_LABELS = 16
 
 
 def collect_duplicates(maker: CardMaker, groups: int) -> tuple[Duplicates, ...]:
@@ -92,68 +88,3 @@ def _make_groups(
         first = (cards[head],) if head is not None else (Card(id=rep, badge="no longer here"),)
         groups.append(DuplicateGroup((*first, *(cards[m["_row"]] for m in members)), members[0]["size"] + 1))
     return tuple(groups)
-
-
-def collect_labels(maker: CardMaker, most: int) -> Confusion | None:
-    """Given against suggested labels where a scorer flagged `label_issue`; None without such a scorer."""
-    view, layout = maker.decision.view, maker.layout
-    fields = {f.name: f for f in view.schema}
-    if not {"label_issue", "suggested_label"} <= set(fields) or layout.label is None:
-        return None
-    if not pa.types.is_boolean(fields["label_issue"].type):
-        return None
-    given = quote(layout.label)
-    columns = ["id", "label_issue", "suggested_label", layout.label]
-    found = view.sql(
-        f"select coalesce({given}::varchar, '–') as given, coalesce(suggested_label::varchar, '–') as suggested, "
-        "count(*) as n from view where label_issue group by 1, 2 order by 3 desc, 1, 2",
-        columns,
-    ).to_pylist()
-    total = sum(row["n"] for row in found)
-    score = _score_beside(maker)
-    gallery = Gallery("Most doubtful", "", ())
-    if total:
-        by = f"{quote(score)} asc nulls last, id" if score else "id"
-        query = f"select _row from view where label_issue order by {by} limit {most}"
-        rows = view.sql(query, [*columns, *([score] if score else [])])["_row"].to_pylist()
-        note = f"Lowest {score} first: given label → suggested label." if score else "In order of id."
-        gallery = Gallery("Most doubtful", note, maker.make(rows, [score] if score else []))
-    return _tabulate(found, total, gallery)
-
-
-def _score_beside(maker: CardMaker) -> str | None:
-    """The main score of the scorer that flagged the labels."""
-    home = maker.decision.snapshot.column_home.get("label_issue")
-    fields = home.schema() if home else ()
-    return next((f.name for f in fields if role_of(f) == "score"), None)
-
-
-def _tabulate(found: list[dict[str, Any]], total: int, gallery: Gallery) -> Confusion:
-    def frequent(key: str) -> list[str]:
-        sums: dict[str, int] = {}
-        for row in found:
-            sums[row[key]] = sums.get(row[key], 0) + row["n"]
-        kept = sorted(sums, key=lambda name: (-sums[name], name))[:MOST_LABELS]
-        return sorted(kept, key=natural)
-
-    given, suggested = frequent("given"), frequent("suggested")
-    cells = {(row["given"], row["suggested"]): row["n"] for row in found}
-    table = tuple(tuple(cells.get((g, s), 0) for s in suggested) for g in given)
-    left_out = total - sum(map(sum, table))
-    return Confusion(
-        tuple(words.shorten(g, 60) for g in given),
-        tuple(words.shorten(s, 60) for s in suggested),
-        table,
-        total,
-        left_out,
-        gallery,
-    )
-
-
-def natural(name: str) -> tuple[int, float, str]:
-    """A sort key: numbers by value, then words."""
-    try:
-        value = float(name)
-    except ValueError:
-        value = math.nan
-    return (0, value, name) if math.isfinite(value) else (1, 0.0, name)

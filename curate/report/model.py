@@ -193,11 +193,12 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Items whose label is doubted, by (given, suggested): `cells[i][j]` for `given[i]` and `suggested[j]`.
+    """Items whose label the scorer `name` doubts, by (given, suggested): `cells[i][j]` for `given[i]` and `suggested[j]`.
 
     Where there are too many labels the most frequent are shown and `left_out` items are not in the table.
     """
 
+    name: str
     given: tuple[str, ...]
     suggested: tuple[str, ...]
     cells: tuple[tuple[int, ...], ...]
@@ -339,7 +340,7 @@ class ReportData:
     findings: tuple[FindingSet, ...] = ()
     galleries: tuple[GallerySet, ...] = ()
     duplicates: tuple[Duplicates, ...] = ()
-    labels: Confusion | None = None
+    labels: tuple[Confusion, ...] = ()
     balances: tuple[Balance, ...] = ()
     table: Table | None = None
     failures: tuple[Listing, ...] = ()

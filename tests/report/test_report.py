@@ -318,8 +318,8 @@ def test_doubtful_labels_are_tabulated(make_store: Callable[..., Any]):
             (detail("suggested_label", pa.string()), ["9", "2", "2", "10", "9", "2"]),
         ],
     )
-    labels = collect(store.store).labels
-    assert labels is not None
+    (labels,) = collect(store.store).labels
+    assert labels.name == "confident_learning"
     assert (labels.given, labels.suggested) == (("9", "10"), ("2", "9"))  # in order of number
     assert (labels.cells, labels.total, labels.left_out) == (((2, 0), (0, 1)), 3, 0)
     assert [(c.id, c.label, c.suggested) for c in labels.gallery.cards] == [
@@ -516,3 +516,18 @@ def test_the_recipe_and_its_digests_are_there(photos: PartStore, run: RunRecord,
     assert "- keep: &#39;x &gt; 1 # &lt;/pre&gt;&lt;b&gt;&#39;" in page
     for fact in (photos.snapshot().digest, "abc123", photos.snapshot().sets["sharp"].digest, "duckdb"):
         assert fact in page
+
+
+def test_every_scorer_that_doubts_labels_is_shown_the_default_first(make_store: Callable[..., Any]):
+    store = make_store().items("label", {"id": list("ab"), "text": list("ab"), "label": ["x", "y"]})
+    for name, flags in (("confident_learning", ("label_issue", "suggested_label")),
+                        ("knn_agreement", ("knn_label_issue", "knn_suggested_label")),
+                        ("label_errors", ("label_error", "label_error_suggestion"))):  # fmt: skip
+        store.score(
+            name,
+            [(flag(flags[0]), [True, False]), (detail(flags[1], pa.string()), [f"by {name}", None])],
+        )
+    store.score("outlier", [(flag("far"), [True, False])])  # doubts no label
+    found = collect(store.store).labels
+    assert [one.name for one in found] == ["label_errors", "confident_learning", "knn_agreement"]
+    assert [c.suggested for one in found for c in one.gallery.cards] == [f"by {one.name}" for one in found]

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from curate.contracts import View, detail, flag, reason_name, score, vector
 from curate.errors import InputError
-from curate.fitting import FittedTable, order_by_id
+from curate.fitting import FittedTable, order_by_id, read_vectors
 from curate.scorers.noise.probabilities import validate_pred_probs
 from curate.scorers.noise.structure.plausible import MissingFound, missing_labels
-from curate.scorers.noise.structure.ragged import read_matrix, read_strings
+from curate.scorers.noise.structure.ragged import read_strings
 from curate.scorers.noise.structure.sets import label_matrix, names_where, validate_label_probs
 
 __all__ = ["MissingLabels"]
@@ -69,7 +69,7 @@ class MissingLabels:
         """Find what is missing in a view. Raises InputError where the whole input is wrong, not a few rows."""
         order = order_by_id(view)
         sets = read_strings(view, self.labels, order, self.delimiter)
-        members = [read_matrix(view, column, order) for column in self.pred_probs]
+        members = [read_vectors(view, column, order) for column in self.pred_probs]
         if not len(order):
             return self._table(order, np.empty(0, object), None, ())
         reasons = np.full(len(order), None, object)

@@ -11,14 +11,14 @@ import pyarrow as pa
 
 from curate.contracts import View, detail, flag, reason_name, score
 from curate.errors import InputError
-from curate.fitting import FittedTable, order_by_id
+from curate.fitting import FittedTable, order_by_id, read_vectors
 from curate.scorers.noise.structure.binary import (
     BinaryFilter,
     binary_issues,
     binary_thresholds,
     exponential_average,
 )
-from curate.scorers.noise.structure.ragged import name_some, read_matrix, read_strings
+from curate.scorers.noise.structure.ragged import name_some, read_strings
 from curate.scorers.noise.structure.sets import label_matrix, names_where, validate_label_probs
 
 __all__ = ["MultilabelErrors", "MultilabelFound", "Quality", "multilabel_errors"]
@@ -66,7 +66,7 @@ class MultilabelErrors:
         """Find the wrong and missing labels of a view. Raises InputError where the whole input is wrong."""
         order = order_by_id(view)
         sets = read_strings(view, self.labels, order, self.delimiter)
-        probs = read_matrix(view, self.pred_probs, order)
+        probs = read_vectors(view, self.pred_probs, order)
         if not len(order):
             return self._table(order, np.empty(0, object), np.empty((0, 0), bool), None, ())
         try:

@@ -13,14 +13,12 @@ import pyarrow.compute as pc
 
 from curate.contracts import View
 from curate.errors import InputError, SchemaError
-from curate.fitting import read_vectors
 
 __all__ = [
     "Ragged",
     "is_list",
     "name_some",
     "read_column",
-    "read_matrix",
     "read_strings",
     "split",
     "starts_of",
@@ -67,29 +65,6 @@ def read_column(view: View, column: str, rows: npt.NDArray[np.int64]) -> pa.Arra
     """A column of these rows, in their order, as one array."""
     taken = view.to_arrow([column]).column(0).take(pa.array(rows, pa.int64()))
     return taken.combine_chunks() if isinstance(taken, pa.ChunkedArray) else taken
-
-
-def read_matrix(view: View, column: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
-    """Numbers of these rows as (n, d), NaN where null: of a vector column, or of a column of lists of one length.
-
-    Raises SchemaError where lengths differ or the column holds no lists.
-    """
-    type_ = view.to_arrow([column]).schema.field(column).type
-    try:
-        return read_vectors(view, column, rows)
-    except SchemaError:
-        if not is_list(type_):
-            raise
-    found = split(read_column(view, column, rows))
-    widths = np.unique(found.lengths[found.lengths >= 0])
-    if len(widths) != 1:
-        raise SchemaError(
-            f"column {column!r} holds lists of {widths.tolist()[:5]} numbers: one length is meant"
-        )
-    values = found.values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    matrix = np.full((len(rows), int(widths[0])), np.nan)
-    matrix[found.lengths >= 0] = values.reshape(-1, int(widths[0]))
-    return matrix
 
 
 def split(lists: pa.Array) -> Ragged:

@@ -1,0 +1,106 @@
+"""Labels that the scores doubt: given against suggested, and the most doubtful items."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from curate.contracts import role_of
+from curate.report import words
+from curate.report.cards import CardMaker
+from curate.report.model import Confusion, Gallery
+from curate.report.scores import quote
+
+MOST_LABELS = 16
+MOST_SCORERS = 3
+FIRST = "label-errors"
+"""The scorer that is shown first; the others in the order in which their columns were bound."""
+
+
+class Doubt(NamedTuple):
+    """Columns of a scorer that doubts labels: its flag, the label it suggests, and its score, if it has one."""
+
+    name: str
+    flag: str
+    suggested: str
+    score: str | None
+
+
+def doubts(maker: CardMaker) -> Iterator[Doubt]:
+    """Scorers that flag labels and suggest others: a flag, and a text column whose name speaks of a suggestion."""
+    sets = sorted(maker.decision.snapshot.sets.values(), key=lambda made: made.scorer != FIRST)
+    for made in sets:
+        fields = list(made.schema())
+        flags = [f.name for f in fields if role_of(f) == "flag"]
+        texts = [
+            f.name for f in fields if pa.types.is_string(f.type) and "suggest" in f.name and "label" in f.name
+        ]
+        if flags and texts:
+            score = next((f.name for f in fields if role_of(f) == "score"), None)
+            yield Doubt(made.name, flags[0], texts[0], score)
+
+
+def collect_labels(maker: CardMaker, most: int) -> tuple[Confusion, ...]:
+    """Given against suggested labels, for each scorer that doubts labels; none where items have no label."""
+    if maker.layout.label is None:
+        return ()
+    return tuple(_collect(maker, doubt, most) for doubt in list(doubts(maker))[:MOST_SCORERS])
+
+
+def _collect(maker: CardMaker, doubt: Doubt, most: int) -> Confusion:
+    view, label = maker.decision.view, str(maker.layout.label)
+    given, suggested, flag = quote(label), quote(doubt.suggested), quote(doubt.flag)
+    columns = ["id", doubt.flag, doubt.suggested, label]
+    found = view.sql(
+        f"select coalesce({given}::varchar, '–') as given, coalesce({suggested}::varchar, '–') as suggested, "
+        f"count(*) as n from view where {flag} group by 1, 2 order by 3 desc, 1, 2",
+        columns,
+    ).to_pylist()
+    total = sum(row["n"] for row in found)
+    gallery = Gallery("Most doubtful", "", ())
+    if total:
+        by = f"{quote(doubt.score)} asc nulls last, id" if doubt.score else "id"
+        query = f"select _row from view where {flag} order by {by} limit {most}"
+        read = [*columns, *([doubt.score] if doubt.score else [])]
+        rows = view.sql(query, read)["_row"].to_pylist()
+        note = f"Lowest {doubt.score} first" if doubt.score else "In order of id"
+        own = replace(maker, layout=replace(maker.layout, suggested=doubt.suggested))
+        cards = own.make(rows, [doubt.score] if doubt.score else [])
+        gallery = Gallery("Most doubtful", f"{note}: given label → suggested label.", cards)
+    return _tabulate(doubt.name, found, total, gallery)
+
+
+def _tabulate(name: str, found: list[dict[str, Any]], total: int, gallery: Gallery) -> Confusion:
+    def frequent(key: str) -> list[str]:
+        sums: dict[str, int] = {}
+        for row in found:
+            sums[row[key]] = sums.get(row[key], 0) + row["n"]
+        kept = sorted(sums, key=lambda label: (-sums[label], label))[:MOST_LABELS]
+        return sorted(kept, key=natural)
+
+    given, suggested = frequent("given"), frequent("suggested")
+    cells = {(row["given"], row["suggested"]): row["n"] for row in found}
+    table = tuple(tuple(cells.get((g, s), 0) for s in suggested) for g in given)
+    left_out = total - sum(map(sum, table))
+    return Confusion(
+        name,
+        tuple(words.shorten(g, 60) for g in given),
+        tuple(words.shorten(s, 60) for s in suggested),
+        table,
+        total,
+        left_out,
+        gallery,
+    )
+
+
+def natural(name: str) -> tuple[int, float, str]:
+    """A sort key: numbers by value, then words."""
+    try:
+        value = float(name)
+    except ValueError:
+        value = math.nan
+    return (0, value, name) if math.isfinite(value) else (1, 0.0, name)
