@@ -21,7 +21,7 @@ RANKS = (
     ("errors",),
     ("kinds",),
     ("contracts",),
-    ("registry", "memory", "fitting"),
+    ("registry", "memory", "fitting", "weights"),
     ("testing", "store", "media"),
     ("formats",),
     ("recipe",),
@@ -44,7 +44,7 @@ EXCEPT = {
 }
 """What a room does not import although it stands lower."""
 
-PARTS_MAY = {"errors", "kinds", "contracts", "fitting", "media"}
+PARTS_MAY = {"errors", "kinds", "contracts", "fitting", "media", "weights"}
 
 HEAVY = [
     "cleanlab",

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from curate.contracts import reason_name, score, vector
 from curate.errors import InputError
-from curate.scorers.embedding.clip_model import ClipModel, Precision, load_clip
+from curate.scorers.embedding.clip_model import ClipModel, load_clip
+from curate.weights import Precision
 
 __all__ = ["Clip", "ClipScore", "match"]
 

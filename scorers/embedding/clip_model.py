@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
-from urllib.request import getproxies
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.errors import InputError, MediaError, MissingModelError, UnknownNameError, require
+from curate.errors import MediaError, MissingModelError, UnknownNameError, require
+from curate.weights import Precision, choose_device, choose_dtype, no_waiting_for_the_hub
 
-__all__ = ["ClipModel", "Precision", "choose_device", "load_clip"]
+__all__ = ["ClipModel", "load_clip"]
 
-Precision = Literal["fp32", "bf16", "fp16"]
 Floats = npt.NDArray[np.float32]
 _THREADS = 4
 
@@ -107,17 +103,6 @@ def _ahead(call: Callable[[Any], Any], values: Sequence[Any], lead: int) -> Iter
 # --- Loading --------------------------------------------------------------------------------------------------------
 
 
-def choose_device(device: str) -> str:
-    """`auto` becomes cuda, mps or cpu, whichever is there first."""
-    import torch
-
-    if device != "auto":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
 @lru_cache(maxsize=2)
 def load_clip(model: str, pretrained: str | None, device: str, precision: Precision) -> ClipModel:
     """The model of an open_clip name, with weights by tag, from a file, or (None) random with a fixed seed.
@@ -130,10 +115,9 @@ def load_clip(model: str, pretrained: str | None, device: str, precision: Precis
 
     _check_names(open_clip, model, pretrained)
     where = choose_device(device)
-    if precision == "fp16" and where == "cpu":
-        raise InputError("clip: precision 'fp16' is for a GPU; on a CPU use 'fp32' or 'bf16'")
+    dtype = choose_dtype(precision, where)
     try:
-        with torch.random.fork_rng(), _no_waiting_for_the_hub():
+        with torch.random.fork_rng(), no_waiting_for_the_hub():
             torch.manual_seed(0)
             net, _, prepare = open_clip.create_model_and_transforms(
                 model, pretrained=pretrained, precision=precision, device=where
@@ -142,24 +126,7 @@ def load_clip(model: str, pretrained: str | None, device: str, precision: Precis
     except Exception as error:  # the hub's client raises a different one for each way of failing
         raise MissingModelError(_explain(model, pretrained, error)) from error
     net.eval()
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     return ClipModel(net, prepare, tokenise, where, dtype, _dim(net, tokenise, where))
-
-
-@contextmanager
-def _no_waiting_for_the_hub() -> Iterator[None]:
-    """Where the hub's name cannot be resolved, use what is here: its client would retry for most of a minute."""
-    constants: Any = require("huggingface_hub.constants", "vision")
-    was = constants.HF_HUB_OFFLINE
-    if not was and not getproxies():  # behind a proxy it is the proxy that resolves names
-        try:
-            socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
-        except OSError:
-            constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = was
 
 
 def _dim(net: Any, tokenise: Callable[[list[str]], Any], device: str) -> int:

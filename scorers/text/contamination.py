@@ -13,8 +13,9 @@ import pyarrow as pa
 from curate.contracts import detail, reason_name, score
 from curate.errors import InputError
 from curate.scorers.text.columns import read_token_statistics
-from curate.scorers.text.language_model import Precision, TokenStatistics, load_language_model
+from curate.scorers.text.language_model import TokenStatistics, load_language_model
 from curate.scorers.text.tokens import mean_log_prob, min_k, min_k_plus_plus, zlib_ratio
+from curate.weights import Precision
 
 __all__ = ["MinK", "Variant"]
 

@@ -6,24 +6,21 @@ that neither the padding nor the other texts of a batch change a number (but for
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
-from urllib.request import getproxies
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError, MissingModelError, require
+from curate.weights import Precision, choose_device, choose_dtype, hub_is_named
 
-__all__ = ["LanguageModel", "Precision", "TokenStatistics", "load_language_model", "plan_windows"]
+__all__ = ["LanguageModel", "TokenStatistics", "load_language_model", "plan_windows"]
 
-Precision = Literal["fp32", "bf16", "fp16"]
 Ids = npt.NDArray[np.int64]
 _CELLS = 1 << 22  # logits whose moments are taken at a time
 _UNBOUNDED = 1 << 20  # tokenizers without a limit say 10^30
@@ -219,12 +216,9 @@ def load_language_model(model: str, device: str, precision: Precision) -> Langua
     transformers, InputError for fp16 on a CPU.
     """
     transformers: Any = require("transformers", "train")
-    torch: Any = require("torch", "train")
-    where = _choose_device(device)
-    if precision == "fp16" and where == "cpu":
-        raise InputError("precision 'fp16' is for a GPU; on a CPU use 'fp32' or 'bf16'")
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    local = Path(model).is_dir() or not _hub_is_named()
+    where = choose_device(device)
+    dtype = choose_dtype(precision, where)
+    local = Path(model).is_dir() or not hub_is_named()
     with _no_bars(transformers):
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(model, local_files_only=local)
@@ -235,30 +229,6 @@ def load_language_model(model: str, device: str, precision: Precision) -> Langua
     sizes = [getattr(net.config, name, None) for name in ("max_position_embeddings", "n_positions")]
     known = [s for s in (*sizes, tokenizer.model_max_length) if s and s < _UNBOUNDED]
     return LanguageModel(net, tokenizer, where, int(min(known, default=2048)))
-
-
-def _choose_device(device: str) -> str:
-    import torch
-
-    if device != "auto":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _hub_is_named() -> bool:
-    """Whether the hub's name can be resolved: its client would retry for most of a minute before it says so."""
-    constants: Any = require("huggingface_hub.constants", "train")
-    if constants.HF_HUB_OFFLINE:
-        return False
-    if getproxies():  # behind a proxy it is the proxy that resolves names
-        return True
-    try:
-        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
-    except OSError:
-        return False
-    return True
 
 
 @contextmanager

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from curate.contracts import detail, reason_name, score
 from curate.errors import InputError
-from curate.scorers.text.language_model import Ids, LanguageModel, Precision, load_language_model
+from curate.scorers.text.language_model import Ids, LanguageModel, load_language_model
+from curate.weights import Precision
 
 __all__ = ["Ches", "Similarity", "ches"]
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate import weights
 from curate.errors import InputError, require
 from curate.scorers.noise.losses.ldr import Preparation, ldr_kl, prepare_logits
 
@@ -253,7 +254,7 @@ def standardise(x: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArr
 def choose_device(name: str) -> Any:
     """The torch device of that name, "auto" a GPU if there is one. Raises InputError for one that is not there."""
     torch: Any = require("torch", "train")
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    chosen = weights.choose_device(name)
     if chosen.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device={name!r}: torch sees no CUDA device here; device='cpu' is there")
     return torch.device(chosen)

@@ -11,8 +11,9 @@ from PIL import Image
 
 from curate.errors import InputError, MissingModelError, UnknownNameError
 from curate.scorers.embedding.clip import Clip, ClipScore, match
-from curate.scorers.embedding.clip_model import _ahead, _no_waiting_for_the_hub, load_clip
+from curate.scorers.embedding.clip_model import _ahead, load_clip
 from curate.testing import ArrayView, check_scorer, score_all
+from curate.weights import no_waiting_for_the_hub
 
 SMALL = "ViT-S-32"
 
@@ -127,8 +128,8 @@ def test_an_unreachable_hub_is_not_waited_for_unless_there_is_a_proxy(
     monkeypatch.setattr("socket.getaddrinfo", unknown)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     for proxies, offline in (({}, True), ({"https": "http://proxy:3128"}, False)):
-        monkeypatch.setattr("curate.scorers.embedding.clip_model.getproxies", lambda found=proxies: found)
-        with _no_waiting_for_the_hub():
+        monkeypatch.setattr("curate.weights.getproxies", lambda found=proxies: found)
+        with no_waiting_for_the_hub():
             assert constants.HF_HUB_OFFLINE is offline
         assert constants.HF_HUB_OFFLINE is False
 

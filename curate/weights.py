@@ -1,0 +1,60 @@
+"""Where models run and where their weights come from: what every scorer that loads a model asks."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from curate.errors import InputError, require
+
+__all__ = ["Precision", "choose_device", "choose_dtype", "hub_is_named", "no_waiting_for_the_hub"]
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+def choose_device(device: str) -> str:
+    """`auto` becomes cuda, mps or cpu, whichever is there first."""
+    torch: Any = require("torch", "train")
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def choose_dtype(precision: Precision, device: str) -> Any:
+    """The torch type of a precision. Raises InputError for fp16 on a CPU, which has no fast path for it."""
+    torch: Any = require("torch", "train")
+    if precision == "fp16" and device == "cpu":
+        raise InputError("precision 'fp16' is for a GPU; on a CPU use 'fp32' or 'bf16'")
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def hub_is_named() -> bool:
+    """Whether the hub may be asked, and its name resolved: its client would retry for most of a minute otherwise."""
+    constants: Any = require("huggingface_hub.constants", "train")
+    if constants.HF_HUB_OFFLINE:
+        return False
+    if getproxies():  # behind a proxy it is the proxy that resolves names
+        return True
+    try:
+        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def no_waiting_for_the_hub() -> Iterator[None]:
+    """Inside, a hub that cannot be reached is not asked: use what is on this machine."""
+    constants: Any = require("huggingface_hub.constants", "train")
+    was = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = was or not hub_is_named()
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = was
