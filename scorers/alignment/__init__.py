@@ -1,0 +1,34 @@
+"""Do image and text, speech and text, answer and question belong together, and where do they not.
+
+Names are imported when they are used, so that what needs torch costs nothing to those who do not.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from curate.scorers.alignment.fga.lavis import convert_lavis_state_dict
+    from curate.scorers.alignment.fga.scorer import FgaBlip2
+
+_HOMES = {
+    "FgaBlip2": "fga.scorer",
+    "convert_lavis_state_dict": "fga.lavis",
+}
+"""Public function -> the module it lies in."""
+
+__all__ = [
+    "FgaBlip2",
+    "convert_lavis_state_dict",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
