@@ -48,6 +48,7 @@ SCORERS: dict[str, str] = {
     "aum": "curate.scorers.noise.dynamics.trained:AumScore",
     "memorisation": "curate.scorers.noise.dynamics.subsets:MemorisationScore",
     "self-rescaling": "curate.scorers.noise.dynamics.subsets:SelfRescaling",
+    "speech-rate": "curate.scorers.speech.rate_scorer:SpeechRate",
     "min-k": "curate.scorers.text.contamination:MinK",
     "ches": "curate.scorers.text.preference:Ches",
     "faulty-questions": "curate.scorers.text.faulty:FaultyQuestions",
@@ -150,14 +151,24 @@ def draw(what: str, shown: Any) -> str:
 def about(group: str, name: str) -> str:
     """The first line of a component's docstring, read from its source: nothing is imported."""
     import ast
-    from importlib.util import find_spec
 
     target = GROUPS[group].get(name) or _third_party(group)[name].value
     module, _, attribute = target.partition(":")
-    spec = find_spec(module)
-    if spec is None or spec.origin is None:
+    source = _source_of(module)
+    if source is None:
         return ""
-    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+    for node in ast.parse(source.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and node.name == attribute:
             return (ast.get_docstring(node) or "").partition("\n")[0]
     return ""
+
+
+def _source_of(module: str) -> Path | None:
+    """Where a module lies. Ours are found beside this file: `find_spec` would import the packages around them."""
+    own, *parts = module.split(".")
+    if own == __name__.partition(".")[0]:
+        return Path(__file__).parent.joinpath(*parts).with_suffix(".py")
+    from importlib.util import find_spec
+
+    spec = find_spec(module)
+    return Path(spec.origin) if spec is not None and spec.origin else None
