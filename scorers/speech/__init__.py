@@ -1,0 +1,34 @@
+"""Does a recording say what its transcript says: by length, by recognition, by alignment, by relevance.
+
+Functions on arrays; the registered scorers lie beside them. Names are imported when they are used, so that what needs
+torch costs nothing to those who do not.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from curate.scorers.speech.rate import speech_rate, spoken_length
+    from curate.scorers.speech.sound import resample, voiced_seconds
+
+_HOMES = {
+    "resample": "sound",
+    "speech_rate": "rate",
+    "spoken_length": "rate",
+    "voiced_seconds": "sound",
+}
+"""Public function -> the module it lies in."""
+
+__all__ = ["resample", "speech_rate", "spoken_length", "voiced_seconds"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
