@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,5 +81,299 @@ def save_language_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..
                     weights.mul_(6 if weights.ndim > 1 else 1)
         model.save_pretrained(folder)
         return str(folder)
+
+    return save
+
+
+def _words_and_bytes(words: tuple[str, ...], special: tuple[str, ...]) -> Any:
+    """A tokenizer of bytes that knows a few words, with a space before them and without, and special tokens."""
+    import transformers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    vocabulary = {token: i for i, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    merges: list[tuple[str, str]] = []
+    for word in (prefix + word for word in words for prefix in ("", "Ġ")):
+        for end in range(2, len(word) + 1):
+            if word[:end] not in vocabulary:
+                vocabulary[word[:end]] = len(vocabulary)
+                merges.append((word[: end - 1], word[end - 1]))
+    vocabulary |= {token: len(vocabulary) + i for i, token in enumerate(special)}
+    bytes_ = Tokenizer(models.BPE(vocabulary, merges))
+    bytes_.pre_tokenizer, bytes_.decoder = (
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+        decoders.ByteLevel(),
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=bytes_,
+        pad_token="<pad>",
+        eos_token="</s>",
+        additional_special_tokens=list(special[2:]),
+    )
+
+
+@pytest.fixture(scope="session")
+def save_vision_language_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Saves a small vision-language model with random weights and its processor, and gives the folder.
+
+    `kind` qwen2-vl or llava-next; `words` that are tokens of their own; `limit` the tokens it takes; `chat` whether its
+    processor has a template.
+    """
+    torch = pytest.importorskip("torch", reason="extra vision not installed")
+    transformers = pytest.importorskip("transformers", reason="extra vision not installed")
+
+    def save(
+        kind: str = "qwen2-vl",
+        words: tuple[str, ...] = ("yes", "Yes", "no", "No"),
+        limit: int = 1024,
+        chat: bool = True,
+    ) -> str:
+        torch.set_num_threads(1)
+        mark = "<|image_pad|>" if kind == "qwen2-vl" else "<image>"
+        special = ("<pad>", "</s>", mark, "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
+        tokenizer = _words_and_bytes(words, special)
+        pad, end, image, video, first, last = tokenizer.convert_tokens_to_ids(list(special))
+        small = {
+            "vocab_size": len(tokenizer),
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "max_position_embeddings": limit,
+            "bos_token_id": None,
+            "eos_token_id": end,
+            "pad_token_id": pad,
+        }
+        shown = f"<|vision_start|>{mark}<|vision_end|>" if kind == "qwen2-vl" else mark
+        template = (
+            "{% for m in messages %}{{ m['role'] }}: {% for c in m['content'] %}{% if c['type'] == 'image' %}"
+            + shown
+            + "{% else %}{{ c['text'] }}{% endif %}{% endfor %}\n{% endfor %}assistant:"
+        )
+        chatting = {"chat_template": template} if chat else {}
+        if kind == "qwen2-vl":
+            vision = {"depth": 2, "embed_dim": 32, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 2}
+            config = transformers.Qwen2VLConfig(
+                text_config=small | {"rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]}},
+                vision_config=vision | {"patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2},
+                image_token_id=image,
+                video_token_id=video,
+                vision_start_token_id=first,
+                vision_end_token_id=last,
+            )
+            processor = transformers.Qwen2VLProcessor(
+                transformers.Qwen2VLImageProcessor(min_pixels=28 * 28, max_pixels=28 * 28 * 12),
+                tokenizer,
+                transformers.Qwen2VLVideoProcessor(),
+                **chatting,
+            )
+        else:
+            grid = [[28, 56], [56, 28], [56, 56]]
+            config = transformers.LlavaNextConfig(
+                text_config=transformers.MistralConfig(**small, sliding_window=None),
+                vision_config=transformers.CLIPVisionConfig(
+                    hidden_size=32,
+                    intermediate_size=48,
+                    num_hidden_layers=2,
+                    num_attention_heads=2,
+                    image_size=28,
+                    patch_size=7,
+                ),
+                image_token_index=image,
+                image_grid_pinpoints=grid,
+            )
+            processor = transformers.LlavaNextProcessor(
+                transformers.LlavaNextImageProcessor(
+                    size={"shortest_edge": 28},
+                    crop_size={"height": 28, "width": 28},
+                    image_grid_pinpoints=grid,
+                ),
+                tokenizer,
+                patch_size=7,
+                vision_feature_select_strategy="default",
+                num_additional_image_tokens=1,
+                **chatting,
+            )
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = transformers.AutoModelForImageTextToText.from_config(config)
+            with torch.no_grad():
+                for weights in model.parameters():  # small as they come: every token would be as likely
+                    weights.mul_(6 if weights.ndim > 1 else 1)
+        folder = tmp_path_factory.mktemp(kind)
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        return str(folder)
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def save_speech_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Saves a small model of speech with random weights, its feature extractor and tokenizer, and gives the folder.
+
+    `kind`: "ctc" (wav2vec2; `norm` "group" or "layer"), "whisper", or "qwen2-audio" (which hears a second at a time).
+    """
+    torch = pytest.importorskip("torch", reason="extra train not installed")
+    transformers = pytest.importorskip("transformers", reason="extra train not installed")
+    import json
+
+    def ctc(folder: Path, norm: str) -> Any:
+        letters = ["<pad>", "<s>", "</s>", "<unk>", "|", "'", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
+        (folder / "vocab.json").write_text(json.dumps({letter: i for i, letter in enumerate(letters)}))
+        transformers.Wav2Vec2CTCTokenizer(str(folder / "vocab.json")).save_pretrained(folder)
+        transformers.Wav2Vec2FeatureExtractor(return_attention_mask=norm == "layer").save_pretrained(folder)
+        config = transformers.Wav2Vec2Config(
+            vocab_size=len(letters),
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=24,
+            conv_dim=(8, 8, 8),
+            conv_stride=(5, 8, 8),
+            conv_kernel=(10, 8, 8),
+            num_conv_pos_embeddings=16,
+            num_conv_pos_embedding_groups=2,
+            feat_extract_norm=norm,
+            do_stable_layer_norm=norm == "layer",
+            pad_token_id=0,
+        )
+        return transformers.Wav2Vec2ForCTC(config)
+
+    def words(folder: Path, special: list[str], side: str = "right") -> None:
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+        names = [*special, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+        bytes_ = Tokenizer(models.BPE({name: i for i, name in enumerate(names)}, []))
+        bytes_.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        bytes_.decoder = decoders.ByteLevel()
+        transformers.PreTrainedTokenizerFast(
+            tokenizer_object=bytes_, padding_side=side, pad_token="<pad>", eos_token="</s>"
+        ).save_pretrained(folder)
+
+    def whisper(folder: Path) -> Any:
+        words(folder, ["<pad>", "</s>", "<s>"])
+        transformers.WhisperFeatureExtractor(feature_size=8, chunk_length=2).save_pretrained(folder)
+        config = transformers.WhisperConfig(
+            vocab_size=259,
+            num_mel_bins=8,
+            d_model=16,
+            encoder_layers=1,
+            decoder_layers=1,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=24,
+            decoder_ffn_dim=24,
+            max_source_positions=100,
+            max_target_positions=12,
+            pad_token_id=0,
+            bos_token_id=2,
+            eos_token_id=1,
+            decoder_start_token_id=2,
+            begin_suppress_tokens=None,
+            suppress_tokens=None,
+        )
+        return transformers.WhisperForConditionalGeneration(config)
+
+    def qwen2_audio(folder: Path) -> Any:
+        words(folder, ["<pad>", "</s>", "<|AUDIO|>"])
+        transformers.WhisperFeatureExtractor(feature_size=8, chunk_length=1).save_pretrained(folder)
+        audio = {
+            "num_mel_bins": 8,
+            "d_model": 16,
+            "encoder_layers": 1,
+            "encoder_attention_heads": 2,
+            "encoder_ffn_dim": 24,
+            "max_source_positions": 50,
+        }
+        text = {
+            "model_type": "qwen2",
+            "vocab_size": 259,
+            "hidden_size": 16,
+            "intermediate_size": 24,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+        }
+        config = transformers.Qwen2AudioConfig(audio_config=audio, text_config=text, audio_token_index=2)
+        return transformers.Qwen2AudioForConditionalGeneration(config)
+
+    def save(kind: str = "ctc", norm: str = "group") -> str:
+        torch.set_num_threads(1)
+        folder = tmp_path_factory.mktemp(kind)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            if kind == "ctc":
+                model = ctc(folder, norm)
+            else:
+                model = whisper(folder) if kind == "whisper" else qwen2_audio(folder)
+            with torch.no_grad():
+                for (
+                    name,
+                    weights,
+                ) in model.named_parameters():  # small as they come: every frame would be like any other
+                    if weights.ndim > 1 and "parametrizations" not in name:
+                        weights.mul_(4)
+        model.save_pretrained(folder)
+        return str(folder)
+
+    return save
+
+
+BLIP2_WORDS = (
+    "[PAD] [UNK] [CLS] [SEP] [MASK] a red green blue car dog on the street left of two st bernard [ ] ##s ##pet "
+    "dec sep very , ' - guitar with square dark bright"
+).split()
+"""What the tokenizer of `save_blip2` knows: [PAD] comes first, as in BERT."""
+
+
+@pytest.fixture(scope="session")
+def save_blip2(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Saves a BLIP-2 for image-text retrieval, and a tokenizer of `BLIP2_WORDS` and `more`, and gives the folder."""
+    torch = pytest.importorskip("torch", reason="extra train not installed")
+    transformers = pytest.importorskip("transformers", reason="extra train not installed")
+
+    def save(seed: int = 0, more: tuple[str, ...] = (), dropout: float = 0.1, **changed: Any) -> Path:
+        torch.set_num_threads(1)
+        words = [*BLIP2_WORDS, *more]
+        config = transformers.Blip2Config(
+            vision_config={
+                "hidden_size": 24,
+                "intermediate_size": 32,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "image_size": 28,
+                "patch_size": 14,
+            },
+            qformer_config={
+                "vocab_size": len(BLIP2_WORDS) + 1,
+                "hidden_size": 32,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "intermediate_size": 48,
+                "max_position_embeddings": 48,
+                "use_qformer_text_input": True,
+                "encoder_hidden_size": 24,
+                "hidden_dropout_prob": dropout,
+                "attention_probs_dropout_prob": dropout,
+                **changed,
+            },
+            num_query_tokens=4,
+            image_text_hidden_size=8,
+        )
+        folder = tmp_path_factory.mktemp("blip2")
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            net = transformers.Blip2ForImageTextRetrieval(config)
+            with torch.no_grad():
+                for weights in net.parameters():  # as they come, every pair would score the same
+                    weights.copy_(torch.randn_like(weights) * (0.3 if weights.ndim > 1 else 0.2))
+                for name, weights in net.named_parameters():
+                    if "norm" in name.lower() and name.endswith("weight"):
+                        weights.add_(1)
+        net.save_pretrained(folder)
+        vocabulary = {word: i for i, word in enumerate(words)}
+        transformers.BertTokenizer(vocab=vocabulary).save_pretrained(folder)
+        return folder
 
     return save

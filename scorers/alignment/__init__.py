@@ -11,16 +11,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from curate.scorers.alignment.fga.lavis import convert_lavis_state_dict
     from curate.scorers.alignment.fga.scorer import FgaBlip2
+    from curate.scorers.alignment.vqa.measures import dsg_score, pn_vqa_score, tifa_score, yes_probability
 
 _HOMES = {
     "FgaBlip2": "fga.scorer",
     "convert_lavis_state_dict": "fga.lavis",
+    "dsg_score": "vqa.measures",
+    "pn_vqa_score": "vqa.measures",
+    "tifa_score": "vqa.measures",
+    "yes_probability": "vqa.measures",
 }
 """Public function -> the module it lies in."""
 
 __all__ = [
     "FgaBlip2",
     "convert_lavis_state_dict",
+    "dsg_score",
+    "pn_vqa_score",
+    "tifa_score",
+    "yes_probability",
 ]
 
 

@@ -1,0 +1,1 @@
+"""Questions about an image, answered by a vision-language model."""

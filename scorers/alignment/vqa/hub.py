@@ -1,0 +1,97 @@
+"""Whether a hub can be reached, where a model runs, and quiet loading: what loaders of this family share."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from curate.errors import InputError, MissingModelError, require
+
+__all__ = ["Precision", "choose_device", "choose_dtype", "dtype_option", "fetch", "is_local"]
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+def fetch(load: Callable[..., Any], model: str, what: str, options: Mapping[str, Any] | None = None) -> Any:
+    """A `from_pretrained` of transformers, without its bars; MissingModelError where the model cannot be had.
+
+    `what` names what is looked for. Code that comes with a model is not run.
+    """
+    transformers: Any = require("transformers", "vision")
+    with _no_bars(transformers):
+        try:
+            return load(model, local_files_only=is_local(model), **(options or {}))
+        except Exception as error:  # the hub's client raises a different one for each way of failing
+            raise MissingModelError(_explain(model, what, error)) from error
+
+
+def is_local(model: str) -> bool:
+    """Whether only this machine is to be looked at: a folder is named, or the hub cannot be reached."""
+    return Path(model).is_dir() or not _hub_is_named()
+
+
+def choose_dtype(precision: Precision, device: str) -> Any:
+    """PyTorch's type of that name. Raises InputError for fp16 on a CPU."""
+    torch: Any = require("torch", "vision")
+    if precision == "fp16" and device == "cpu":
+        raise InputError("precision 'fp16' is for a GPU; on a CPU use 'fp32' or 'bf16'")
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def choose_device(device: str) -> str:
+    """`auto` becomes cuda, mps or cpu, whichever is there first."""
+    torch: Any = require("torch", "vision")
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _hub_is_named() -> bool:
+    """Whether the hub's name can be resolved: its client would retry for most of a minute before it says so."""
+    constants: Any = require("huggingface_hub.constants", "vision")
+    if constants.HF_HUB_OFFLINE:
+        return False
+    if getproxies():  # behind a proxy it is the proxy that resolves names
+        return True
+    try:
+        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        return False
+    return True
+
+
+def dtype_option(dtype: Any) -> dict[str, Any]:
+    """How `from_pretrained` is told the precision: the name of the option changed with version 5."""
+    transformers: Any = require("transformers", "vision")
+    old = int(transformers.__version__.partition(".")[0]) < 5
+    return {"torch_dtype" if old else "dtype": dtype}
+
+
+@contextmanager
+def _no_bars(transformers: Any) -> Iterator[None]:
+    """Loading takes a moment, and the run has its own bar."""
+    log = transformers.utils.logging
+    were = log.is_progress_bar_enabled()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if were:
+            log.enable_progress_bar()
+
+
+def _explain(model: str, what: str, error: Exception) -> str:
+    cause = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    if Path(model).is_dir():
+        return f"{model} holds no usable {what}: {cause}"
+    return (
+        f"the model {model!r} is not on this machine and could not be fetched ({cause}). Where there is a network, save "
+        "all of it (`save_pretrained`), copy the folder here, and give its path: model='/path/to/folder'"
+    )
