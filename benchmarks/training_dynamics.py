@@ -6,7 +6,7 @@ Sets: `digits` (scikit-learn, pixels), `fsdd` (spoken digits, log spectra), `cif
 **The ResNet was trained on clean labels of these very images**, so its features are better than anyone's would be who only has
 noisy ones; all scores have the same features. Noise: uniform 0.2 and 0.4, pair 0.3, instance-dependent 0.15 (a random
 linear map of the features decides how likely and to what); on `cifar` also people's own, CIFAR-10N worst and aggregate.
-Every score uses one fixed configuration, the default of its function. Seconds are CPU seconds of this process.
+Every score uses one fixed configuration, the default of its function but for what its row names. Seconds are CPU seconds of this process.
 """
 
 from __future__ import annotations

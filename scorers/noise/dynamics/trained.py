@@ -27,16 +27,16 @@ LossMeasure = Literal["margin", "mean_loss", "final_loss"]
 class LdrLoss:
     """Scores labels by training a small head on an embedding with LDR-KL; higher = keep.
 
-    `by` is the score: the area under the margin, or the mean or final loss, negative. `lam` (0: the worst class alone,
+    `by` is the score: the mean or final loss, negative, or the area under the margin. `lam` (0: the worst class alone,
     infinity: all alike) and `margin` are the loss's, `prepare` scales logits first (`ldr.prepare_logits`); the others are
     those of `head.Head`. Beside it `ldr_margin`, `ldr_mean_loss`, `ldr_final_loss`.
     """
 
     embedding: str = "pixel_embedding"
-    by: LossMeasure = "margin"
-    lam: float = 1.0
+    by: LossMeasure = "mean_loss"
+    lam: float = 10.0
     margin: float = 0.1
-    prepare: Preparation = "none"
+    prepare: Preparation = "unit-mean"
     hidden: int = 128
     epochs: int = 30
     batch_size: int = 64
@@ -71,14 +71,14 @@ class LdrLoss:
 class AldrLoss:
     """Scores labels by training a small head on an embedding with ALDR-KL; higher = keep.
 
-    `by` is the score: the area under the margin, or the mean or final loss, negative. `lam0`, `alpha`, `margin` and `prepare`
+    `by` is the score: the mean or final loss, negative, or the area under the margin. `lam0`, `alpha`, `margin` and `prepare`
     are the loss's (`criteria.AldrKl`), the others those of `head.Head`. Beside it `aldr_margin`, `aldr_mean_loss`,
     `aldr_final_loss` and `aldr_ambiguity`, the item's temperature over `lam0`: high = the prediction is flat. It is
     poor at finding wrong labels, for it never looks at them.
     """
 
     embedding: str = "pixel_embedding"
-    by: LossMeasure = "margin"
+    by: LossMeasure = "mean_loss"
     lam0: float = 10.0
     alpha: float = 2.0
     margin: float = 0.1
