@@ -92,6 +92,7 @@ SCORERS = {
     ),
     "self-rescaling": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
     "speech-rate": Example({"seconds": "amount"}, ("text", "amount"), planted=("item-6", "item-5")),
+    "transcript-errors": Example({"hypothesis": "chosen"}, ("text", "chosen")),
     "training-dynamics": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
     "text-basics": Example(columns=("text",), planted=("item-0", "item-5")),
     "token-errors": Example(columns=("token_labels", "token_probs"), planted=("item-0", "item-5")),

@@ -10,18 +10,37 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from curate.scorers.speech.edits import (
+        align_edits,
+        character_error_rate,
+        normalise_transcripts,
+        word_error_rate,
+    )
     from curate.scorers.speech.rate import speech_rate, spoken_length
     from curate.scorers.speech.sound import resample, voiced_seconds
 
 _HOMES = {
+    "align_edits": "edits",
+    "character_error_rate": "edits",
+    "normalise_transcripts": "edits",
     "resample": "sound",
     "speech_rate": "rate",
     "spoken_length": "rate",
     "voiced_seconds": "sound",
+    "word_error_rate": "edits",
 }
 """Public function -> the module it lies in."""
 
-__all__ = ["resample", "speech_rate", "spoken_length", "voiced_seconds"]
+__all__ = [
+    "align_edits",
+    "character_error_rate",
+    "normalise_transcripts",
+    "resample",
+    "speech_rate",
+    "spoken_length",
+    "voiced_seconds",
+    "word_error_rate",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,154 @@
+"""`transcript-errors`: transcripts that differ from what a recogniser hears."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from curate.contracts import detail, reason_name, score
+from curate.errors import InputError, MediaError
+from curate.scorers.speech.edits import character_error_rate, normalise_transcripts, word_error_rate
+from curate.scorers.speech.models import Precision
+from curate.scorers.speech.recognition import load_recogniser
+from curate.scorers.speech.sound import read_ahead, read_sound
+
+__all__ = ["TranscriptErrors"]
+
+Reasons = npt.NDArray[np.object_]
+_CELLS = 1 << 30  # of the table of one pair: some ten seconds
+_COUNTS = ("substitutions", "deletions", "insertions")
+
+
+@dataclass(frozen=True)
+class TranscriptErrors:
+    """Scores how much of a transcript a recogniser hears, too: hits / (hits + edits) in [0, 1], higher = keep.
+
+    Beside it `transcript_errors_rate`, the word (or character) error rate with the transcript as the reference, the counts
+    of edits, and `transcript_errors_hypothesis`, what was compared. A hypothesis without a word is one: all is deleted.
+
+    `hypothesis`  the column with what a recogniser heard; not read where `model` is given.
+    `model`       a speech recogniser to run, by its name on the hub or its folder: CTC, or Whisper and its like.
+    `unit`        compare words or characters.
+    `normalise`   compare case and punctuation away, see `normalise_transcripts`.
+    `language`    told to a model of several languages ("en"); None: it guesses.
+    `max_seconds` longer sounds are not given to the model.
+    `batch_size`, `device`, `precision`  how it is run.
+    """
+
+    hypothesis: str = "hypothesis"
+    model: str | None = None
+    unit: Literal["word", "character"] = "word"
+    normalise: bool = True
+    language: str | None = None
+    max_seconds: float = 60.0
+    batch_size: int = 8
+    device: str = "auto"
+    precision: Precision = "fp32"
+
+    name: ClassVar[str] = "transcript-errors"
+    version: ClassVar[int] = 1
+    processes: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or not self.max_seconds > 0:
+            raise InputError(
+                f"transcript-errors: batch_size={self.batch_size}, max_seconds={self.max_seconds}: both are positive"
+            )
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("text", "audio" if self.model else self.hypothesis)
+
+    @property
+    def gives(self) -> tuple[pa.Field, ...]:
+        return (
+            score("transcript_errors"),
+            detail("transcript_errors_rate", pa.float32()),
+            *(detail(f"transcript_errors_{count}", pa.int32()) for count in _COUNTS),
+            detail("transcript_errors_hypothesis", pa.string()),
+        )
+
+    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        texts, given = (_column(batch, name) for name in self.needs)
+        reasons = _reasons(texts, self.normalise)
+        if self.model:
+            heard = self._hear(given, reasons)
+        else:
+            heard = given
+            missing = np.array([text is None for text in given], np.bool_)
+            reasons[missing & (reasons == None)] = f"no {self.hypothesis}"  # noqa: E711 - element by element
+        for row in _rows(reasons):
+            cells = len(texts[row] or "") * len(heard[row] or "")
+            if cells > _CELLS * (1 if self.unit == "character" else 16):
+                reasons[row] = (
+                    f"too long to compare: {len(texts[row] or '')} by {len(heard[row] or '')} characters"
+                )
+        return self._answer(texts, heard, reasons)
+
+    def _hear(self, uris: list[str | None], reasons: Reasons) -> list[str | None]:
+        """What the model hears in each row that is still to be scored, and why it hears nothing."""
+        heard: list[str | None] = [None] * len(uris)
+        rows = _rows(reasons)
+        if not rows:
+            return heard
+        model = load_recogniser(self.model or "", self.device, self.precision)
+        limit = min(self.max_seconds, model.longest)
+        waiting: list[tuple[int, npt.NDArray[np.float32]]] = []
+
+        def flush() -> None:
+            said = model.transcribe([sound for _, sound in waiting], self.batch_size, self.language)
+            for (row, _), text in zip(waiting, said, strict=True):
+                heard[row] = text
+            waiting.clear()
+
+        for row, found in zip(
+            rows, read_ahead(lambda uri: read_sound(uri, model.rate), [uris[r] for r in rows]), strict=True
+        ):
+            if isinstance(found, MediaError):
+                reasons[row] = "no audio" if uris[row] is None else f"{found.code}: {found}"
+            elif len(found[0]) > limit * model.rate:
+                reasons[row] = f"{len(found[0]) / model.rate:.1f} s, at most {limit:g} s are heard"
+            else:
+                waiting.append((row, found[0]))
+            if len(waiting) == 4 * self.batch_size:
+                flush()
+        if waiting:
+            flush()
+        return heard
+
+    def _answer(self, texts: list[str | None], heard: list[str | None], reasons: Reasons) -> pa.RecordBatch:
+        rows = _rows(reasons)
+        compare = word_error_rate if self.unit == "word" else character_error_rate
+        found = compare(
+            [texts[r] or "" for r in rows], [heard[r] or "" for r in rows], normalise=self.normalise
+        )
+        null = reasons != None  # noqa: E711 - element by element
+        values = (found.matched, found.rate, found.substitutions, found.deletions, found.insertions)
+        arrays = []
+        for field, value in zip(self.gives, values, strict=False):
+            column = np.zeros(len(texts), value.dtype)
+            column[rows] = value
+            arrays.append(pa.array(column, mask=null).cast(field.type))
+        arrays.append(pa.array([None if n else h for n, h in zip(null, heard, strict=True)], pa.string()))
+        fields = [*self.gives, pa.field(reason_name(self.name), pa.string())]
+        return pa.record_batch([*arrays, pa.array(reasons, pa.string())], schema=pa.schema(fields))
+
+
+def _rows(reasons: Reasons) -> list[int]:
+    """Those that are still to be scored."""
+    return [int(row) for row in np.flatnonzero(reasons == None)]  # noqa: E711 - element by element
+
+
+def _reasons(texts: list[str | None], normalise: bool) -> Reasons:
+    compared = normalise_transcripts(texts) if normalise else texts
+    empty = [not (text and text.strip()) for text in compared]
+    return np.array(["no word in the text" if e else None for e in empty], object)
+
+
+def _column(batch: pa.RecordBatch, name: str) -> list[str | None]:
+    values: list[str | None] = batch.column(batch.schema.get_field_index(name)).cast(pa.string()).to_pylist()
+    return values
