@@ -1,6 +1,9 @@
 """Which score of training finds wrong labels: AUROC and average precision, with chance and cleanlab's ranking beside.
 
     python benchmarks/training_dynamics.py --data DIR [--seeds 2] [--sets digits,fsdd,cifar] [--images 15000]
+    python benchmarks/training_dynamics.py --data DIR --flags [--sets digits,fsdd]
+
+`--flags` shows precision and recall of AUM's cut by threshold samples instead.
 
 Sets: `digits` (scikit-learn, pixels), `fsdd` (spoken digits, log spectra), `cifar` (the first CIFAR-10 images as ResNet-20 features).
 **The ResNet was trained on clean labels of these very images**, so its features are better than anyone's would be who only has
@@ -249,13 +252,37 @@ def compare(name: str, options: Any, table: dict[Any, Any], cost: dict[str, floa
                 table[key][name, noise].append(pair)
 
 
+def show_flags(options: Any) -> None:
+    """Precision and recall of `aum_errors`, by loss and percentile; at random precision is the noise rate."""
+    rows = []
+    for name in options.sets.split(","):
+        x, truth, _ = load(name, options.data, options.images)
+        for kind, rate in (("uniform", 0.05), ("uniform", 0.2), ("pair", 0.3)):
+            given = corrupt(x, truth, kind, rate, np.random.default_rng([0, 7]))
+            wrong = given != truth
+            for loss in ("elr", "ce"):
+                cells: list[Any] = []
+                for percentile in (99, 90):
+                    head = Head(loss=loss)
+                    issue = aum_errors(x, given, int(given.max()) + 1, head=head, percentile=percentile).issue
+                    hits = (issue & wrong).sum()
+                    cells += [f"{hits / issue.sum():.2f}", f"{hits / wrong.sum():.2f}"]
+                rows.append([name, f"{kind} {rate}", loss, *cells, f"{wrong.mean():.2f}"])
+    header = ["set", "noise", "loss", "precision at 99", "recall", "precision at 90", "recall", "chance"]
+    print(markdown(header, rows))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--sets", default="digits,fsdd,cifar")
     parser.add_argument("--images", type=int, default=15000)
+    parser.add_argument("--flags", action="store_true")
     options = parser.parse_args()
+    if options.flags:
+        show_flags(options)
+        return
     table: dict[Any, Any] = defaultdict(lambda: defaultdict(list))
     cost: dict[str, float] = defaultdict(float)
     for name in options.sets.split(","):
