@@ -65,15 +65,21 @@ def _heat(table: pa.Table) -> Heat:
     names = [_text(v) for v in table.column(0).slice(0, MOST_CELLS).to_pylist()]
     columns = table.column_names[1 : MOST_CELLS + 1]
     values = [table.column(c).slice(0, MOST_CELLS).to_pylist() for c in columns]
-    peak = max(
-        (v for i, c in enumerate(values) for j, v in enumerate(c) if v and names[j] != columns[i]), default=0
-    )
+    heads = [column.removeprefix("→").strip() for column in columns]
+    off = [v for i, c in enumerate(values) for j, v in enumerate(c) if v and names[j] != heads[i]]
+    peak = max(off, default=0)
     cells = tuple(
-        tuple((_text(column[j]) if column[j] else "", _share(column[j], peak)) for column in values)
-        for j in range(len(names))
+        tuple((_short(column[j]), _share(column[j], peak)) for column in values) for j in range(len(names))
     )
     more = max(0, len(table) - MOST_CELLS, table.num_columns - 1 - MOST_CELLS)
     return Heat(tuple(names), tuple(columns), cells, more)
+
+
+def _short(value: float | None) -> str:
+    """A cell is narrow: two digits of a share; nothing where there is nothing."""
+    if not value:
+        return ""
+    return f"{value:.2g}" if isinstance(value, float) and abs(value) < 10 else words.number(value)
 
 
 def _share(value: float | None, peak: float) -> float:
