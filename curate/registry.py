@@ -48,6 +48,7 @@ SCORERS: dict[str, str] = {
     "aum": "curate.scorers.noise.dynamics.trained:AumScore",
     "memorisation": "curate.scorers.noise.dynamics.subsets:MemorisationScore",
     "self-rescaling": "curate.scorers.noise.dynamics.subsets:SelfRescaling",
+    "ctc-alignment": "curate.scorers.speech.ctc_scorer:CtcAlignmentScore",
     "transcript-errors": "curate.scorers.speech.transcripts:TranscriptErrors",
     "speech-rate": "curate.scorers.speech.rate_scorer:SpeechRate",
     "min-k": "curate.scorers.text.contamination:MinK",

@@ -38,6 +38,11 @@ BRIEF = {"epochs": 10, "batch_size": 3}
 SMALL_LANGUAGE_MODEL = "a small language model with random weights"
 """Stands for a folder that is made when it is needed."""
 
+SMALL_BLIP2 = "a small BLIP-2 with random weights"
+"""Likewise."""
+
+SMALL_CTC_MODEL = "a small CTC model of speech with random weights"
+
 SCORERS = {
     "aldr-loss": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
     "aum": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
@@ -53,6 +58,7 @@ SCORERS = {
     ),
     "confident-learning": Example(columns=("label", "pred_probs"), planted=("item-0", "item-5")),
     "consensus": Example({"answers": "votes"}, ("votes",), planted=("item-0", "item-5")),
+    "ctc-alignment": Example({"model": SMALL_CTC_MODEL, "device": "cpu"}, ("text", "audio"), torch=True),
     "exact-duplicate": Example({"columns": ["text"]}, ("text",), planted=("item-0", "item-4")),
     "faulty-questions": Example(columns=("key", "answers"), planted=("item-0", "item-5")),
     "image-basics": Example(columns=("image",), planted=("item-0", "item-5")),
@@ -214,6 +220,10 @@ def test_scorer(name: str, everything: dict[str, Any], request: pytest.FixtureRe
     params = dict(example.params)
     if params.get("model") == SMALL_LANGUAGE_MODEL:
         params["model"] = request.getfixturevalue("save_language_model")(limit=128)
+    if params.get("model") == SMALL_BLIP2:
+        params["model"] = str(request.getfixturevalue("save_blip2")())
+    if params.get("model") == SMALL_CTC_MODEL:
+        params["model"] = request.getfixturevalue("save_speech_model")()
     scorer = registry.build("scorers", name, params)
     if (
         example.torch

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from curate.scorers.speech.ctc import ctc_align
     from curate.scorers.speech.edits import (
         align_edits,
         character_error_rate,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "align_edits": "edits",
     "character_error_rate": "edits",
+    "ctc_align": "ctc",
     "normalise_transcripts": "edits",
     "resample": "sound",
     "speech_rate": "rate",
@@ -34,6 +36,7 @@ _HOMES = {
 __all__ = [
     "align_edits",
     "character_error_rate",
+    "ctc_align",
     "normalise_transcripts",
     "resample",
     "speech_rate",

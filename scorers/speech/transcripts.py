@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import detail, reason_name, score
-from curate.errors import InputError, MediaError
+from curate.errors import InputError
 from curate.scorers.speech.edits import character_error_rate, normalise_transcripts, word_error_rate
+from curate.scorers.speech.hearing import Hearing, Reasons, column, hear, unscored
 from curate.scorers.speech.models import Precision
 from curate.scorers.speech.recognition import load_recogniser
-from curate.scorers.speech.sound import read_ahead, read_sound
 
 __all__ = ["TranscriptErrors"]
 
-Reasons = npt.NDArray[np.object_]
 _CELLS = 1 << 30  # of the table of one pair: some ten seconds
 _COUNTS = ("substitutions", "deletions", "insertions")
 
@@ -73,7 +71,7 @@ class TranscriptErrors:
         )
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        texts, given = (_column(batch, name) for name in self.needs)
+        texts, given = (column(batch, name) for name in self.needs)
         reasons = _reasons(texts, self.normalise)
         if self.model:
             heard = self._hear(given, reasons)
@@ -81,7 +79,7 @@ class TranscriptErrors:
             heard = given
             missing = np.array([text is None for text in given], np.bool_)
             reasons[missing & (reasons == None)] = f"no {self.hypothesis}"  # noqa: E711 - element by element
-        for row in _rows(reasons):
+        for row in unscored(reasons):
             cells = len(texts[row] or "") * len(heard[row] or "")
             if cells > _CELLS * (1 if self.unit == "character" else 16):
                 reasons[row] = (
@@ -92,36 +90,17 @@ class TranscriptErrors:
     def _hear(self, uris: list[str | None], reasons: Reasons) -> list[str | None]:
         """What the model hears in each row that is still to be scored, and why it hears nothing."""
         heard: list[str | None] = [None] * len(uris)
-        rows = _rows(reasons)
-        if not rows:
+        if not unscored(reasons):
             return heard
         model = load_recogniser(self.model or "", self.device, self.precision)
-        limit = min(self.max_seconds, model.longest)
-        waiting: list[tuple[int, npt.NDArray[np.float32]]] = []
-
-        def flush() -> None:
-            said = model.transcribe([sound for _, sound in waiting], self.batch_size, self.language)
-            for (row, _), text in zip(waiting, said, strict=True):
+        how = Hearing(model.rate, min(self.max_seconds, model.longest), 4 * self.batch_size)
+        for rows, sounds in hear(uris, reasons, how):
+            for row, text in zip(rows, model.transcribe(sounds, self.batch_size, self.language), strict=True):
                 heard[row] = text
-            waiting.clear()
-
-        for row, found in zip(
-            rows, read_ahead(lambda uri: read_sound(uri, model.rate), [uris[r] for r in rows]), strict=True
-        ):
-            if isinstance(found, MediaError):
-                reasons[row] = "no audio" if uris[row] is None else f"{found.code}: {found}"
-            elif len(found[0]) > limit * model.rate:
-                reasons[row] = f"{len(found[0]) / model.rate:.1f} s, at most {limit:g} s are heard"
-            else:
-                waiting.append((row, found[0]))
-            if len(waiting) == 4 * self.batch_size:
-                flush()
-        if waiting:
-            flush()
         return heard
 
     def _answer(self, texts: list[str | None], heard: list[str | None], reasons: Reasons) -> pa.RecordBatch:
-        rows = _rows(reasons)
+        rows = unscored(reasons)
         compare = word_error_rate if self.unit == "word" else character_error_rate
         found = compare(
             [texts[r] or "" for r in rows], [heard[r] or "" for r in rows], normalise=self.normalise
@@ -130,25 +109,15 @@ class TranscriptErrors:
         values = (found.matched, found.rate, found.substitutions, found.deletions, found.insertions)
         arrays = []
         for field, value in zip(self.gives, values, strict=False):
-            column = np.zeros(len(texts), value.dtype)
-            column[rows] = value
-            arrays.append(pa.array(column, mask=null).cast(field.type))
+            filled = np.zeros(len(texts), value.dtype)
+            filled[rows] = value
+            arrays.append(pa.array(filled, mask=null).cast(field.type))
         arrays.append(pa.array([None if n else h for n, h in zip(null, heard, strict=True)], pa.string()))
         fields = [*self.gives, pa.field(reason_name(self.name), pa.string())]
         return pa.record_batch([*arrays, pa.array(reasons, pa.string())], schema=pa.schema(fields))
-
-
-def _rows(reasons: Reasons) -> list[int]:
-    """Those that are still to be scored."""
-    return [int(row) for row in np.flatnonzero(reasons == None)]  # noqa: E711 - element by element
 
 
 def _reasons(texts: list[str | None], normalise: bool) -> Reasons:
     compared = normalise_transcripts(texts) if normalise else texts
     empty = [not (text and text.strip()) for text in compared]
     return np.array(["no word in the text" if e else None for e in empty], object)
-
-
-def _column(batch: pa.RecordBatch, name: str) -> list[str | None]:
-    values: list[str | None] = batch.column(batch.schema.get_field_index(name)).cast(pa.string()).to_pylist()
-    return values
