@@ -57,6 +57,7 @@ SCORERS: dict[str, str] = {
     "pixel-embedding": "curate.scorers.embedding.pixel:PixelEmbedding",
     "clip": "curate.scorers.embedding.clip:Clip",
     "clip-score": "curate.scorers.embedding.clip:ClipScore",
+    "fga-blip2": "curate.scorers.alignment.fga.scorer:FgaBlip2",
     "minilm": "curate.scorers.embedding.minilm:MiniLM",
 }
 

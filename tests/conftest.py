@@ -320,7 +320,7 @@ def save_speech_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[...,
     return save
 
 
-BLIP2_WORDS = (
+BLIP2_WORDS = (  # noqa: SIM905 - as a text it can be read
     "[PAD] [UNK] [CLS] [SEP] [MASK] a red green blue car dog on the street left of two st bernard [ ] ##s ##pet "
     "dec sep very , ' - guitar with square dark bright"
 ).split()

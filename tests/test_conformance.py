@@ -61,6 +61,7 @@ SCORERS = {
     "ctc-alignment": Example({"model": SMALL_CTC_MODEL, "device": "cpu"}, ("text", "audio"), torch=True),
     "exact-duplicate": Example({"columns": ["text"]}, ("text",), planted=("item-0", "item-4")),
     "faulty-questions": Example(columns=("key", "answers"), planted=("item-0", "item-5")),
+    "fga-blip2": Example({"model": SMALL_BLIP2, "device": "cpu"}, ("image", "text"), torch=True),
     "image-basics": Example(columns=("image",), planted=("item-0", "item-5")),
     "knn-agreement": Example({"k": 3}, ("label", "pixel_embedding"), planted=("item-0", "item-5")),
     "knn-shapley": Example({"k": 2}, ("label", "pixel_embedding"), planted=("item-0", "item-5")),
