@@ -43,6 +43,9 @@ SMALL_BLIP2 = "a small BLIP-2 with random weights"
 
 SMALL_CTC_MODEL = "a small CTC model of speech with random weights"
 
+SMALL_VISION_LANGUAGE_MODEL = "a small vision-language model with random weights"
+SMALL_HEAD = "a reward head of one layer"
+
 SCORERS = {
     "aldr-loss": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
     "aum": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
@@ -50,6 +53,7 @@ SCORERS = {
     "ches": Example(
         {"model": SMALL_LANGUAGE_MODEL, "device": "cpu"}, ("prompt", "chosen", "rejected"), torch=True
     ),
+    "blip2-itm": Example({"model": SMALL_BLIP2, "device": "cpu"}, ("image", "text"), torch=True),
     "clip": Example(SMALL_CLIP, ("image", "text"), torch=True),
     "clip-score": Example(SMALL_CLIP, ("image", "text"), torch=True),
     "class-gaussian": Example(columns=("label", "pixel_embedding"), planted=("item-0", "item-5")),
@@ -59,6 +63,9 @@ SCORERS = {
     "confident-learning": Example(columns=("label", "pred_probs"), planted=("item-0", "item-5")),
     "consensus": Example({"answers": "votes"}, ("votes",), planted=("item-0", "item-5")),
     "ctc-alignment": Example({"model": SMALL_CTC_MODEL, "device": "cpu"}, ("text", "audio"), torch=True),
+    "dsg": Example(
+        {"answers": "question_answers"}, ("questions", "question_answers"), planted=("item-0", "item-5")
+    ),
     "exact-duplicate": Example({"columns": ["text"]}, ("text",), planted=("item-0", "item-4")),
     "faulty-questions": Example(columns=("key", "answers"), planted=("item-0", "item-5")),
     "fga-blip2": Example({"model": SMALL_BLIP2, "device": "cpu"}, ("image", "text"), torch=True),
@@ -91,18 +98,36 @@ SCORERS = {
     "outlier": Example({"k": 2}, ("pixel_embedding",)),
     "phash": Example(columns=("image",)),
     "pixel-embedding": Example(columns=("image",)),
+    "pn-vqa": Example(
+        {"model": SMALL_VISION_LANGUAGE_MODEL, "device": "cpu"}, ("image", "questions"), torch=True
+    ),
     "positive-unlabelled": Example(
         {"positive": "class-1", "probabilities": "chance"}, ("label", "chance"), planted=("item-0", "item-5")
     ),
+    "ref-clip-score": Example(
+        {"image": "pixel_embedding", "text": "pixel_embedding", "references": ["pixel_embedding"]},
+        ("pixel_embedding",),
+    ),
+    "rating-agreement": Example(columns=("ratings",), planted=("item-0", "item-5")),
     "regression-errors": Example(
         {"labels": "amount", "predictions": "forecast"}, ("amount", "forecast"), planted=("item-0", "item-5")
     ),
+    "reward-head": Example({"weights": SMALL_HEAD, "features": "pixel_embedding"}, ("pixel_embedding",)),
     "self-rescaling": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
     "speech-rate": Example({"seconds": "amount"}, ("text", "amount"), planted=("item-6", "item-5")),
     "transcript-errors": Example({"hypothesis": "chosen"}, ("text", "chosen")),
+    "tifa": Example(
+        {"answers": "question_answers"}, ("questions", "question_answers"), planted=("item-0", "item-5")
+    ),
     "training-dynamics": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
     "text-basics": Example(columns=("text",), planted=("item-0", "item-5")),
     "token-errors": Example(columns=("token_labels", "token_probs"), planted=("item-0", "item-5")),
+    "vq2": Example(
+        {"model": SMALL_VISION_LANGUAGE_MODEL, "device": "cpu"}, ("image", "questions"), torch=True
+    ),
+    "vqa-score": Example(
+        {"model": SMALL_VISION_LANGUAGE_MODEL, "device": "cpu"}, ("image", "text"), torch=True
+    ),
 }
 SELECTORS = {
     "random": Example(columns=("text",)),
@@ -117,6 +142,7 @@ ANALYSES: dict[str, Example] = {
     "fairness": Example(
         {"group": "label", "answers": "votes", "dropped": "near_duplicate"}, ("label", "votes", "near_duplicate")
     ),
+    "generator-ranking": Example({"by": "sharpness", "generator": "label", "resamples": 50}, ("sharpness", "label")),
     "group-health": Example({"by": "sharpness", "group": "label", "smallest": 2}, ("sharpness", "label")),
     "label-conflicts": Example(columns=("label", "near_duplicate_group")),
     "label-audit": Example({"items": 4}, ("label", "pred_probs")),
@@ -174,9 +200,12 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ],
         "key": ["ABCD"[i % 4] if i != 5 else "D" for i in range(n)],
         "answers": [["ABCD"[(i + (j == i % 4)) % 4] for j in range(4)] for i in range(n)],
+        "questions": [[{"question": "Is it there?"}, {"question": "Is it red?", "depends": [0]}]] * n,
+        "question_answers": [["yes" if i != 5 else "no", "yes"] for i in range(n)],
         "prompt": ["What is to be seen?"] * n,
         "chosen": list(TEXTS),
         "rejected": list(reversed(TEXTS)),
+        "ratings": [[4, 5] if i != 5 else [1, 5] for i in range(n)],
         "sharpness": [0.5, 0.25, None, 0.5, 0.125, 0.75, 0.5, 0.0, 1.0],
         "near_duplicate": [False, False, False, None, True, False, True, False, False],
         "near_duplicate_group": [0, None, 1, None, 0, None, 1, None, None],
@@ -223,6 +252,12 @@ def test_scorer(name: str, everything: dict[str, Any], request: pytest.FixtureRe
         params["model"] = request.getfixturevalue("save_language_model")(limit=128)
     if params.get("model") == SMALL_BLIP2:
         params["model"] = str(request.getfixturevalue("save_blip2")())
+    if params.get("model") == SMALL_VISION_LANGUAGE_MODEL:
+        params["model"] = request.getfixturevalue("save_vision_language_model")()
+    if params.get("weights") == SMALL_HEAD:
+        params["weights"] = str(request.getfixturevalue("tmp_path") / "head.pt")
+        torch = pytest.importorskip("torch", reason="extra not installed")
+        torch.save({"0.weight": torch.ones(1, 16), "0.bias": torch.ones(1)}, params["weights"])
     if params.get("model") == SMALL_CTC_MODEL:
         params["model"] = request.getfixturevalue("save_speech_model")()
     scorer = registry.build("scorers", name, params)

@@ -9,15 +9,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from curate.scorers.alignment.blip2 import itc_score, itm_score
     from curate.scorers.alignment.fga.lavis import convert_lavis_state_dict
     from curate.scorers.alignment.fga.scorer import FgaBlip2
+    from curate.scorers.alignment.reward import load_reward_head, reward_score
+    from curate.scorers.alignment.similarity import clip_score, ref_clip_score
     from curate.scorers.alignment.vqa.measures import dsg_score, pn_vqa_score, tifa_score, yes_probability
 
 _HOMES = {
     "FgaBlip2": "fga.scorer",
+    "clip_score": "similarity",
     "convert_lavis_state_dict": "fga.lavis",
     "dsg_score": "vqa.measures",
+    "itc_score": "blip2",
+    "itm_score": "blip2",
+    "load_reward_head": "reward",
     "pn_vqa_score": "vqa.measures",
+    "ref_clip_score": "similarity",
+    "reward_score": "reward",
     "tifa_score": "vqa.measures",
     "yes_probability": "vqa.measures",
 }
@@ -25,9 +34,15 @@ _HOMES = {
 
 __all__ = [
     "FgaBlip2",
+    "clip_score",
     "convert_lavis_state_dict",
     "dsg_score",
+    "itc_score",
+    "itm_score",
+    "load_reward_head",
     "pn_vqa_score",
+    "ref_clip_score",
+    "reward_score",
     "tifa_score",
     "yes_probability",
 ]

@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from curate.contracts import reason_name
 from curate.errors import InputError, MediaError
-from curate.scorers.alignment.vqa.hub import Precision
 from curate.scorers.alignment.vqa.loading import load_vision_language_model
 from curate.scorers.alignment.vqa.measures import Normalise, yes_probability
 from curate.scorers.alignment.vqa.model import Job
+from curate.weights import Precision
 
 __all__ = ["Asking", "answer", "check_template", "column", "lists"]
 

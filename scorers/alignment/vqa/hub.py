@@ -1,20 +1,16 @@
-"""Whether a hub can be reached, where a model runs, and quiet loading: what loaders of this family share."""
+"""Loading by transformers from a folder or the hub: what the loaders of this family share."""
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
-from urllib.request import getproxies
+from typing import Any
 
-from curate.errors import InputError, MissingModelError, require
+from curate.errors import MissingModelError, require
+from curate.weights import hub_is_named
 
-__all__ = ["Precision", "choose_device", "choose_dtype", "dtype_option", "fetch", "is_local"]
-
-Precision = Literal["fp32", "bf16", "fp16"]
+__all__ = ["dtype_option", "fetch"]
 
 
 def fetch(load: Callable[..., Any], model: str, what: str, options: Mapping[str, Any] | None = None) -> Any:
@@ -23,48 +19,12 @@ def fetch(load: Callable[..., Any], model: str, what: str, options: Mapping[str,
     `what` names what is looked for. Code that comes with a model is not run.
     """
     transformers: Any = require("transformers", "vision")
+    local = Path(model).is_dir() or not hub_is_named()
     with _no_bars(transformers):
         try:
-            return load(model, local_files_only=is_local(model), **(options or {}))
+            return load(model, local_files_only=local, **(options or {}))
         except Exception as error:  # the hub's client raises a different one for each way of failing
             raise MissingModelError(_explain(model, what, error)) from error
-
-
-def is_local(model: str) -> bool:
-    """Whether only this machine is to be looked at: a folder is named, or the hub cannot be reached."""
-    return Path(model).is_dir() or not _hub_is_named()
-
-
-def choose_dtype(precision: Precision, device: str) -> Any:
-    """PyTorch's type of that name. Raises InputError for fp16 on a CPU."""
-    torch: Any = require("torch", "vision")
-    if precision == "fp16" and device == "cpu":
-        raise InputError("precision 'fp16' is for a GPU; on a CPU use 'fp32' or 'bf16'")
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-
-
-def choose_device(device: str) -> str:
-    """`auto` becomes cuda, mps or cpu, whichever is there first."""
-    torch: Any = require("torch", "vision")
-    if device != "auto":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _hub_is_named() -> bool:
-    """Whether the hub's name can be resolved: its client would retry for most of a minute before it says so."""
-    constants: Any = require("huggingface_hub.constants", "vision")
-    if constants.HF_HUB_OFFLINE:
-        return False
-    if getproxies():  # behind a proxy it is the proxy that resolves names
-        return True
-    try:
-        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
-    except OSError:
-        return False
-    return True
 
 
 def dtype_option(dtype: Any) -> dict[str, Any]:
