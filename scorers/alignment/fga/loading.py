@@ -113,6 +113,8 @@ def _load_base(source: str, whole: bool) -> tuple[Any, Any]:
                 source, config=config, local_files_only=local, output_loading_info=True
             )
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, local_files_only=local)
+            if tokenizer.cls_token is None and (Path(source) / "vocab.txt").is_file():  # BERT's words alone
+                tokenizer = transformers.BertTokenizer.from_pretrained(source, local_files_only=local)
         except InputError:
             raise
         except Exception as error:  # as above

@@ -34,8 +34,9 @@ def open_picture(source: Any) -> Image:
     Raises MediaError as `curate.media.open_image` does, `missing` for None; InputError for anything else.
     """
     from PIL import Image as Pictures
+    from PIL import ImageOps
 
-    from curate.media import open_image
+    from curate.media import DEFAULT, open_image
 
     if source is None:
         raise MediaError("missing", "no image")
@@ -47,10 +48,24 @@ def open_picture(source: Any) -> Image:
         return Pictures.fromarray(source)
     if not isinstance(source, Pictures.Image):
         raise InputError(f"an image is an address, a Pillow image or uint8 (h, w, 3), not {type(source)}")
+    width, height = source.size
+    if width * height > DEFAULT.max_pixels:
+        raise MediaError("too-large", f"{width} x {height} pixels, the limit is {DEFAULT.max_pixels} in all")
     try:
-        return source.convert("RGB")
+        return _flatten(ImageOps.exif_transpose(source))
     except (OSError, SyntaxError, ValueError) as error:  # a file that ends too early is noticed only now
         raise MediaError("unreadable", f"{type(error).__name__}: {error}") from error
+
+
+def _flatten(image: Image) -> Image:
+    """An image as RGB, transparent pixels over white, as an image from a file is."""
+    from PIL import Image as Pictures
+
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Pictures.new("RGBA", layer.size, "white")
+        image.alpha_composite(layer)
+    return image.convert("RGB")
 
 
 def prepare_picture(image: Image, size: int) -> npt.NDArray[np.float32]:

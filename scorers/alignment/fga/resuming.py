@@ -23,6 +23,11 @@ def write_state(file: Path, identity: str, state: dict[str, Any]) -> None:
             out.flush()
             os.fsync(out.fileno())
         draft.replace(file)
+        folder = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     finally:
         draft.unlink(missing_ok=True)
 

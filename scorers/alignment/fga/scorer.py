@@ -23,6 +23,10 @@ from curate.weights import Precision
 __all__ = ["FgaBlip2", "PairScores", "parse_elements"]
 
 
+_WINDOW = 64
+"""Batches judged before their details are let go."""
+
+
 class PairScores(NamedTuple):
     """`overall` (n,) float64 in [1, 5], NaN where a pair cannot be judged; `elements` one list for each pair, with a
     score in [0, 1] for each of its elements, None where the caption does not hold it. Higher = better."""
@@ -99,9 +103,19 @@ class FgaBlip2:
         Raises InputError for lists of unequal length, MissingModelError, MissingExtraError.
         """
         asked = None if elements is None else [None if one is None else _listed(one) for one in elements]
-        judged = self.judge_pairs(images, texts, asked)
-        overall = np.array([np.nan if one.overall is None else one.overall for one in judged], np.float64)
-        return PairScores(overall, [list(one.elements) for one in judged])
+        if not len(images) == len(texts) == len(texts if asked is None else asked):
+            raise InputError(
+                f"{len(images)} images, {len(texts)} texts and {len(asked or texts)} lists of elements"
+            )
+        overall = np.full(len(texts), np.nan)
+        scores: list[list[float | None]] = []
+        window = _WINDOW * self.batch_size  # what the model says of each token is let go window by window
+        for low in range(0, max(1, len(texts)), window):
+            part = slice(low, low + window)
+            judged = self.judge_pairs(images[part], texts[part], None if asked is None else asked[part])
+            overall[part] = [np.nan if one.overall is None else one.overall for one in judged]
+            scores += [list(one.elements) for one in judged]
+        return PairScores(overall, scores)
 
     def judge_pairs(
         self,
@@ -125,7 +139,7 @@ class FgaBlip2:
 
     def load(self) -> FgaModel:
         """The model itself, loaded at the first call. Raises MissingModelError where it cannot be had."""
-        return load_fga(self.model, self.base, self.device, self.precision)
+        return load_fga(str(self.model), str(self.base), self.device, self.precision)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         images, texts = _column(batch, "image"), _column(batch, "text")

@@ -219,8 +219,36 @@ def test_a_gpu_gives_the_same(blip2: Path, pictures: list[np.ndarray], precision
     assert np.abs(found - exact).max() < (1e-3 if precision == "fp32" else 0.2)
 
 
+def test_pillow_images_are_seen_as_files_are(blip2: Path, pictures: list[np.ndarray], tmp_path: Path) -> None:
+    layer = Image.fromarray(pictures[0]).convert("RGBA")
+    layer.putalpha(Image.fromarray(np.kron([[0, 255], [255, 0]], np.ones((15, 20))).astype(np.uint8)))
+    layer.save(tmp_path / "layer.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(pictures[0]).save(tmp_path / "turned.png", exif=turned)
+    files = [str(tmp_path / name) for name in ("layer.png", "turned.png")]
+    scorer = FgaBlip2(model=str(blip2))
+    found = scorer.score_pairs([Image.open(file) for file in files], TEXTS[:2]).overall
+    assert np.abs(found - scorer.score_pairs(files, TEXTS[:2]).overall).max() < 1e-6
+    (tmp_path / "cut.png").write_bytes((tmp_path / "layer.png").read_bytes()[:-80])
+    lazy = [Image.open(tmp_path / "cut.png"), Image.new("1", (9000, 9000))]
+    judged = scorer.judge_pairs(lazy, TEXTS[:2])
+    assert [one.reason.partition(":")[0] for one in judged] == ["unreadable", "too-large"]
+    lazy[0].close()
+
+
+def test_many_pairs_are_judged_window_by_window(
+    blip2: Path, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curate.scorers.alignment.fga.scorer._WINDOW", 2)
+    whole = FgaBlip2(model=str(blip2), batch_size=6).score_pairs(pictures, TEXTS, [["car"]] * 6)
+    parts = FgaBlip2(model=str(blip2), batch_size=1).score_pairs(pictures, TEXTS, [["car"]] * 6)
+    assert np.abs(whole.overall - parts.overall).max() < 1e-5
+    assert [len(one) for one in parts.elements] == [1] * 6
+
+
 def test_without_the_extra_the_extra_is_named(blip2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load_fga.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
-    with pytest.raises((MissingExtraError, ImportError)):
+    with pytest.raises(MissingExtraError, match=r"curate\[train\]"):
         FgaBlip2(model=str(blip2)).score_pairs([], [])

@@ -170,6 +170,22 @@ def test_a_tokenizer_of_another_kind_is_refused(
         load_fga(str(folder))
 
 
+def test_the_words_of_a_tokenizer_are_enough(
+    blip2: Path, save_blip2: Callable[..., Path], pictures: list[np.ndarray]
+) -> None:
+    import json
+
+    folder = save_blip2()
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    (folder / "vocab.txt").write_text("\n".join(sorted(vocabulary, key=vocabulary.get)))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    found = FgaBlip2(model=str(folder)).judge_pairs(pictures[:1], ["A red carpet."])
+    expected = FgaBlip2(model=str(blip2)).judge_pairs(pictures[:1], ["A red carpet."])
+    assert found[0].tokens == expected[0].tokens == ("[CLS]", "a", "red", "car", "##pet", "[SEP]")
+    assert found[0].overall == expected[0].overall
+
+
 def test_older_and_newer_configs_make_the_same_model(
     blip2: Path, save_blip2: Callable[..., Path], pictures: list[np.ndarray]
 ) -> None:
