@@ -49,6 +49,7 @@ SCORERS: dict[str, str] = {
     "memorisation": "curate.scorers.noise.dynamics.subsets:MemorisationScore",
     "self-rescaling": "curate.scorers.noise.dynamics.subsets:SelfRescaling",
     "ctc-alignment": "curate.scorers.speech.ctc_scorer:CtcAlignmentScore",
+    "speech-relevance": "curate.scorers.speech.relevance_scorer:SpeechRelevance",
     "transcript-errors": "curate.scorers.speech.transcripts:TranscriptErrors",
     "speech-rate": "curate.scorers.speech.rate_scorer:SpeechRate",
     "min-k": "curate.scorers.text.contamination:MinK",

@@ -41,6 +41,7 @@ SMALL_LANGUAGE_MODEL = "a small language model with random weights"
 SMALL_BLIP2 = "a small BLIP-2 with random weights"
 """Likewise."""
 
+SMALL_SPEECH_MODEL = "a small speech language model with random weights"
 SMALL_CTC_MODEL = "a small CTC model of speech with random weights"
 
 SMALL_VISION_LANGUAGE_MODEL = "a small vision-language model with random weights"
@@ -114,6 +115,8 @@ SCORERS = {
     ),
     "reward-head": Example({"weights": SMALL_HEAD, "features": "pixel_embedding"}, ("pixel_embedding",)),
     "self-rescaling": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
+    "speech-relevance": Example(
+        {"model": SMALL_SPEECH_MODEL, "device": "cpu"}, ("text", "audio"), torch=True
     "speech-rate": Example({"seconds": "amount"}, ("text", "amount"), planted=("item-6", "item-5")),
     "transcript-errors": Example({"hypothesis": "chosen"}, ("text", "chosen")),
     "tifa": Example(
@@ -260,6 +263,9 @@ def test_scorer(name: str, everything: dict[str, Any], request: pytest.FixtureRe
         torch.save({"0.weight": torch.ones(1, 16), "0.bias": torch.ones(1)}, params["weights"])
     if params.get("model") == SMALL_CTC_MODEL:
         params["model"] = request.getfixturevalue("save_speech_model")()
+    if params.get("model") in (SMALL_CTC_MODEL, SMALL_SPEECH_MODEL):
+        kind = "ctc" if params["model"] == SMALL_CTC_MODEL else "qwen2-audio"
+        params["model"] = request.getfixturevalue("save_speech_model")(kind)
     scorer = registry.build("scorers", name, params)
     if (
         example.torch

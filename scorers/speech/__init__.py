@@ -18,30 +18,56 @@ if TYPE_CHECKING:
         word_error_rate,
     )
     from curate.scorers.speech.rate import speech_rate, spoken_length
+    from curate.scorers.speech.relevance import (
+        attention_received,
+        frame_budget,
+        frame_means,
+        prune_speech,
+        prune_tokens,
+        token_relevance,
+        trim_points,
+        weighted_relevance,
+    )
     from curate.scorers.speech.sound import resample, voiced_seconds
 
 _HOMES = {
     "align_edits": "edits",
+    "attention_received": "relevance",
     "character_error_rate": "edits",
     "ctc_align": "ctc",
+    "frame_budget": "relevance",
+    "frame_means": "relevance",
     "normalise_transcripts": "edits",
+    "prune_speech": "relevance",
+    "prune_tokens": "relevance",
     "resample": "sound",
     "speech_rate": "rate",
     "spoken_length": "rate",
+    "token_relevance": "relevance",
+    "trim_points": "relevance",
     "voiced_seconds": "sound",
+    "weighted_relevance": "relevance",
     "word_error_rate": "edits",
 }
 """Public function -> the module it lies in."""
 
 __all__ = [
     "align_edits",
+    "attention_received",
     "character_error_rate",
     "ctc_align",
+    "frame_budget",
+    "frame_means",
     "normalise_transcripts",
+    "prune_speech",
+    "prune_tokens",
     "resample",
     "speech_rate",
     "spoken_length",
+    "token_relevance",
+    "trim_points",
     "voiced_seconds",
+    "weighted_relevance",
     "word_error_rate",
 ]
 
