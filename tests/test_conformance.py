@@ -117,6 +117,7 @@ SCORERS = {
     "self-rescaling": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
     "speech-relevance": Example(
         {"model": SMALL_SPEECH_MODEL, "device": "cpu"}, ("text", "audio"), torch=True
+    ),
     "speech-rate": Example({"seconds": "amount"}, ("text", "amount"), planted=("item-6", "item-5")),
     "transcript-errors": Example({"hypothesis": "chosen"}, ("text", "chosen")),
     "tifa": Example(
@@ -261,8 +262,6 @@ def test_scorer(name: str, everything: dict[str, Any], request: pytest.FixtureRe
         params["weights"] = str(request.getfixturevalue("tmp_path") / "head.pt")
         torch = pytest.importorskip("torch", reason="extra not installed")
         torch.save({"0.weight": torch.ones(1, 16), "0.bias": torch.ones(1)}, params["weights"])
-    if params.get("model") == SMALL_CTC_MODEL:
-        params["model"] = request.getfixturevalue("save_speech_model")()
     if params.get("model") in (SMALL_CTC_MODEL, SMALL_SPEECH_MODEL):
         kind = "ctc" if params["model"] == SMALL_CTC_MODEL else "qwen2-audio"
         params["model"] = request.getfixturevalue("save_speech_model")(kind)
