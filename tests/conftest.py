@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -377,3 +380,104 @@ def save_blip2(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return folder
 
     return save
+
+
+@pytest.fixture
+def chat_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A server on loopback that speaks the chat protocol, and the environment that leads to it.
+
+    `answer(body)` gives the text to reply, or (text, places) with the likeliest tokens of each place; `faults` are
+    taken first, one for each request: an HTTP status, `hang`, `drop`, `half`, `html`, or `(429, seconds)`.
+    `asked` are the bodies that were answered with a reply: what would have been paid for; `requests` counts all.
+    """
+    server = _ChatServer(("127.0.0.1", 0), _ChatHandler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-tests")
+    yield server
+    server.released.set()
+    server.shutdown()
+    server.server_close()
+
+
+class _ChatServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.answer: Callable[[dict[str, Any]], Any] = lambda body: "yes"
+        self.faults: list[Any] = []
+        self.asked: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.requests = self.together = self.most_together = 0
+        self.gate = threading.Lock()
+        self.released = threading.Event()
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that hung up is part of the tests."""
+
+
+class _ChatHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.0"
+    server: _ChatServer
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        server = self.server
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with server.gate:
+            server.requests += 1
+            server.headers.append(dict(self.headers))
+            server.together += 1
+            server.most_together = max(server.most_together, server.together)
+            fault = server.faults.pop(0) if server.faults else None
+        try:
+            self._reply(body, fault)
+        finally:
+            with server.gate:
+                server.together -= 1
+
+    def _reply(self, body: dict[str, Any], fault: Any) -> None:
+        if fault == "hang":
+            self.server.released.wait(5)
+            return
+        if fault == "drop":
+            self.connection.close()
+            return
+        if isinstance(fault, (int, tuple)):
+            code, after = fault if isinstance(fault, tuple) else (fault, None)
+            error = json.dumps({"error": {"message": f"no: {self.headers['Authorization']}"}}).encode()
+            self._send(code, error, {"Retry-After": str(after)} if after is not None else {})
+            return
+        if fault == "html":
+            self._send(200, b"<html>busy</html>", {})
+            return
+        said = self.server.answer(body)
+        text, places = said if isinstance(said, tuple) else (said, None)
+        choice: dict[str, Any] = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        if places is not None and body.get("logprobs"):
+            content = [
+                {"top_logprobs": [{"token": t, "logprob": p} for t, p in place.items()]} for place in places
+            ]
+            choice["logprobs"] = {"content": content}
+        usage = {"prompt_tokens": 100, "completion_tokens": 10}
+        data = json.dumps({"choices": [choice], "usage": usage}).encode()
+        if fault == "half":
+            self._send(200, data[: len(data) // 2], {}, len(data))
+            return
+        with self.server.gate:
+            self.server.asked.append(body)
+        self._send(200, data, {})
+
+    def _send(self, code: int, data: bytes, headers: dict[str, str], length: int | None = None) -> None:
+        self.send_response(code)
+        for name, value in {
+            **headers,
+            "Content-Length": str(len(data) if length is None else length),
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)

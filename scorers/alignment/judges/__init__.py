@@ -1,0 +1,1 @@
+"""Language models behind an endpoint as judges: a client that pays once, and what is asked through it."""
