@@ -70,7 +70,7 @@ def test_an_analysis_is_made_once_and_remembered(store: curate.Store, captions: 
     assert "! Short: 2 shorter than 3." in str(found)
     again = store.analyse("lengths", least=3)
     assert again.record.reused and again.found == found.found and CALLS == [3]
-    with pytest.raises(UnknownNameError, match="'Short'.*Known: Sizes"):
+    with pytest.raises(UnknownNameError, match=r"'Short'.*Known: Sizes"):
         found.table("Short")
 
 
