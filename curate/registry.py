@@ -66,6 +66,7 @@ SCORERS: dict[str, str] = {
     "pn-vqa": "curate.scorers.alignment.vqa.scorers:PnVqa",
     "vq2": "curate.scorers.alignment.vqa.scorers:Vq2",
     "vqa-score": "curate.scorers.alignment.vqa.scorers:VqaScore",
+    "elements": "curate.scorers.alignment.elements.scorer:Elements",
     "tifa": "curate.scorers.alignment.vqa.aggregates:Tifa",
     "dsg": "curate.scorers.alignment.vqa.aggregates:Dsg",
     "minilm": "curate.scorers.embedding.minilm:MiniLM",

@@ -197,14 +197,24 @@ def _assert_close(got: pa.Table, expected: pa.Table, tolerance: float, message: 
     assert got.column_names == expected.column_names, message
     for name in expected.column_names:
         left, right = got[name].combine_chunks(), expected[name].combine_chunks()
-        assert left.is_null().equals(right.is_null()), f"{message}: nulls of {name!r}"
-        if pa.types.is_list(right.type) or pa.types.is_fixed_size_list(right.type):
-            left, right = left.drop_null().flatten(), right.drop_null().flatten()
-        if pa.types.is_floating(right.type):
-            a, b = (side.drop_null().to_numpy(zero_copy_only=False) for side in (left, right))
-            assert np.allclose(a, b, rtol=tolerance, atol=tolerance), f"{message}: {name!r}: {a} != {b}"
-        else:
-            assert left.equals(right), f"{message}: {name!r}: {left} != {right}"
+        _assert_arrays_close(left, right, tolerance, f"{message}: {name!r}")
+
+
+def _assert_arrays_close(left: pa.Array, right: pa.Array, tolerance: float, message: str) -> None:
+    """Floats within the tolerance, wherever they lie: in lists, in structs, in lists of structs."""
+    assert left.is_null().equals(right.is_null()), f"{message}: other nulls"
+    left, right = left.drop_null(), right.drop_null()
+    if pa.types.is_list(right.type) or pa.types.is_fixed_size_list(right.type):
+        assert pc.list_value_length(left).equals(pc.list_value_length(right)), f"{message}: other lengths"
+        _assert_arrays_close(left.flatten(), right.flatten(), tolerance, message)
+    elif pa.types.is_struct(right.type):
+        for field, a, b in zip(right.type, left.flatten(), right.flatten(), strict=True):
+            _assert_arrays_close(a, b, tolerance, f"{message}, {field.name!r}")
+    elif pa.types.is_floating(right.type):
+        a, b = (side.to_numpy(zero_copy_only=False) for side in (left, right))
+        assert np.allclose(a, b, rtol=tolerance, atol=tolerance), f"{message}: {a} != {b}"
+    else:
+        assert left.equals(right), f"{message}: {left} != {right}"
 
 
 def _check_null(scorer: Any, view: ArrayView) -> None:

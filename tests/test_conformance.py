@@ -67,6 +67,7 @@ SCORERS = {
     "dsg": Example(
         {"answers": "question_answers"}, ("questions", "question_answers"), planted=("item-0", "item-5")
     ),
+    "elements": Example(columns=("text",), planted=("item-0", "item-5")),
     "exact-duplicate": Example({"columns": ["text"]}, ("text",), planted=("item-0", "item-4")),
     "faulty-questions": Example(columns=("key", "answers"), planted=("item-0", "item-5")),
     "fga-blip2": Example({"model": SMALL_BLIP2, "device": "cpu"}, ("image", "text"), torch=True),

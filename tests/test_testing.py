@@ -13,7 +13,7 @@ import pytest
 from curate.contracts import ROW, Selection, View, detail, reason_name, score, vector
 from curate.errors import InputError, SchemaError, UnknownNameError
 from curate.memory import ArrayView
-from curate.testing import check_scorer, check_selector, score_all
+from curate.testing import _assert_close, check_scorer, check_selector, score_all
 
 
 @dataclass(frozen=True)
@@ -312,3 +312,24 @@ def test_a_view_reads_no_file(tmp_path: Path) -> None:
     (tmp_path / "secret.csv").write_text("a\n1\n")
     with pytest.raises(Exception, match=r"(?i)disabled|permission"):
         ArrayView({"x": [1]}).sql(f"select * from '{tmp_path}/secret.csv'", ["x"])
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ([[{"a": 0.1 + 1e-7, "b": "x"}], None], True),
+        ([[{"a": 0.2, "b": "x"}], None], False),
+        ([[{"a": 0.1, "b": "y"}], None], False),
+        ([[{"a": None, "b": "x"}], None], False),
+        ([[{"a": 0.1, "b": "x"}], []], False),
+        ([[{"a": 0.1, "b": "x"}] * 2, None], False),
+    ],
+)
+def test_numbers_within_lists_of_structs_may_differ_by_rounding_and_no_more(other: list, same: bool) -> None:
+    one = pa.table({"x": pa.array([[{"a": 0.1, "b": "x"}], None])})
+    changed = pa.table({"x": pa.array(other, one["x"].type)})
+    if same:
+        _assert_close(changed, one, 1e-5, "message")
+    else:
+        with pytest.raises(AssertionError, match="message: 'x'"):
+            _assert_close(changed, one, 1e-5, "message")

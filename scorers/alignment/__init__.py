@@ -10,40 +10,53 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from curate.scorers.alignment.blip2 import itc_score, itm_score
+    from curate.scorers.alignment.elements.rules import Element, ask_elements, split_elements
     from curate.scorers.alignment.fga.lavis import convert_lavis_state_dict
     from curate.scorers.alignment.fga.scorer import FgaBlip2
+    from curate.scorers.alignment.pairs.crossfit import pair_filter
+    from curate.scorers.alignment.pairs.embedder import JointEmbedder, train_joint
     from curate.scorers.alignment.reward import load_reward_head, reward_score
     from curate.scorers.alignment.similarity import clip_score, ref_clip_score
     from curate.scorers.alignment.vqa.measures import dsg_score, pn_vqa_score, tifa_score, yes_probability
 
 _HOMES = {
+    "Element": "elements.rules",
     "FgaBlip2": "fga.scorer",
+    "ask_elements": "elements.rules",
     "clip_score": "similarity",
     "convert_lavis_state_dict": "fga.lavis",
     "dsg_score": "vqa.measures",
     "itc_score": "blip2",
     "itm_score": "blip2",
     "load_reward_head": "reward",
+    "pair_filter": "pairs.crossfit",
     "pn_vqa_score": "vqa.measures",
     "ref_clip_score": "similarity",
     "reward_score": "reward",
+    "split_elements": "elements.rules",
     "tifa_score": "vqa.measures",
+    "train_joint": "pairs.embedder",
     "yes_probability": "vqa.measures",
 }
 """Public function -> the module it lies in."""
 
 __all__ = [
+    "Element",
     "FgaBlip2",
+    "ask_elements",
     "clip_score",
     "convert_lavis_state_dict",
     "dsg_score",
     "itc_score",
     "itm_score",
     "load_reward_head",
+    "pair_filter",
     "pn_vqa_score",
     "ref_clip_score",
     "reward_score",
+    "split_elements",
     "tifa_score",
+    "train_joint",
     "yes_probability",
 ]
 

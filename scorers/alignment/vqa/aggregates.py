@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from curate.contracts import detail, score
 from curate.errors import InputError, SchemaError
-from curate.scorers.alignment.vqa.answers import answer, column, lists
+from curate.scorers.alignment.vqa.answers import answer, answers_type, column, lists
 from curate.scorers.alignment.vqa.measures import dsg_score, tifa_score
 from curate.scorers.alignment.vqa.questions import Questions, read_questions
 
@@ -86,11 +86,13 @@ class _Aggregate:
         return asked, right, reasons
 
     def _right(self, given: pa.Array, expected: pa.Array) -> Floats:
+        if pa.types.is_struct(given.type) and given.type.get_field_index("answer") >= 0:
+            given = pc.struct_field(given, "answer")
         if pa.types.is_string(given.type) or pa.types.is_large_string(given.type):
             return match_answers(given, expected)
         if not (pa.types.is_floating(given.type) or pa.types.is_integer(given.type)):
             raise SchemaError(
-                f"column {self.answers!r} is a list of {given.type}: strings or numbers are needed"
+                f"column {self.answers!r} is a list of {given.type}: strings, numbers, or structs with a field 'answer' of either are needed"
             )
         values = np.asarray(
             given.cast(pa.float64()).fill_null(float("nan")).to_numpy(zero_copy_only=False), np.float64
@@ -112,7 +114,8 @@ class Tifa(_Aggregate):
     Null with a reason: no questions, no answers or not as many as questions, one that is missing.
 
     `answers`    a column of lists, in the order of the questions: answers (strings), compared with those expected; or
-                 how surely each is as expected (numbers from 0 to 1: `pn_vqa_answers`, `vq2_answers`).
+                 how surely each is as expected (numbers from 0 to 1); or structs with either in a field `answer`, as
+                 `pn_vqa_answers` and `vq2_answers` have.
     `questions`  the column of questions.
     `threshold`  the number from which an answer is right; none: numbers count as they are.
     """
@@ -132,7 +135,7 @@ class Tifa(_Aggregate):
 class Dsg(_Aggregate):
     """TIFA in which a question counts only where those it depends on hold: `dsg`, 0 to 1.
 
-    `dsg_answers` has, per question, with what it counted: 0 where one that it rests on failed. Fields and reasons are
+    `dsg_answers` has, per question, as `counted`, with what it counted: 0 where one that it rests on failed. Fields and reasons are
     those of `Tifa`, but a question that depends on one that is not there, or on itself in a circle, is a reason too;
     with `threshold` none a question holds from 0.5.
     """
@@ -141,7 +144,7 @@ class Dsg(_Aggregate):
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
-        return score("dsg"), detail("dsg_answers", pa.list_(pa.float32()))
+        return score("dsg"), detail("dsg_answers", answers_type("counted"))
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         asked, right, reasons = self.read(batch)
@@ -154,7 +157,7 @@ class Dsg(_Aggregate):
             None if reason is not None else counted[bounds[row] : bounds[row + 1]]
             for row, reason in enumerate(reasons)
         ]
-        return answer(self.name, self.gives, [_floats(scores), lists(per_item)], reasons)
+        return answer(self.name, self.gives, [_floats(scores), lists(counted=per_item)], reasons)
 
 
 def _floats(values: Floats) -> pa.FloatArray:

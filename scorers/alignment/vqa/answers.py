@@ -18,7 +18,7 @@ from curate.scorers.alignment.vqa.measures import Normalise, yes_probability
 from curate.scorers.alignment.vqa.model import Job
 from curate.weights import Precision
 
-__all__ = ["Asking", "answer", "check_template", "column", "lists"]
+__all__ = ["Asking", "answer", "answers_type", "check_template", "column", "lists"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -100,15 +100,23 @@ def column(batch: pa.RecordBatch, name: str) -> pa.Array:
     return batch.column(batch.schema.get_field_index(name))
 
 
-def lists(values: Sequence[Floats | None]) -> pa.ListArray:
-    """Lists of float32, null where there are none."""
-    counts = [0 if one is None else len(one) for one in values]
-    flat = np.concatenate([np.empty(0), *(one for one in values if one is not None)])
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    mask = pa.array([one is None for one in values], pa.bool_())
-    return pa.ListArray.from_arrays(
-        pa.array(offsets), pa.array(flat.astype(np.float32), from_pandas=True), mask=mask
-    )
+def answers_type(*fields: str) -> pa.ListType:
+    """Lists of answers, one for each question. Structs, as a store keeps lists of plain numbers as vectors of one length."""
+    return pa.list_(pa.struct([(field, pa.float32()) for field in fields]))
+
+
+def lists(**fields: Sequence[Floats | None]) -> pa.ListArray:
+    """Lists of structs of float32, null where there are none: per field, the numbers of each item."""
+    first = next(iter(fields.values()))
+    offsets = np.concatenate([[0], np.cumsum([0 if one is None else len(one) for one in first])])
+    flat = [
+        np.concatenate([np.empty(0), *(one for one in values if one is not None)])
+        for values in fields.values()
+    ]
+    arrays = [pa.array(values.astype(np.float32), from_pandas=True) for values in flat]
+    structs = pa.StructArray.from_arrays(arrays, fields=list(answers_type(*fields).value_type))
+    mask = pa.array([one is None for one in first], pa.bool_())
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), structs, mask=mask)
 
 
 def answer(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import detail, score
-from curate.scorers.alignment.vqa.answers import Asking, answer, check_template, column, lists
+from curate.scorers.alignment.vqa.answers import Asking, answer, answers_type, check_template, column, lists
 from curate.scorers.alignment.vqa.measures import Normalise, pn_vqa_score
 from curate.scorers.alignment.vqa.questions import Questions, read_questions
 
@@ -25,8 +25,8 @@ class PnVqa(Asking):
     """Asks of each question about an image whether its answer is yes, and whether it is no: `pn_vqa`, 0 to 1.
 
     A question's score is (P_T + 1 - P_F) / 2 (see `pn_vqa_score`), one minus it where the answer expected is no; the
-    item's is their mean. `pn_vqa_answers` has them in the order of the questions: how surely each is answered as
-    expected, as `tifa` and `dsg` read it. `pn_vqa_positive` and `pn_vqa_negative` are P_T and P_F.
+    item's is their mean. `pn_vqa_answers` has, in the order of the questions, `answer`: how surely it is as expected (what
+    `tifa` and `dsg` read), `positive` and `negative`: P_T and P_F.
     The image goes through the vision tower once for all its questions.
 
     Null with a reason: no image or one that cannot be opened, no questions, an empty one, one that expects neither yes
@@ -59,9 +59,7 @@ class PnVqa(Asking):
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
-        type_ = pa.list_(pa.float32())
-        names = ("pn_vqa_answers", "pn_vqa_positive", "pn_vqa_negative")
-        return (score("pn_vqa"), *(detail(name, type_) for name in names))
+        return score("pn_vqa"), detail("pn_vqa_answers", answers_type("answer", "positive", "negative"))
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         asked = read_questions(column(batch, self.questions), self.questions)
@@ -79,8 +77,8 @@ class PnVqa(Asking):
             no = np.array([e == "no" for e in expected[asked.offsets[row] : asked.offsets[row + 1]]])
             values = pn_vqa_score(p, n)
             answers.append(np.where(no, 1 - values, values))
-        columns = [_means(answers), lists(answers), lists(positive), lists(negative)]
-        return answer(self.name, self.gives, columns, reasons)
+        each = lists(answer=answers, positive=positive, negative=negative)
+        return answer(self.name, self.gives, [_means(answers), each], reasons)
 
     def _prompts(self, asked: Questions, expected: Sequence[str]) -> list[list[str] | str]:
         """Both prompts of each question of each item, or why the item is not to be asked about."""
@@ -106,8 +104,8 @@ class PnVqa(Asking):
 class Vq2(Asking):
     """Asks whether the answer expected to each question is true of an image: `vq2`, the mean P(yes), 0 to 1.
 
-    Answers may be anything (two, red, on the table). `vq2_answers` has P(yes) per question, in their order, as `tifa`
-    and `dsg` read it. Fields and reasons are those of `PnVqa`, but:
+    Answers may be anything (two, red, on the table). `vq2_answers` has P(yes) as `answer`, in the order of the
+    questions, as `tifa` and `dsg` read it. Fields and reasons are those of `PnVqa`, but:
 
     `template`  what is asked; {question} and {answer} are put in.
     """
@@ -127,7 +125,7 @@ class Vq2(Asking):
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
-        return score("vq2"), detail("vq2_answers", pa.list_(pa.float32()))
+        return score("vq2"), detail("vq2_answers", answers_type("answer"))
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         asked = read_questions(column(batch, self.questions), self.questions)
@@ -139,7 +137,7 @@ class Vq2(Asking):
         found = self.ask(column(batch, "image").to_pylist(), prompts)
         reasons = [one if isinstance(one, str) else None for one in found]
         answers = [None if isinstance(one, str) else one for one in found]
-        return answer(self.name, self.gives, [_means(answers), lists(answers)], reasons)
+        return answer(self.name, self.gives, [_means(answers), lists(answer=answers)], reasons)
 
 
 @dataclass(frozen=True)

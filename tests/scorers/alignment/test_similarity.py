@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -39,6 +39,7 @@ def test_what_is_not_known_is_nan() -> None:
 numbers = st.floats(-10, 10).map(lambda x: x + 0.001)
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, (3, 4), elements=numbers), arrays(np.float64, (3, 2, 4), elements=numbers))
 def test_it_lies_between_its_parts_and_lengths_do_not_matter(
     texts: np.ndarray, references: np.ndarray

@@ -46,7 +46,8 @@ def test_by_hand() -> None:
     ]
     dsg = score_all(Dsg(answers="answers"), view)
     assert dsg["dsg"].to_pylist() == [1.0, 0.25, 0.25, None, None, None, None]
-    assert dsg["dsg_answers"].to_pylist()[:4] == [[1, 1, 1, 1], [0, 0, 0, 1], [1, 0, 0, 0], None]
+    counted = [row and [a["counted"] for a in row] for row in dsg["dsg_answers"].to_pylist()]
+    assert counted[:4] == [[1, 1, 1, 1], [0, 0, 0, 1], [1, 0, 0, 0], None]
     assert dsg["dsg_reason"].equals(tifa["tifa_reason"])
 
 
@@ -65,6 +66,12 @@ def test_numbers_are_how_surely_the_expected_answer_was_given() -> None:
         return [table.column(0)[0].as_py() for table in found]
 
     assert both() == [0.75, 0.5]
+    structs = [[{"answer": value, "positive": 0.0} for value in (0.9, 0.4, 0.8, 0.6)]]
+    kept = ArrayView({"questions": pa.array([TREE], QUESTIONS), "pn_vqa_answers": structs})
+    assert score_all(Dsg(), kept)["dsg"].to_pylist() == [0.5]
+    words = [[{"answer": word} for word in ("yes", "no", "yes", "two")]]
+    kept = ArrayView({"questions": pa.array([TREE], QUESTIONS), "vq2_answers": words})
+    assert score_all(Tifa(answers="vq2_answers"), kept)["tifa"].to_pylist() == [0.75]
     assert both(threshold=0.4) == [1.0, 1.0]
     assert both(threshold=0.7) == [0.5, 0.25]
     assert np.allclose(both(threshold=None), [2.7 / 4, (0.9 + 0.4 + 0 + 0.6) / 4])

@@ -26,6 +26,7 @@ def test_pn_vqa_by_hand() -> None:
     assert np.isnan(pn_vqa_score([np.nan], [0.5])).all()
 
 
+@settings(deadline=None)
 @given(probabilities, probabilities)
 def test_pn_vqa_exchanged_is_its_complement_and_constant_yes_is_half(p: np.ndarray, n: np.ndarray) -> None:
     scores = pn_vqa_score(p, n)
@@ -112,7 +113,7 @@ def test_circles_and_what_rests_on_them() -> None:
     assert not find_circles(NONE, 3).any()
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_dsg_agrees_with_asking_one_by_one_and_is_at_most_tifa(data: st.DataObject) -> None:
     n = data.draw(st.integers(1, 8))

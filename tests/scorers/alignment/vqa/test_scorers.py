@@ -97,9 +97,8 @@ def test_pn_vqa_is_put_together_as_written(folder: str, view: ArrayView) -> None
     ]
     p = share(asked_by_hand(folder, view, 0, ["Is there a dog? T", "Is it red? T"]))
     n = share(asked_by_hand(folder, view, 0, ["Is there a dog? F", "Is it red? F"]))
-    assert np.allclose(scored["pn_vqa_positive"][0].as_py(), p, atol=1e-6)
-    assert np.allclose(scored["pn_vqa_negative"][0].as_py(), n, atol=1e-6)
-    assert np.allclose(scored["pn_vqa_answers"][0].as_py(), (p + 1 - n) / 2, atol=1e-6)
+    for field, expected in (("positive", p), ("negative", n), ("answer", (p + 1 - n) / 2)):
+        assert np.allclose([a[field] for a in scored["pn_vqa_answers"][0].as_py()], expected, atol=1e-6)
     assert scored["pn_vqa"][0].as_py() == pytest.approx(((p + 1 - n) / 2).mean(), abs=1e-6)
     p, n = (share(asked_by_hand(folder, view, 1, [f"Is there a cat? {x}"])) for x in "TF")
     assert scored["pn_vqa"][1].as_py() == pytest.approx(1 - pn_vqa_score(p, n)[0], abs=1e-6)  # no is expected
@@ -110,7 +109,9 @@ def test_vq2_asks_for_any_answer(folder: str, view: ArrayView) -> None:
     scored = score_all(Vq2(model=folder, device="cpu"), view)
     by_hand = share(asked_by_hand(folder, view, 4, ['Is "two" true for "How many?" in this image?']))
     assert scored["vq2"][4].as_py() == pytest.approx(by_hand[0], abs=1e-6)
-    assert np.allclose(scored["vq2_answers"][4].as_py(), by_hand, atol=1e-6)
+    assert [a["answer"] for a in scored["vq2_answers"][4].as_py()] == pytest.approx(
+        by_hand.tolist(), abs=1e-6
+    )
     other = score_all(Vq2(model=folder, device="cpu", template="{question}"), view)
     assert other["vq2"][4].as_py() == pytest.approx(
         share(asked_by_hand(folder, view, 4, ["How many?"]))[0], abs=1e-6
