@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from curate.scorers.combine.calibration import calibrate
+    from curate.scorers.combine.growth import learning_curve
     from curate.scorers.combine.learning import learn
     from curate.scorers.combine.leave_one_out import contributions
     from curate.scorers.combine.means import mean_score, rank_mean
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "average_precision": "metrics",
+    "calibrate": "calibration",
     "contributions": "leave_one_out",
     "learn": "learning",
+    "learning_curve": "growth",
     "mean_score": "means",
     "rank_mean": "means",
     "roc_area": "metrics",
@@ -27,8 +31,10 @@ _HOMES = {
 
 __all__ = [
     "average_precision",
+    "calibrate",
     "contributions",
     "learn",
+    "learning_curve",
     "mean_score",
     "rank_mean",
     "roc_area",

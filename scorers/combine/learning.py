@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError
+from curate.scorers.combine.calibration import deal_groups
 from curate.scorers.combine.means import check_scores, to_ranks
 
 __all__ = ["Learned", "is_yes_or_no", "learn"]
@@ -38,7 +39,14 @@ def is_yes_or_no(truth: npt.NDArray[Any]) -> bool:
     return bool(np.isin(known, (0.0, 1.0)).all())
 
 
-def learn(scores: npt.NDArray[Any], truth: npt.NDArray[Any], *, folds: int = 5, seed: int = 0) -> Learned:
+def learn(
+    scores: npt.NDArray[Any],
+    truth: npt.NDArray[Any],
+    *,
+    groups: Any = None,
+    folds: int = 5,
+    seed: int = 0,
+) -> Learned:
     """A combination of columns that predicts trusted answers, out of fold for the items that have one.
 
     `scores` (n, c) in any units, NaN where a column says nothing; `truth` (n,) numbers, higher = keep, NaN where nobody
@@ -52,6 +60,8 @@ def learn(scores: npt.NDArray[Any], truth: npt.NDArray[Any], *, folds: int = 5, 
     scored by the models of the other folds; all others by the model of all answers. Log-odds beyond 4 (a chance of 0.982)
     grow by their logarithm only: some hundred answers bear out no more, and no two items tie for want of digits.
 
+    `groups` (n,) any values: items of one group, as all images of one prompt, are dealt to one fold together.
+
     Raises InputError for fewer than 10 answers, fewer than two of a kind for each fold, or answers that are all equal.
     """
     scores, truth = check_scores(scores), np.asarray(truth, np.float64)
@@ -63,7 +73,11 @@ def learn(scores: npt.NDArray[Any], truth: npt.NDArray[Any], *, folds: int = 5, 
     yes_or_no = is_yes_or_no(truth)
     folds = _check(truth[known], folds, yes_or_no)
     x, y = features[known], truth[known]
-    fold = _deal(y, folds, yes_or_no, np.random.default_rng(seed))
+    if groups is None:
+        fold = _deal(y, folds, yes_or_no, np.random.default_rng(seed))
+    else:
+        fold, folds = deal_groups(np.asarray(groups)[known], folds, seed)
+        _check_folds(y, fold, folds)
     predicted = np.full(len(scores), np.nan)
     for held in range(folds):
         train = fold != held
@@ -108,6 +122,16 @@ def _check(answers: Floats, folds: int, yes_or_no: bool) -> int:
             )
         folds = min(folds, rarest // 2)
     return min(folds, len(answers) // 2)
+
+
+def _check_folds(y: Floats, fold: npt.NDArray[np.int64], folds: int) -> None:
+    for held in range(folds):
+        train = y[fold != held]
+        if (train == train[0]).all():
+            raise InputError(
+                f"without fold {held} of {folds} all answers are {train[0]:g}: groups hold one kind of answer each; use "
+                "another seed, fewer folds or smaller groups"
+            )
 
 
 def _deal(y: Floats, folds: int, yes_or_no: bool, rng: np.random.Generator) -> npt.NDArray[np.int64]:

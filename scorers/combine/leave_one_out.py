@@ -8,33 +8,49 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError
+from curate.scorers.combine.calibration import CALIBRATIONS, Calibration, calibrate
 from curate.scorers.combine.learning import is_yes_or_no, learn
 from curate.scorers.combine.means import check_scores, mean_score, rank_mean, to_ranks
 from curate.scorers.combine.metrics import METRICS, resampled, spearman
 
 __all__ = ["Contributions", "Method", "Part", "combine", "contributions", "correlations"]
 
-Method = Literal["rank-mean", "mean", "learned"]
+Method = Literal["rank-mean", "mean", "learned", "linear", "ordinal", "isotonic"]
+METHODS = ("rank-mean", "mean", "learned", *CALIBRATIONS)
+LEARNING = ("learned", *CALIBRATIONS)
+"""Methods that need answers."""
 Floats = npt.NDArray[np.float64]
 _BLOCK = 1 << 22
 
 
 def combine(
-    scores: npt.NDArray[Any], method: Method, truth: Any = None, *, folds: int = 5, seed: int = 0
+    scores: npt.NDArray[Any],
+    method: Method,
+    truth: Any = None,
+    *,
+    groups: Any = None,
+    context: npt.NDArray[Any] | None = None,
+    folds: int = 5,
+    seed: int = 0,
 ) -> Floats:
-    """Columns (n, c) made one score (n,) by a method of this family; `truth` (n,) is read by "learned" alone.
+    """Columns (n, c) made one score (n,) by a method of this family.
 
-    Raises InputError for a method that is none, or where "learned" has no answers.
+    `truth` (n,) and `groups` (n,) are read by those that learn: "learned" (`learn`), "linear", "ordinal" and "isotonic"
+    (`calibrate`); `context` (n, k) by the last three. Raises InputError for a method that is none, or without answers.
     """
     if method == "rank-mean":
         return rank_mean(scores)
     if method == "mean":
         return mean_score(scores)
-    if method != "learned":
-        raise InputError(f"method {method!r}: rank-mean, mean or learned")
+    if method not in LEARNING:
+        raise InputError(f"method {method!r}: one of {', '.join(METHODS)}")
     if truth is None:
-        raise InputError("learned needs answers: name the column that holds them as `truth`")
-    return learn(scores, truth, folds=folds, seed=seed).score
+        raise InputError(f"{method} needs answers: name the column that holds them as `truth`")
+    if method == "learned":
+        return learn(scores, truth, groups=groups, folds=folds, seed=seed).score
+    calibration: Calibration = method
+    options: dict[str, Any] = {"groups": groups, "context": context, "folds": folds, "seed": seed}
+    return calibrate(scores, truth, method=calibration, **options).score
 
 
 class Part(NamedTuple):
@@ -68,6 +84,8 @@ def contributions(
     method: Method = "rank-mean",
     *,
     metric: str = "",
+    groups: Any = None,
+    context: npt.NDArray[Any] | None = None,
     folds: int = 5,
     repeats: int = 400,
     seed: int = 0,
@@ -77,7 +95,8 @@ def contributions(
     `scores` (n, c), `truth` (n,), NaN where unknown, as for `learn`. `metric`: "AP" of finding the items answered 0 or
     "AUROC" where answers are 0 and 1 (the first by default), "SRCC" for numbers. Intervals are percentiles of `repeats`
     resamplings of items with answers, by `seed`, the same for all, so that differences are paired; what was learned is
-    not learned again for each. A missing value of a single column counts as its middle rank.
+    not learned again for each. With `groups` (n,) whole groups are resampled, and dealt to the folds of what is learned.
+    `context` as for `calibrate`: it stays when a column goes. A missing value of a single column counts as its middle rank.
     Raises InputError where there are fewer than two answers, all are equal, or the metric does not suit them.
     """
     scores, truth = check_scores(scores), np.asarray(truth, np.float64)
@@ -88,7 +107,8 @@ def contributions(
     def combined(columns: list[int]) -> Floats:
         if np.isnan(scores[:, columns]).all():
             return np.full(len(scores), 0.5)  # nothing is left: no better than chance
-        return combine(scores[:, columns], method, truth, folds=folds, seed=seed)
+        options: dict[str, Any] = {"groups": groups, "context": context, "folds": folds, "seed": seed}
+        return combine(scores[:, columns], method, truth, **options)
 
     whole = combined(every)
     rows = np.flatnonzero(~np.isnan(truth) & ~np.isnan(scores).all(1))
@@ -99,7 +119,8 @@ def contributions(
     tables = [whole, *to_ranks(scores).T]
     tables += [combined([j for j in every if j != i]) for i in every] if len(every) > 1 else []
     filled = [_fill(table[rows]) for table in tables]
-    values = _measure(metric, truth[rows], filled, (repeats, np.random.default_rng(seed)))
+    code = None if groups is None else np.unique(np.asarray(groups)[rows], return_inverse=True)[1]
+    values = _measure(metric, truth[rows], filled, (repeats, np.random.default_rng(seed), code))
     alone, others = values[1 : 1 + len(every)], values[1 + len(every) :]
     best = int(np.nan_to_num(alone[:, 0], nan=-np.inf).argmax())
     chance = {"AP": float((truth[rows] == 0).mean()), "AUROC": 0.5, "SRCC": 0.0}[metric]
@@ -146,15 +167,19 @@ def _fill(score: Floats) -> Floats:
 
 
 def _measure(
-    metric: str, truth: Floats, tables: list[Floats], plan: tuple[int, np.random.Generator]
+    metric: str, truth: Floats, tables: list[Floats], plan: tuple[int, np.random.Generator, Any]
 ) -> Floats:
     """The metric of each table: as it is, then for each resampling, (tables, 1 + repeats)."""
-    repeats, rng = plan
+    repeats, rng, code = plan
     n = len(truth)
+    drawn = n if code is None else int(code.max()) + 1
     found = [np.array([resampled(metric, truth, table, np.ones((1, n)))[0] for table in tables])]
     block = max(1, _BLOCK // n)
     for low in range(0, repeats, block):
-        times = rng.multinomial(n, np.full(n, 1 / n), size=min(block, repeats - low)).astype(float)
+        times = rng.multinomial(drawn, np.full(drawn, 1 / drawn), size=min(block, repeats - low)).astype(
+            float
+        )
+        times = times if code is None else times[:, code]
         found += list(np.array([resampled(metric, truth, table, times) for table in tables]).T)
     return np.array(found).T
 

@@ -119,7 +119,7 @@ def test_bad_parameters_and_columns_are_named() -> None:
     none = ArrayView({**planted(40), "checked": [None] * 40})
     with pytest.raises(InputError, match="none of 40 items has a value of 'checked'"):
         Combine(COLUMNS, truth="checked").fit(none)
-    with pytest.raises(InputError, match="rank-mean, mean or learned"):
+    with pytest.raises(InputError, match="rank-mean, mean, learned"):
         combine(np.ones((3, 1)), "median")
     with pytest.raises(InputError, match="needs answers"):
         combine(np.ones((3, 1)), "learned")
