@@ -23,6 +23,9 @@ from curate.weights import Precision
 __all__ = ["FgaBlip2", "PairScores", "parse_elements"]
 
 
+ELEMENT = pa.struct([("element", pa.string()), ("score", pa.float32())])
+"""One element of a text and how well it fits the image; a list of floats would be taken for a vector."""
+
 _WINDOW = 64
 """Batches judged before their details are let go."""
 
@@ -40,9 +43,9 @@ class FgaBlip2:
     """Scores how well a text fits its image: `fga_blip2`, 1 to 5 as people rate it (FGA-BLIP2, EvalMuse-40K).
 
     With `elements`, a column of lists of phrases from the text (`guitar (object)`; the type in brackets is optional),
-    it also writes `fga_blip2_elements` (a list of scores, 0 to 1, in the order of the elements; an element that is not
-    found in the text is null, never zero), `fga_blip2_element_mean`, and `fga_blip2_notes`, which says why an element is
-    null. The column may hold lists of strings, or strings with a JSON list or object whose keys are the elements.
+    it also writes `fga_blip2_elements` (each `element` and its `score`, 0 to 1, in their order; null, never zero, for one
+    that is not found in the text), `fga_blip2_element_mean` of those found, and `fga_blip2_notes`, which says why a score
+    is null. The column may hold lists of strings, or strings with a JSON list or object whose keys are the elements.
 
     `model`       the authors' name on the hub, the path of their checkpoint (.pth, .safetensors), or a folder or hub
                   name with BLIP-2 for image-text retrieval (what `FgaModel.save` and training write).
@@ -83,7 +86,7 @@ class FgaBlip2:
             return (score("fga_blip2"),)
         return (
             score("fga_blip2"),
-            detail("fga_blip2_elements", pa.list_(pa.float32())),
+            detail("fga_blip2_elements", pa.list_(ELEMENT)),
             detail("fga_blip2_element_mean", pa.float32()),
             detail("fga_blip2_notes", pa.string()),
         )
@@ -150,13 +153,15 @@ class FgaBlip2:
         columns: list[pa.Array] = [pa.array([one.overall for one in judged], pa.float32())]
         if self.elements:
             lists = [
-                list(one.elements) if one.overall is not None and asked is not None else None
+                [{"element": e, "score": s} for e, s in zip(asked, one.elements, strict=True)]
+                if one.overall is not None and asked is not None
+                else None
                 for one, asked in zip(judged, elements, strict=True)
             ]
             notes = ["; ".join(one.notes) or None for one in judged]
             columns += [
-                pa.array(lists, pa.list_(pa.float32())),
-                pa.array([_mean(one) for one in lists], pa.float32()),
+                pa.array(lists, pa.list_(ELEMENT)),
+                pa.array([_mean(one.elements) for one in judged], pa.float32()),
                 pa.array(notes, pa.string()),
             ]
         fields = [*self.gives, pa.field(reason_name(self.name), pa.string())]
@@ -218,8 +223,8 @@ def _listed(elements: Sequence[str | None]) -> list[str | None]:
     return list(elements)
 
 
-def _mean(scores: Sequence[float | None] | None) -> float | None:
-    known = [one for one in scores or () if one is not None]
+def _mean(scores: Sequence[float | None]) -> float | None:
+    known = [one for one in scores if one is not None]
     return float(np.mean(known)) if known else None
 
 

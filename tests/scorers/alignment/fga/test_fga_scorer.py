@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -47,16 +48,40 @@ def test_columns_say_what_was_found(view: ArrayView, blip2: Path) -> None:
     assert [one is None for one in scored["fga_blip2"]] == [False, False, True, False, False, True]
     assert scored["fga_blip2_reason"][2].startswith("empty")
     assert scored["fga_blip2_reason"][5].startswith("empty")
-    lists = scored["fga_blip2_elements"]
+    named = scored["fga_blip2_elements"]
+    assert [one["element"] for one in named[0]] == ["car (object)", "dog"]
+    lists = [None if cell is None else [one["score"] for one in cell] for cell in named]
     assert lists[0][1] is None and 0 < lists[0][0] < 1
     assert lists[1:4] == [[], None, None] and len(lists[4]) == 1
     assert scored["fga_blip2_element_mean"] == [lists[0][0], None, None, None, lists[4][0], None]
     assert scored["fga_blip2_notes"] == ["'dog' is not in the caption", *[None] * 5]
 
 
+def test_a_store_keeps_what_was_found(view: ArrayView, blip2: Path, tmp_path: Path) -> None:
+    import curate
+
+    store = curate.open(str(tmp_path / "pairs.curate"), create=True)
+    table = view.to_arrow(["id", "image", "text", "parts"]).rename_columns(
+        ["id", "image", "caption", "parts"]
+    )
+    pyarrow.parquet.write_table(table.take([0, 1, 3, 4]), tmp_path / "items.parquet")
+    store.add(str(tmp_path / "items.parquet"), kind="image-text", id="id")
+    store.score("fga-blip2", model=str(blip2), elements="parts", device="cpu")
+    kept = store.sql(
+        "select id, fga_blip2, fga_blip2_elements from items join fga_blip2 using (id) order by id"
+    )
+    scored = score_all(FgaBlip2(model=str(blip2), elements="parts", device="cpu"), view).to_pydict()
+    for row, i in zip(kept.to_pylist(), (0, 1, 3, 4), strict=True):
+        assert row["fga_blip2"] == pytest.approx(scored["fga_blip2"][i], abs=1e-5)
+        names = [one["element"] for one in row["fga_blip2_elements"] or ()]
+        assert names == [one["element"] for one in scored["fga_blip2_elements"][i] or ()]
+    assert kept["fga_blip2_elements"][0].as_py()[1] == {"element": "dog", "score": None}
+    assert "dog" in str(store.explain("i0"))
+
+
 def test_the_words_that_are_read_are_a_parameter(view: ArrayView, blip2: Path) -> None:
     scored = score_all(FgaBlip2(model=str(blip2), elements="parts", max_words=2), view)
-    assert scored["fga_blip2_elements"][0].as_py() == [None, None]
+    assert [one["score"] for one in scored["fga_blip2_elements"][0].as_py()] == [None, None]
 
 
 def test_elements_come_in_several_forms() -> None:

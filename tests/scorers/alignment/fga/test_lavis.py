@@ -51,6 +51,69 @@ def test_names_go_there_and_back(other: dict[str, Any], save_blip2: Callable[...
     assert len(other) == len(reference.lavis_weights(original)) + 10 + 4, "the input is left as it was"
 
 
+def test_names_and_shapes_are_those_of_the_real_model() -> None:
+    """ViT-g at 364 pixels and BERT-base, without memory for their weights."""
+    import transformers
+
+    config = transformers.Blip2Config(
+        vision_config={"image_size": 364},
+        qformer_config={"vocab_size": 30523, "use_qformer_text_input": True},
+    )
+    with torch.device("meta"):
+        own = transformers.Blip2ForImageTextRetrieval(config).state_dict()
+    state: dict[str, Any] = {}
+    for i in range(39):
+        block = f"visual_encoder.blocks.{i}"
+        state |= {
+            f"{block}.{n}.{k}": (1408,) for n in ("norm1", "norm2", "attn.proj") for k in ("weight", "bias")
+        }
+        state |= {f"{block}.attn.{n}": (1408,) for n in ("q_bias", "v_bias")}
+        state |= {f"{block}.attn.qkv.weight": (4224, 1408), f"{block}.attn.proj.weight": (1408, 1408)}
+        state |= {f"{block}.mlp.fc1.weight": (6144, 1408), f"{block}.mlp.fc1.bias": (6144,)}
+        state |= {f"{block}.mlp.fc2.weight": (1408, 6144), f"{block}.mlp.fc2.bias": (1408,)}
+    state |= {"visual_encoder.cls_token": (1, 1, 1408), "visual_encoder.pos_embed": (1, 677, 1408)}
+    state |= {
+        "visual_encoder.patch_embed.proj.weight": (1408, 3, 14, 14),
+        "visual_encoder.patch_embed.proj.bias": (1408,),
+    }
+    state |= {f"ln_vision.{k}": (1408,) for k in ("weight", "bias")}
+    for i in range(12):
+        layer = f"Qformer.bert.encoder.layer.{i}"
+        for kind, width in (("attention", 768), ("crossattention", 1408))[: 2 - i % 2]:
+            for name, inner in (("query", 768), ("key", width), ("value", width)):
+                state |= {
+                    f"{layer}.{kind}.self.{name}.weight": (768, inner),
+                    f"{layer}.{kind}.self.{name}.bias": (768,),
+                }
+            state |= {
+                f"{layer}.{kind}.output.dense.weight": (768, 768),
+                f"{layer}.{kind}.output.dense.bias": (768,),
+            }
+            state |= {f"{layer}.{kind}.output.LayerNorm.{k}": (768,) for k in ("weight", "bias")}
+        for kind in ("", "_query"):
+            state |= {
+                f"{layer}.intermediate{kind}.dense.{k}": s
+                for k, s in (("weight", (3072, 768)), ("bias", (3072,)))
+            }
+            state |= {
+                f"{layer}.output{kind}.dense.{k}": s for k, s in (("weight", (768, 3072)), ("bias", (768,)))
+            }
+            state |= {f"{layer}.output{kind}.LayerNorm.{k}": (768,) for k in ("weight", "bias")}
+    words = "Qformer.bert.embeddings"
+    state |= {
+        f"{words}.word_embeddings.weight": (30523, 768),
+        f"{words}.position_embeddings.weight": (512, 768),
+    }
+    state |= {f"{words}.LayerNorm.{k}": (768,) for k in ("weight", "bias")}
+    state |= {"query_tokens": (1, 32, 768), "itm_head.weight": (2, 768), "itm_head.bias": (2,)}
+    state |= {
+        f"{n}_proj.{k}": s for n in ("vision", "text") for k, s in (("weight", (256, 768)), ("bias", (256,)))
+    }
+    tensors = {name: torch.empty(shape, device="meta") for name, shape in state.items()}
+    converted = convert_lavis_state_dict(tensors)
+    assert {k: tuple(v.shape) for k, v in converted.items()} == {k: tuple(v.shape) for k, v in own.items()}
+
+
 def test_a_checkpoint_is_put_on_its_base(
     other: dict[str, Any], blip2: Path, pictures: list[np.ndarray], tmp_path: Path
 ) -> None:
