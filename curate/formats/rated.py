@@ -1,0 +1,194 @@
+"""Other files of human ratings of generated images, as one table each: TIFA, GenAI-Bench, RichHF, AVT.
+
+All give `id`, `prompt`, `generator`, `ratings` (one of each annotator) and their mean `score`; `prompt_id` and `image`
+where the file has them; then what else it holds of each item.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from curate.errors import InputError, SchemaError
+
+__all__ = ["read_avt", "read_genai_bench", "read_richhf", "read_tifa"]
+
+_Path = str | os.PathLike[str]
+_FIRST = (
+    ("id", pa.string()),
+    ("prompt_id", pa.string()),
+    ("prompt", pa.string()),
+    ("image", pa.string()),
+    ("generator", pa.string()),
+    ("ratings", pa.list_(pa.float64())),
+    ("score", pa.float64()),
+)
+
+
+def read_tifa(path: _Path) -> pa.Table:
+    """TIFA's human annotations (`human_annotations_with_scores.json`): two ratings (1 to 5) an image, and every metric
+    of the file as a column of its own, "-" in its name made "_". `generator` is what follows the prompt's id in the key.
+    """
+    rows = []
+    for key, entry in _object(path).items():
+        _need(entry, ("text_id", "text", "human_scores"), path, key)
+        prompt_id = str(entry["text_id"])
+        metrics = {
+            name.replace("-", "_"): value
+            for name, value in entry.items()
+            if name not in ("text_id", "text", "image_path", "human_scores", "human_avg")
+        }
+        generator = key.removeprefix(f"{prompt_id}_") if key.startswith(f"{prompt_id}_") else None
+        rows.append(
+            {
+                **_rated(key, entry["text"], generator, entry["human_scores"], path),
+                "prompt_id": prompt_id,
+                "image": entry.get("image_path"),
+                **metrics,
+            }
+        )
+    return _table(rows)
+
+
+def read_genai_bench(path: _Path) -> pa.Table:
+    """GenAI-Bench's ratings, and others of that form (T2VScore, text to 3D): an object of prompts, each with the
+    ratings of what every model made of it: {"0": {"prompt": ..., "models": {"DALLE_3": [5, 4, 5]}}}.
+
+    One row for a prompt and a model, of id `<key>/<model>`; an empty list of ratings stays, with a null `score`.
+    """
+    rows = []
+    for key, entry in _object(path).items():
+        _need(entry, ("prompt", "models"), path, key)
+        if not isinstance(entry["models"], Mapping):
+            raise SchemaError(f"{path}: {key!r}: models is no object of ratings by model")
+        rows += [
+            {
+                **_rated(f"{key}/{model}", entry["prompt"], str(model), ratings, path),
+                "prompt_id": str(entry.get("id", key)),
+            }
+            for model, ratings in entry["models"].items()
+        ]
+    return _table(rows)
+
+
+def read_richhf(path: _Path) -> pa.Table:
+    """RichHF-18K, exported as JSON lines or a JSON list: four scores from 0 to 1 an image (already means over three
+    annotators) and the words of the prompt that the image does not show.
+
+    `score` and `ratings` are its `misalignment_score` (higher = better aligned, as the data set has it); the others
+    (`artifact_score`, `aesthetics_score`, `overall_score`) are columns; `words` is the label of each word, 1 = shown.
+    The heat maps and the TFRecord files themselves are not read.
+    """
+    rows = []
+    for i, entry in enumerate(_entries(path)):
+        _need(entry, ("filename", "misalignment_score"), path, i)
+        own = entry["misalignment_score"]
+        words = entry.get("prompt_misalignment_label")
+        row = _rated(str(entry["filename"]), entry.get("prompt"), None, [] if own is None else [own], path)
+        row["image"] = str(entry["filename"])
+        for name in ("artifact_score", "aesthetics_score", "overall_score"):
+            row[name] = None if entry.get(name) is None else float(entry[name])
+        words = words.split() if isinstance(words, str) else words
+        row["words"] = None if words is None else [int(float(word)) for word in words]
+        rows.append(row)
+    return _table(rows)
+
+
+def read_avt(ratings: _Path, prompts: _Path, question: str = "range_prompt_matching") -> pa.Table:
+    """AVT-AI-Image-Dataset: raw ratings (1 to 5) by user and their prompts, for one `question` of the file."""
+    texts = {row["ID"]: row["prompts"] for row in _csv(prompts, ("ID", "prompts"))}
+    answers: dict[str, dict[str, list[str]]] = {}
+    known: set[str] = set()
+    for row in _csv(ratings, ("user_ID", "stimuli_file", "rating_type", "rating")):
+        known.add(row["rating_type"])
+        if row["rating_type"] == question:
+            stimulus = row["stimuli_file"].rpartition("stimuli/")[2].rpartition(".")[0]
+            answers.setdefault(stimulus, {}).setdefault("rating", []).append(row["rating"])
+            answers[stimulus].setdefault("annotator", []).append(row["user_ID"])
+    if question not in known:
+        raise InputError(f"{ratings} has no answers to {question!r}, but to {', '.join(sorted(known))}")
+    rows = []
+    for stimulus in sorted(answers):
+        generator, _, prompt = stimulus.rpartition("/")
+        row = _rated(stimulus, texts.get(prompt), generator, answers[stimulus]["rating"], ratings)
+        rows.append({**row, "prompt_id": prompt, "annotators": answers[stimulus]["annotator"]})
+    return _table(rows)
+
+
+def _rated(id: str, prompt: Any, generator: str | None, ratings: Any, path: _Path) -> dict[str, Any]:
+    try:
+        values = [None if rating is None else float(rating) for rating in ratings]
+    except (TypeError, ValueError):
+        raise SchemaError(
+            f"{path}: {id!r}: ratings are {str(ratings)[:60]}, and a list of numbers is needed"
+        ) from None
+    known = [value for value in values if value is not None]
+    return {
+        "id": id,
+        "prompt": None if prompt is None else str(prompt),
+        "generator": generator,
+        "ratings": values,
+        "score": sum(known) / len(known) if known else None,
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    others = list(dict.fromkeys(name for row in rows for name in row if name not in dict(_FIRST)))
+    columns = {name: pa.array([row.get(name) for row in rows], type_) for name, type_ in _FIRST}
+    columns |= {name: pa.array([row.get(name) for row in rows]) for name in others}
+    kept = [
+        name for name in columns if columns[name].null_count < len(rows) or name in ("id", "ratings", "score")
+    ]
+    return pa.table({name: columns[name] for name in kept})
+
+
+def _need(entry: Any, names: tuple[str, ...], path: _Path, key: object) -> None:
+    missing = [name for name in names if not isinstance(entry, Mapping) or name not in entry]
+    if missing:
+        raise SchemaError(f"{path}: entry {key!r} has no {', '.join(missing)}: is it a file of another kind?")
+
+
+def _text(path: _Path) -> str:
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            return file.read()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: {error}") from error
+
+
+def _object(path: _Path) -> dict[str, Any]:
+    try:
+        found = json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise SchemaError(f"{path} holds a {type(found).__name__}: an object of entries is needed")
+    return found
+
+
+def _entries(path: _Path) -> list[Any]:
+    text = _text(path)
+    try:
+        found = (
+            json.loads(text)
+            if text.lstrip().startswith("[")
+            else [json.loads(t) for t in text.splitlines() if t.strip()]
+        )
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is neither a JSON list nor JSON lines: {error}") from error
+    return list(found)
+
+
+def _csv(path: _Path, names: tuple[str, ...]) -> list[dict[str, str]]:
+    rows = list(csv.DictReader(_text(path).splitlines(keepends=True)))
+    if not rows or any(name not in rows[0] for name in names):
+        raise SchemaError(f"{path} is no CSV with the columns {', '.join(names)}")
+    return rows
