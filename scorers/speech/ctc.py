@@ -9,10 +9,11 @@ import numpy.typing as npt
 
 from curate.errors import InputError
 
-__all__ = ["CtcAlignment", "ctc_align"]
+__all__ = ["MOST_CELLS", "CtcAlignment", "ctc_align"]
 
 Floats = npt.NDArray[np.float64]
-_CELLS = 1 << 27
+MOST_CELLS = 1 << 27
+"""Frames times states of one alignment, a byte each."""
 _SLACK = 0.01
 
 
@@ -59,6 +60,9 @@ def ctc_align(log_probs: npt.ArrayLike, targets: npt.ArrayLike, blank: int = 0) 
     """
     emissions, tokens = _check(np.asarray(log_probs), np.asarray(targets), blank)
     greedy = float(emissions.max(1).sum()) if len(emissions) else 0.0
+    if len(tokens) + int((tokens[1:] == tokens[:-1]).sum()) > len(emissions):
+        nowhere = np.full((len(tokens), 2), -1, np.int64)
+        return CtcAlignment(-np.inf, -np.inf, greedy, nowhere, np.zeros(len(tokens)))
     states = np.full(2 * len(tokens) + 1, blank, np.int64)
     states[1::2] = tokens
     may_skip = np.zeros(
@@ -90,7 +94,7 @@ def _check(
     if log_probs.ndim != 2 or targets.ndim != 1:
         raise InputError(f"log_probs {log_probs.shape}, targets {targets.shape}: (T, V) and (L,) are needed")
     classes = log_probs.shape[1]
-    if len(log_probs) * (2 * len(targets) + 1) > _CELLS:
+    if len(targets) <= len(log_probs) and len(log_probs) * (2 * len(targets) + 1) > MOST_CELLS:
         raise InputError(
             f"{len(log_probs)} frames by {len(targets)} tokens: cut the sound and its text first"
         )

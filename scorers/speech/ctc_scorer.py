@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from curate.contracts import detail, score
 from curate.errors import InputError
-from curate.scorers.speech.ctc import CtcAlignment, ctc_align
+from curate.scorers.speech.ctc import MOST_CELLS, CtcAlignment, ctc_align
 from curate.scorers.speech.hearing import Hearing, answer, column, hear
 from curate.scorers.speech.models import Precision
 from curate.scorers.speech.recognition import Recogniser, load_recogniser
@@ -124,7 +124,13 @@ class CtcAlignmentScore:
                 for row, sound, probs in zip(
                     rows, sounds, model.log_probs(sounds, self.batch_size), strict=True
                 ):
-                    found[row] = self._values(model, spelled[row], len(sound), probs)
+                    frames, letters = len(probs), len(spelled[row].tokens)
+                    if np.isnan(probs).any():
+                        reasons[row] = "the model answers with NaN"
+                    elif letters <= frames and frames * (2 * letters + 1) > MOST_CELLS:
+                        reasons[row] = f"{frames} frames by {letters} letters are too long to align"
+                    else:
+                        found[row] = self._values(model, spelled[row], len(sound), probs)
         return answer(self.name, self.gives, found, reasons)
 
     def _spell(self, model: Recogniser, text: str) -> Spelled:

@@ -16,6 +16,8 @@ from curate.scorers.speech.sound import Samples, read_ahead, read_sound
 __all__ = ["Hearing", "answer", "column", "hear", "unscored"]
 
 Reasons = npt.NDArray[np.object_]
+LEAST = 0.025
+"""Seconds that wav2vec2 and its like need to give one frame."""
 
 
 class Hearing(NamedTuple):
@@ -39,6 +41,10 @@ def hear(
     for row, found in zip(rows, sounds, strict=True):
         if isinstance(found, MediaError):
             reasons[row] = "no audio" if uris[row] is None else f"{found.code}: {found}"
+        elif len(found) < LEAST * how.rate:
+            reasons[row] = (
+                f"{1000 * len(found) / how.rate:.1f} ms: a model of speech hears nothing below 25 ms"
+            )
         elif len(found) > how.max_seconds * how.rate:
             reasons[row] = f"{len(found) / how.rate:.1f} s, at most {how.max_seconds:g} s are heard"
         else:

@@ -100,6 +100,9 @@ class SpeechRelevance:
                     if not len(speech):
                         reasons[row] = f"{len(sound) / model.rate:.3f} s make no token"
                         continue
+                    if not np.isfinite(speech).all():
+                        reasons[row] = "the model answers with NaN"
+                        continue
                     values = token_relevance(speech, model.text_tokens(texts[row] or ""), others)
                     found[row] = self._values(model, sound, values)
         return answer(self.name, self.gives, found, reasons)

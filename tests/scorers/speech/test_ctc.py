@@ -109,6 +109,19 @@ def test_classes_that_cannot_be_are_no_trouble() -> None:
         assert ctc_align(np.log(p), [2, 1]).forward == -np.inf
 
 
+def test_a_text_too_long_for_the_sound_takes_no_memory() -> None:
+    found = ctc_align(np.log(np.full((3000, 2), 0.5)), np.ones(10_000_000, int))
+    assert found.forward == -np.inf and found.confidence == 0
+
+
+def test_an_alignment_too_large_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_speech_model: Callable[..., str]
+) -> None:
+    monkeypatch.setattr("curate.scorers.speech.ctc_scorer.MOST_CELLS", 1000)
+    found = score_all(CtcAlignmentScore(model=save_speech_model("ctc"), device="cpu"), _view(tmp_path))
+    assert "too long to align" in found["ctc_alignment_reason"][0].as_py()
+
+
 def test_long_sounds_do_not_underflow() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(3000, 30))
@@ -125,7 +138,7 @@ def test_long_sounds_do_not_underflow() -> None:
         (np.log(np.full((2, 2), 0.5)), [0], "other than the blank"),
         (np.log(np.full((2, 2), 0.5)), [2], "from 0 to 1"),
         (np.zeros(3), [1], "needed"),
-        (np.log(np.full((1 << 14, 2), 0.5)), np.ones(1 << 13, int), "cut the sound"),
+        (np.log(np.full((1 << 14, 3), 1 / 3)), np.tile([1, 2], 1 << 12), "cut the sound"),
     ],
 )
 def test_bad_input(log_probs: np.ndarray, targets: list[int], words: str) -> None:
@@ -154,12 +167,13 @@ def _view(folder: Path) -> ArrayView:
         n = round(seconds * rate)
         paths.append(str(folder / f"{i}.wav"))
         soundfile.write(paths[-1], 0.2 * rng.normal(size=n), rate)
-    silent = folder / "silent.wav"
+    silent, short = folder / "silent.wav", folder / "short.wav"
     soundfile.write(silent, np.zeros(16000), 16000)
+    soundfile.write(short, np.full(100, 0.5), 16000)
     return ArrayView(
         {
-            "id": list("abcdefg"),
-            "audio": [*paths, str(silent), str(folder / "no.wav"), paths[0]],
+            "id": list("abcdefgh"),
+            "audio": [*paths, str(silent), str(folder / "no.wav"), paths[0], str(short)],
             "text": [
                 "Words are here",
                 "two words",
@@ -168,6 +182,7 @@ def _view(folder: Path) -> ArrayView:
                 "x",
                 "x",
                 "42",
+                "x",
             ],
         }
     )
@@ -180,8 +195,9 @@ def test_scorer(norm: str, tmp_path: Path, save_speech_model: Callable[..., str]
     found = score_all(scorer, view).to_pydict()
     assert [r and r.partition(":")[0] for r in found["ctc_alignment_reason"][4:6]] == ["silent", "missing"]
     assert found["ctc_alignment_reason"][6] == "no character of the text is in the model's alphabet"
+    assert found["ctc_alignment_reason"][7].startswith("6.2 ms")
     assert all(0 < found["ctc_alignment"][i] < 1 for i in (0, 1, 3)) and found["ctc_alignment"][2] == 0
-    assert [len(words or []) for words in found["ctc_alignment_words"]] == [3, 2, 9, 2, 0, 0, 0]
+    assert [len(words or []) for words in found["ctc_alignment_words"]] == [3, 2, 9, 2, 0, 0, 0, 0]
     assert found["ctc_alignment_words"][3][0] is None and found["ctc_alignment_unknown"][3] == pytest.approx(
         2 / 3
     )

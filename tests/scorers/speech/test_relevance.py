@@ -227,18 +227,22 @@ def test_model_by_its_own_forward_pass(save_speech_model: Callable[..., str]) ->
     assert len(kept) == 10
 
 
-def test_scorer(tmp_path: Path, save_speech_model: Callable[..., str]) -> None:
+def test_scorer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_speech_model: Callable[..., str]
+) -> None:
     view = _view(tmp_path)
     scorer = SpeechRelevance(model=save_speech_model("qwen2-audio"), device="cpu")
     found = score_all(scorer, view).to_pydict()
     reasons = found["speech_relevance_reason"]
-    assert reasons[:3] == [None] * 3 and "make no token" in reasons[3]
+    assert reasons[:3] == [None] * 3 and "nothing below 25 ms" in reasons[3]
     assert [r.partition(":")[0] for r in reasons[4:]] == ["silent", "missing"]
     assert [len(c) for c in found["speech_relevance_curve"][:3]] == [1, 4, 1]
     assert len(set(found["speech_relevance_curve"][1])) > 1
     assert 0 <= found["speech_relevance_begin"][1] < found["speech_relevance_end"][1] <= np.float32(3.3)
     assert found["speech_relevance_end"][0] == 1.0
     check_scorer(scorer, view, tolerance=1e-5)
+    monkeypatch.setattr("curate.scorers.speech.hearing.LEAST", 0.0)
+    assert "make no token" in score_all(scorer, view)["speech_relevance_reason"][3].as_py()
 
 
 def test_parameters_have_an_effect(tmp_path: Path, save_speech_model: Callable[..., str]) -> None:
