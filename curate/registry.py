@@ -77,6 +77,7 @@ SELECTORS: dict[str, str] = {
     "random": "curate.selectors.threshold.uniform:Random",
     "stratified": "curate.selectors.threshold.stratified:Stratified",
     "representative": "curate.selectors.threshold.representative:Representative",
+    "balanced": "curate.selectors.threshold.balanced:Balanced",
 }
 
 ANNOTATORS: dict[str, str] = {}

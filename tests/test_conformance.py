@@ -135,6 +135,7 @@ SCORERS = {
     ),
 }
 SELECTORS = {
+    "balanced": Example({"by": ("label", "sharpness")}, ("label", "sharpness")),
     "random": Example(columns=("text",)),
     "representative": Example(columns=("near_duplicate", "near_duplicate_group")),
     "stratified": Example({"by": "label"}, ("label",)),
