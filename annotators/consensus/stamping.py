@@ -27,7 +27,7 @@ def rubber_stamps(
     least: int = 10,
     fast: float = 0.25,
     constant: float = 0.95,
-    copied: float = 0.95,
+    copied: float = 0.9,
     accepted: float = 0.98,
     control: str | None = None,
 ) -> pl.DataFrame:
@@ -38,7 +38,7 @@ def rubber_stamps(
     `constant`     one value makes up at least `constant` of the answers (`top_share`), and at least 0.1 more than
                    others have it on the same items
     `copies`       at least `copied` of the answers equal those of one other (`partner`) on `least` or more common
-                   items, and they err together (see `copying_pairs`)
+                   items, and they agree where their skill does not explain it (see `copying_pairs`)
     `accepts`      at least `accepted` of shown pre-annotations are left as they are (`untouched`; column `touched`),
                    where others change at least a tenth
     `chance`       agrees with the others no more than who guesses would (a 1 in 1000 test)
