@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from curate.scorers.alignment.elements.rules import Element, ask_elements, split_elements
     from curate.scorers.alignment.fga.lavis import convert_lavis_state_dict
     from curate.scorers.alignment.fga.scorer import FgaBlip2
+    from curate.scorers.alignment.judges.editing import load_questions, save_questions
+    from curate.scorers.alignment.judges.measures import expected_rating, hard_negatives, pairwise_verdict
     from curate.scorers.alignment.pairs.crossfit import pair_filter
     from curate.scorers.alignment.pairs.embedder import JointEmbedder, train_joint
     from curate.scorers.alignment.reward import load_reward_head, reward_score
@@ -26,13 +28,18 @@ _HOMES = {
     "clip_score": "similarity",
     "convert_lavis_state_dict": "fga.lavis",
     "dsg_score": "vqa.measures",
+    "expected_rating": "judges.measures",
+    "hard_negatives": "judges.measures",
     "itc_score": "blip2",
     "itm_score": "blip2",
+    "load_questions": "judges.editing",
     "load_reward_head": "reward",
     "pair_filter": "pairs.crossfit",
+    "pairwise_verdict": "judges.measures",
     "pn_vqa_score": "vqa.measures",
     "ref_clip_score": "similarity",
     "reward_score": "reward",
+    "save_questions": "judges.editing",
     "split_elements": "elements.rules",
     "tifa_score": "vqa.measures",
     "train_joint": "pairs.embedder",
@@ -47,13 +54,18 @@ __all__ = [
     "clip_score",
     "convert_lavis_state_dict",
     "dsg_score",
+    "expected_rating",
+    "hard_negatives",
     "itc_score",
     "itm_score",
+    "load_questions",
     "load_reward_head",
     "pair_filter",
+    "pairwise_verdict",
     "pn_vqa_score",
     "ref_clip_score",
     "reward_score",
+    "save_questions",
     "split_elements",
     "tifa_score",
     "train_joint",
