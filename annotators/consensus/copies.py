@@ -127,8 +127,9 @@ def _suspects(read: Answers, least: int, copied: float) -> tuple[_Pairs, Floats,
 
 
 def _join(group: Codes, pairs: _Pairs, chance: Floats) -> Codes:
-    """Groups in which the most striking pairs are together: who are each other's most striking one."""
+    """Groups in which the most striking pairs not yet together are: who are each other's most striking one."""
     order = np.argsort(chance, kind="stable")
+    order = order[group[pairs.first[order]] != group[pairs.second[order]]]
     ends = np.concatenate((pairs.first[order], pairs.second[order]))
     place = np.tile(np.arange(len(order)), 2)
     best = np.full(len(group), len(order))
