@@ -67,8 +67,8 @@ def label_errors(
     """Find wrong labels from out-of-sample predicted probabilities. One configuration for all data; nothing to tune.
 
     `pred_probs` (n, k) rows that sum to 1, made by a model that has not seen the label it judges (memory-mapped arrays
-    are read block by block); or several models' as a sequence of such arrays or (m, n, k), averaged with weights
-    exp(-T * log-loss), T by search. `labels` (n,) integers 0 ... k - 1, or names with `classes`, the name of each column.
+    are read block by block); or several models' as a sequence of such arrays or (m, n, k): their geometric mean
+    with weights exp(-T * log-loss), T by search. `labels` (n,) integers 0 ... k - 1, or names with `classes`, the name of each column.
     `seed` draws the rows (at most 20,000) that the noise model is fitted on.
 
     How: a true class t is thought drawn from a sharpened, bias-corrected version q_t of the probabilities and the label

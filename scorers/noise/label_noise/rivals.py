@@ -56,9 +56,8 @@ def find_rivals(probs: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> Rival
     rest = np.array(probs, np.float32)
     index = np.empty((KEPT, n), np.int32)
     values = np.empty((KEPT, n), np.float32)
-    best: npt.NDArray[Any] = labels
     for place in range(KEPT):
+        best: npt.NDArray[np.int64] = rest.argmax(1) if place else labels
         index[place], values[place] = best, rest[item, best]
         rest[item, best] = -1
-        best = rest.argmax(1)
     return Rivals(index, np.log(np.maximum(values, _TINY)))

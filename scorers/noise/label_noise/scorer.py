@@ -92,5 +92,5 @@ def describe(found: LabelIssues) -> tuple[str, ...]:
     ]
     if len(found.weights) > 1:
         shares = ", ".join(f"{weight:.2f}" for weight in found.weights)
-        told.append(f"the models were averaged with weights {shares}, by their log-loss on the labels")
+        told.append(f"the models were pooled with weights {shares}, by their log-loss on the labels")
     return tuple(told)

@@ -122,7 +122,7 @@ def test_probabilities_in_sample_are_serious() -> None:
 def test_ensembles_other_columns_and_rows_left_out() -> None:
     view, _, _ = view_of()
     both = LabelAudit(pred_probs=("pred_probs", "other")).analyse(view)
-    assert "averaged with weights" in of(both, "Several models").text
+    assert "pooled with weights" in of(both, "Several models").text
     turned = view.vectors("pred_probs").to_numpy()[:, [2, 0, 1]].copy()
     labels = view.to_arrow(["label"])["label"].to_pylist()
     labels[500] = None

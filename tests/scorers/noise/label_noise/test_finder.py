@@ -121,13 +121,20 @@ def test_noise_as_people_make_it_is_told_from_noise_by_class() -> None:
     assert (people.weight, by_class.weight) == (0.5, 1.0)
 
 
-def test_the_cost_of_doubt_follows_the_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doubt_costs_more_the_more_labels_depend_on_the_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert transition._cost(0.5, 0.01) == transition._cost(0.7, np.inf) == 0.1  # none, or nothing known of it
+    assert transition._cost(0.62, 0.01) == pytest.approx(0.1 + 40 * 0.1**2)
+    assert transition._cost(0.95, 0.01) == 1.0
     probs, labels, _ = world(kind="people", n=4000)
-    flags = []
-    for cost in (0.0, 0.04, 0.1):
-        monkeypatch.setitem(transition.ENTROPY, "instance-dependent", cost)
-        flags.append(int(label_errors(probs, labels).flagged.sum()))
-    assert flags[0] < flags[1] < flags[2] <= int((probs.argmax(1) != labels).sum()) + 50
+    free, dear = [], []
+    for cost, fits in ((0.0, free), (0.1, dear)):
+        monkeypatch.setattr(transition, "COST", cost)
+        monkeypatch.setattr(transition, "STEEPNESS", 0.0)
+        fits.append(label_errors(probs, labels))
+    assert free[0].noise is not None and dear[0].noise is not None
+    assert free[0].noise.sharpness == free[0].noise.calibrated == dear[0].noise.calibrated
+    assert dear[0].noise.sharpness > 1.2 * free[0].noise.sharpness
+    assert dear[0].flagged.sum() > free[0].flagged.sum()
 
 
 def test_clean_labels_of_a_good_model_are_let_be() -> None:
@@ -392,7 +399,7 @@ def test_columns_classes_and_ensembles_are_read() -> None:
     np.testing.assert_allclose(
         score_all(both, view)["label_errors"].to_numpy(), plain["label_errors"].to_numpy(), rtol=1e-5
     )
-    assert any("averaged with weights 0.50, 0.50" in note for note in both.fit(view).notes)
+    assert any("pooled with weights 0.50, 0.50" in note for note in both.fit(view).notes)
     with pytest.raises(InputError, match="names no column"):
         LabelErrors(pred_probs=())
 
