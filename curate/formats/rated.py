@@ -1,4 +1,4 @@
-"""Other files of human ratings of generated images, as one table each: TIFA, GenAI-Bench, RichHF, AVT.
+"""Other files of human ratings of generated images, as one table each: TIFA, DSG, GenAI-Bench, RichHF, AVT.
 
 All give `id`, `prompt`, `generator`, `ratings` (one of each annotator) and their mean `score`; `prompt_id` and `image`
 where the file has them; then what else it holds of each item.
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from curate.errors import InputError, SchemaError
 
-__all__ = ["read_avt", "read_genai_bench", "read_richhf", "read_tifa"]
+__all__ = ["read_avt", "read_dsg_answers", "read_dsg_ratings", "read_genai_bench", "read_richhf", "read_tifa"]
 
 _Path = str | os.PathLike[str]
 _FIRST = (
@@ -119,6 +119,64 @@ def read_avt(ratings: _Path, prompts: _Path, question: str = "range_prompt_match
         row = _rated(stimulus, texts.get(prompt), generator, answers[stimulus]["rating"], ratings)
         rows.append({**row, "prompt_id": prompt, "annotators": answers[stimulus]["annotator"]})
     return _table(rows)
+
+
+def read_dsg_ratings(path: _Path) -> pa.Table:
+    """DSG's Likert ratings (`tifa160-likert-anns.csv`): one row for each image, with the ratings of its workers.
+
+    `id` is `<item>/<model>`; `prompt_id` the id of the prompt in the data set it comes from, as in TIFA's file.
+    """
+    found: dict[tuple[str, str, str], dict[str, list[Any]]] = {}
+    for row in _csv(path, ("item_id", "source_id", "t2i_model", "worker_id", "answer")):
+        held = found.setdefault(
+            (row["item_id"], row["t2i_model"], row["source_id"]), {"rating": [], "annotator": []}
+        )
+        held["rating"].append(row["answer"] or None)
+        held["annotator"].append(row["worker_id"])
+    rows = []
+    for (item, model, source), held in found.items():
+        row = _rated(f"{item}/{model}", None, model, held["rating"], path)
+        rows.append({**row, "prompt_id": source, "annotators": held["annotator"]})
+    return _table(rows)
+
+
+def read_dsg_answers(path: _Path) -> pa.Table:
+    """A model's answers to DSG's questions (`vqa_answers_release/*_dsg.csv`): one row for each image, of `id` as in
+    `read_dsg_ratings`, with the numbers of its `questions`, whether each was answered yes (`right`), and the `children`
+    and `parents` of its dependencies, as positions in these lists: what `dsg_score` asks for. A dependency on a
+    question that was not asked is left out, and one on the question itself, of which the published files have some.
+    """
+    names = ("item_id", "t2i_model", "question_id", "dependency_id", "answer")
+    images: dict[str, list[dict[str, str]]] = {}
+    for row in _csv(path, names):
+        images.setdefault(f"{row['item_id']}/{row['t2i_model']}", []).append(row)
+    table = []
+    for id, rows in images.items():
+        place = {row["question_id"]: i for i, row in enumerate(rows)}
+        edges = [
+            (i, place[parent.strip()])
+            for i, row in enumerate(rows)
+            for parent in row["dependency_id"].split(",")
+            if place.get(parent.strip(), i) != i
+        ]
+        table.append(
+            {
+                "id": id,
+                "questions": [row["question_id"] for row in rows],
+                "right": [float(row["answer"].strip().lower() == "yes") for row in rows],
+                "children": [child for child, _ in edges],
+                "parents": [parent for _, parent in edges],
+            }
+        )
+    types = [
+        pa.string(),
+        pa.list_(pa.string()),
+        pa.list_(pa.float64()),
+        pa.list_(pa.int64()),
+        pa.list_(pa.int64()),
+    ]
+    schema = pa.schema(list(zip(("id", "questions", "right", "children", "parents"), types, strict=True)))
+    return pa.Table.from_pylist(table, schema=schema)
 
 
 def _rated(id: str, prompt: Any, generator: str | None, ratings: Any, path: _Path) -> dict[str, Any]:

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from curate.errors import InputError, SchemaError
-from curate.formats.rated import read_avt, read_genai_bench, read_richhf, read_tifa
+from curate.formats.rated import (
+    read_avt,
+    read_dsg_answers,
+    read_dsg_ratings,
+    read_genai_bench,
+    read_richhf,
+    read_tifa,
+)
 
 
 def save(path: Path, content: object) -> Path:
@@ -79,6 +86,20 @@ def test_avt(tmp_path: Path) -> None:
         read_avt(prompts, prompts)
 
 
+def test_dsg(tmp_path: Path) -> None:
+    head = "dsg_prompt_split,qg_model,t2i_model,item_id,question,question_id,dependency_id,answer\n"
+    rows = 't,dsg,sd,t_0,A?,1,0,yes\nt,dsg,sd,t_0,B?,2,1,no\nt,dsg,sd,t_0,C?,3,"1,2,3,9",Yes\nt,dsg,dalle,t_0,A?,1,0,\n'
+    first, second = read_dsg_answers(save(tmp_path / "a.csv", head + rows)).to_pylist()
+    assert first["id"] == "t_0/sd" and first["right"] == [1, 0, 1]
+    assert list(zip(first["children"], first["parents"], strict=True)) == [(1, 0), (2, 0), (2, 1)]
+    assert second["right"] == [0] and second["children"] == []
+    head = "dsg_prompt_split,t2i_model,item_id,source_id,worker_id,question,answer\n"
+    rows = "t,sd,t_0,coco_1,w1,How?,3\nt,sd,t_0,coco_1,w2,How?,4\nt,sd,t_0,coco_1,w3,How?,\n"
+    row = read_dsg_ratings(save(tmp_path / "r.csv", head + rows)).to_pylist()[0]
+    assert row["id"] == "t_0/sd" and row["prompt_id"] == "coco_1" and row["score"] == 3.5
+    assert row["ratings"] == [3, 4, None] and row["annotators"] == ["w1", "w2", "w3"]
+
+
 def test_bad_files_are_named(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     with pytest.raises(InputError, match="cannot be read"):
@@ -106,6 +127,9 @@ def test_the_real_files(data_dir: Path) -> None:
     assert three_d.num_rows == 360 and all(len(r) == 3 for r in three_d["ratings"].to_pylist())
     videos = read_genai_bench(folder / "t2v_metrics" / "t2vscore_alignment_score.json")
     assert videos.num_rows - videos["score"].null_count == 2543
+    likert = read_dsg_ratings(folder / "dsg" / "tifa160-likert-anns.csv")
+    counts = [len(ratings) for ratings in likert["ratings"].to_pylist()]
+    assert len(counts) == 800 and counts.count(5) == 796
     avt = data_dir / "avt_ai_images"
     pictures = read_avt(avt / "ratings_raw_2022_12_02.csv", avt / "prompts.csv")
     assert pictures.num_rows >= 130 and pictures["prompt"].null_count == 0
