@@ -69,6 +69,10 @@ SCORERS: dict[str, str] = {
     "elements": "curate.scorers.alignment.elements.scorer:Elements",
     "tifa": "curate.scorers.alignment.vqa.aggregates:Tifa",
     "dsg": "curate.scorers.alignment.vqa.aggregates:Dsg",
+    "judge-score": "curate.scorers.alignment.judges.rating:JudgeScore",
+    "pairwise-judge": "curate.scorers.alignment.judges.rating:PairwiseJudge",
+    "element-judge": "curate.scorers.alignment.judges.grounded:ElementJudge",
+    "model-elements": "curate.scorers.alignment.judges.splitting:ModelElements",
     "minilm": "curate.scorers.embedding.minilm:MiniLM",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,9 @@ SMALL_CTC_MODEL = "a small CTC model of speech with random weights"
 SMALL_VISION_LANGUAGE_MODEL = "a small vision-language model with random weights"
 SMALL_HEAD = "a reward head of one layer"
 
+STAND_IN_JUDGE = {"model": "stand-in", "cache": "a folder for replies"}
+"""A server on loopback that answers by whether the text is that of item 5, and a folder that is made."""
+
 SCORERS = {
     "aldr-loss": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
     "aum": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
@@ -68,10 +72,12 @@ SCORERS = {
         {"answers": "question_answers"}, ("questions", "question_answers"), planted=("item-0", "item-5")
     ),
     "elements": Example(columns=("text",), planted=("item-0", "item-5")),
+    "element-judge": Example(STAND_IN_JUDGE, ("image", "questions")),
     "exact-duplicate": Example({"columns": ["text"]}, ("text",), planted=("item-0", "item-4")),
     "faulty-questions": Example(columns=("key", "answers"), planted=("item-0", "item-5")),
     "fga-blip2": Example({"model": SMALL_BLIP2, "device": "cpu"}, ("image", "text"), torch=True),
     "image-basics": Example(columns=("image",), planted=("item-0", "item-5")),
+    "judge-score": Example(STAND_IN_JUDGE, ("image", "text"), planted=("item-0", "item-5")),
     "knn-agreement": Example({"k": 3}, ("label", "pixel_embedding"), planted=("item-0", "item-5")),
     "knn-shapley": Example({"k": 2}, ("label", "pixel_embedding"), planted=("item-0", "item-5")),
     "label-errors": Example(columns=("label", "pred_probs"), planted=("item-0", "item-5")),
@@ -88,6 +94,7 @@ SCORERS = {
     "minhash": Example(columns=("text",)),
     "minilm": Example({"device": "cpu"}, ("text",), torch=True),
     "missing-labels": Example(columns=("label", "pred_probs"), planted=("item-0", "item-5")),
+    "model-elements": Example(STAND_IN_JUDGE, ("text",)),
     "multilabel-errors": Example(
         {"pred_probs": "pred_probs"}, ("label", "pred_probs"), planted=("item-0", "item-5")
     ),
@@ -100,6 +107,7 @@ SCORERS = {
     "outlier": Example({"k": 2}, ("pixel_embedding",)),
     "phash": Example(columns=("image",)),
     "pixel-embedding": Example(columns=("image",)),
+    "pairwise-judge": Example(STAND_IN_JUDGE, ("prompt", "chosen", "rejected"), planted=("item-0", "item-5")),
     "pn-vqa": Example(
         {"model": SMALL_VISION_LANGUAGE_MODEL, "device": "cpu"}, ("image", "questions"), torch=True
     ),
@@ -237,6 +245,22 @@ def _sound(folder: Path, i: int, rng: np.random.Generator) -> str:
     return str(path)
 
 
+def judge(body: dict[str, Any]) -> str:
+    """Says of item 5, and of nothing else, that it is bad."""
+    content = body["messages"][0]["content"]
+    text = content if isinstance(content, str) else content[1]["text"]
+    if "<questions>" in text:
+        seen = [{"question": i, "evidence": "it is there", "answer": "yes"} for i in (1, 2)]
+        return json.dumps({"answers": seen})
+    if "Split it into elements" in text:
+        word = text.partition("<text>")[2].split()[0]
+        return json.dumps({"elements": [{"element": word, "type": "object", "question": "Is it there?"}]})
+    if "<answer A>" in text:
+        first = text.partition("<answer A>")[2].partition("</answer A>")[0]
+        return "B" if TEXTS[5] in first else "A" if TEXTS[5] in text else "tie"
+    return "1" if TEXTS[5] in text else "5"
+
+
 def view_of(everything: dict[str, Any], columns: tuple[str, ...]) -> ArrayView:
     wanted = {name: everything[name] for name in ("id", *columns)}
     vectors = {name: values for name, values in wanted.items() if isinstance(values, np.ndarray)}
@@ -267,6 +291,9 @@ def test_scorer(name: str, everything: dict[str, Any], request: pytest.FixtureRe
     if params.get("model") in (SMALL_CTC_MODEL, SMALL_SPEECH_MODEL):
         kind = "ctc" if params["model"] == SMALL_CTC_MODEL else "qwen2-audio"
         params["model"] = request.getfixturevalue("save_speech_model")(kind)
+    if params.get("cache") == STAND_IN_JUDGE["cache"]:
+        request.getfixturevalue("chat_endpoint").answer = judge
+        params["cache"] = str(request.getfixturevalue("tmp_path") / "replies")
     scorer = registry.build("scorers", name, params)
     if (
         example.torch

@@ -105,8 +105,8 @@ class Judging:
             except Unreadable as error:
                 if not left:
                     break
-                turns = (("assistant", reply.text), ("user", f"This cannot be read: {error}. {again}"))
-                asked = replace(question, turns=turns)
+                wrong = ("user", f"This cannot be read: {error}. {again}")
+                asked = replace(asked, turns=(*asked.turns, ("assistant", reply.text), wrong))
         replies = self.repairs + 1
         many = "its reply" if replies == 1 else f"{replies} replies"
         return Said(None, f"the judge's answer cannot be read in {many}, last: {reply.text[:80]!r}", cost)
