@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,7 +99,7 @@ class VisionLanguageModel:
     # --- An image and its prompts ---------------------------------------------------------------------------------
 
     def _prepare(self, job: int, image: Any, prompts: Sequence[str]) -> tuple[Seen, list[Prompt]] | str:
-        special = next((s for s in self._special() for prompt in prompts if s in prompt), None)
+        special = next((s for s in self._special for prompt in prompts if s in prompt), None)
         if special is not None:
             return f"the text holds {special!r}, which means something else to the model"
         if not prompts:
@@ -119,7 +120,9 @@ class VisionLanguageModel:
             Prompt(job, i, text, *pair) for i, (text, pair) in enumerate(zip(texts, made, strict=True))
         ]
 
+    @cached_property
     def _special(self) -> list[str]:
+        """The tokens that mean something to the model wherever they stand."""
         tokenizer = self.processor.tokenizer
         added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
         known = (*tokenizer.all_special_tokens, *added, getattr(self.processor, "image_token", None))
