@@ -387,7 +387,8 @@ def chat_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A server on loopback that speaks the chat protocol, and the environment that leads to it.
 
     `answer(body)` gives the text to reply, or (text, places) with the likeliest tokens of each place; `faults` are
-    taken first, one for each request: an HTTP status, `hang`, `drop`, `half`, `html`, or `(429, seconds)`.
+    taken first, one for each request: an HTTP status, `hang`, `drop`, `half`, `html`, `(429, seconds)`, or the error
+    of a 400.
     `asked` are the bodies that were answered with a reply: what would have been paid for; `requests` counts all.
     """
     server = _ChatServer(("127.0.0.1", 0), _ChatHandler)
@@ -446,6 +447,9 @@ class _ChatHandler(BaseHTTPRequestHandler):
             return
         if fault == "drop":
             self.connection.close()
+            return
+        if isinstance(fault, dict):
+            self._send(400, json.dumps({"error": fault}).encode(), {})
             return
         if isinstance(fault, (int, tuple)):
             code, after = fault if isinstance(fault, tuple) else (fault, None)

@@ -20,7 +20,7 @@ import stamina
 from curate.contracts import digest
 from curate.errors import InputError, RunError
 from curate.scorers.alignment.judges.replies import Replies, Reply
-from curate.scorers.alignment.judges.transport import Refused, Unanswered, post_chat
+from curate.scorers.alignment.judges.transport import Refused, Unanswered, Unsupported, post_chat
 
 __all__ = ["Client", "Picture", "Question", "Refused", "Settings", "Spent", "open_client"]
 
@@ -145,6 +145,7 @@ class Client:
     spent: Spent = field(default_factory=Spent)
     _gate: threading.Lock = field(default_factory=threading.Lock)
     _next: float = 0.0
+    _without: set[str] = field(default_factory=set)
 
     def ask(self, question: Question) -> Reply:
         """The reply: from the cache, or asked for, paid for and kept there.
@@ -214,13 +215,25 @@ class Client:
 
     def _attempt(self, body: Mapping[str, Any], key: str) -> Reply:
         try:
-            return post_chat(body, key, self.settings.timeout)
+            return self._fit(body, key)
         except Unanswered as error:
             _log.info("asking again: %s", error)
             if error.wait:  # it speaks to all of us, not to this question alone
                 with self._gate:
                     self._next = max(self._next, time.monotonic() + error.wait)
             raise
+
+    def _fit(self, body: Mapping[str, Any], key: str) -> Reply:
+        """One attempt, in the dialect of the endpoint: newer models take other names, and no temperature."""
+        while True:
+            try:
+                return post_chat(_speak(body, self._without), key, self.settings.timeout)
+            except Unsupported as error:
+                if "logprobs" in error.parameter:
+                    raise InputError(f"{error}: switch `logprobs` off") from None
+                if error.parameter in self._without:
+                    raise RunError(f"the endpoint refuses: {error}") from None
+                self._without.add(error.parameter)
 
     def _wait_for_turn(self) -> None:
         limit = self.settings.max_cost
@@ -236,6 +249,14 @@ class Client:
                 self._next = turn + 60.0 / self.settings.per_minute
             self.spent.attempts += 1
         time.sleep(max(0.0, turn - now))
+
+
+def _speak(body: Mapping[str, Any], without: set[str]) -> dict[str, Any]:
+    """The request without what the endpoint does not take; the limit of tokens goes by its newer name then."""
+    spoken = {name: value for name, value in body.items() if name not in without}
+    if "max_tokens" in without:
+        spoken["max_completion_tokens"] = body["max_tokens"]
+    return spoken
 
 
 def _how_long(error: Exception) -> bool | float:

@@ -17,6 +17,7 @@ from curate.scorers.alignment.judges.replies import Reply
 __all__ = ["Rated", "Unreadable", "find_json", "find_rating", "scale_of"]
 
 _EDGE = " \t\r\n\"'`*_.,:;!()[]"
+_THOUGHT = "</think>"
 _OF_MANY = re.compile(r"(\d)\s*(?:/|out of|of)\s*\d+", re.IGNORECASE)
 
 
@@ -55,10 +56,10 @@ def find_rating(reply: Reply, words: Sequence[str]) -> Rated:
 
     Raises Unreadable where there is no rating, or more than one.
     """
-    at = _find_word(reply.text, words)
+    at = _find_word(_conclusion(reply.text), words)
     values = scale_of(words)
     plain = [word.strip().lower() for word in words]
-    for place in reply.top:
+    for place in _places(reply):
         if not place or place[0][0].strip().lower() != plain[at]:
             continue
         logs = np.full(len(words), -np.inf)
@@ -69,6 +70,23 @@ def find_rating(reply: Reply, words: Sequence[str]) -> Rated:
         mean, spread = expected_rating(np.minimum(logs, 0.0), values)
         return Rated(float(mean), float(spread), True)
     return Rated(values[at], 0.0, False)
+
+
+def _conclusion(text: str) -> str:
+    """A reply without what a model thinks aloud before it."""
+    return text.rpartition(_THOUGHT)[2]
+
+
+def _places(reply: Reply) -> Sequence[tuple[tuple[str, float], ...]]:
+    """The likeliest tokens of the places of the conclusion."""
+    if _THOUGHT not in reply.text:
+        return reply.top
+    said, at = "", 0
+    for i, place in enumerate(reply.top):
+        said += place[0][0] if place else ""
+        if _THOUGHT in said:
+            said, at = "", i + 1
+    return reply.top[at:]
 
 
 def _find_word(text: str, words: Sequence[str]) -> int:
@@ -91,6 +109,7 @@ def _find_word(text: str, words: Sequence[str]) -> int:
 
 def find_json(text: str) -> dict[str, Any]:
     """The JSON object in a reply, whatever stands around it. Raises Unreadable where there is none."""
+    text = _conclusion(text)
     decoder = json.JSONDecoder(parse_constant=_no_constant)
     for match in re.finditer(r"\{", text):
         try:

@@ -17,10 +17,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from curate.errors import InputError
+from curate.errors import InputError, RunError
 from curate.scorers.alignment.judges.replies import Reply
 
-__all__ = ["ADDRESS", "KEY", "Refused", "Unanswered", "post_chat"]
+__all__ = ["ADDRESS", "KEY", "Refused", "Unanswered", "Unsupported", "post_chat"]
 
 ADDRESS = "OPENAI_BASE_URL"
 """The variable with the address, up to and without `/chat/completions`: `https://host/v1`, `http://127.0.0.1:8000/v1`."""
@@ -29,6 +29,8 @@ KEY = "OPENAI_API_KEY"
 """The variable with the key; unset where the endpoint asks for none."""
 
 _LARGEST = 16 << 20
+_ABOUT_THIS_ONE = (400, 413, 422)
+_PARAMETERS = ("top_logprobs", "logprobs", "max_tokens", "temperature")
 _RETRIED = (408, 409, 425, 429, 500, 502, 503, 504, 529)
 
 
@@ -44,6 +46,14 @@ class Refused(Exception):
     """The endpoint will not answer this one (400, 413, 422): too long, or against its rules. Asking again is no use."""
 
 
+class Unsupported(Exception):
+    """The endpoint, or the model behind it, does not take a parameter of the request; `parameter` says which."""
+
+    def __init__(self, parameter: str) -> None:
+        super().__init__(f"the endpoint does not take {parameter!r}")
+        self.parameter = parameter
+
+
 class _StayHere(urllib.request.HTTPRedirectHandler):
     """A redirect would take the key to another host."""
 
@@ -54,7 +64,8 @@ class _StayHere(urllib.request.HTTPRedirectHandler):
 def post_chat(body: Mapping[str, Any], key: str, timeout: float) -> Reply:
     """One attempt. `key` is the digest of what is asked: an endpoint that knows `Idempotency-Key` charges it once.
 
-    `timeout` seconds for all of it. Raises Unanswered, Refused, or InputError where address, key or model are wrong.
+    `timeout` seconds for all of it. Raises Unanswered, Refused, Unsupported, InputError where address, key or model are
+    wrong, or RunError where it refuses everything (no credit left).
     """
     request = _request(body, key)
     local = _is_loopback(urlsplit(request.full_url).hostname or "")
@@ -160,13 +171,25 @@ def _explain(error: urllib.error.HTTPError, model: str, deadline: float) -> Exce
         return Unanswered(f"HTTP {error.code}", _wait(error.headers.get("Retry-After")))
     if 300 <= error.code < 400:
         return InputError(f"{ADDRESS} is redirected (HTTP {error.code}): name the address it leads to")
+    said, code = _said(error, deadline)
+    for parameter in _PARAMETERS:
+        if parameter in said and (code.startswith("unsupported") or "support" in said):
+            return Unsupported(parameter)
+    if code == "model_not_found":
+        return InputError(f"the endpoint knows no model {model!r}")
+    what = f"HTTP {error.code}" + (f": {said[:200]}" if said else "")
+    return Refused(what) if error.code in _ABOUT_THIS_ONE else RunError(f"the endpoint refuses: {what}")
+
+
+def _said(error: urllib.error.HTTPError, deadline: float) -> tuple[str, str]:
+    """The message and the code in the body of an error, the key taken out."""
     try:
-        said = json.loads(_drain(error, deadline))["error"]["message"]
+        body = json.loads(_drain(error, deadline))["error"]
+        said, code = str(body["message"]), str(body.get("code") or "")
     except Exception:  # whatever it is that came, it does not help
-        said = ""
+        return "", ""
     secret = os.environ.get(KEY, "").strip()
-    said = str(said).replace(secret, "***") if secret else str(said)
-    return Refused(f"HTTP {error.code}" + (f": {said[:200]}" if said else ""))
+    return said.replace(secret, "***") if secret else said, code
 
 
 def _wait(after: str | None) -> float | None:

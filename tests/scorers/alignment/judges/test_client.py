@@ -145,6 +145,39 @@ def test_what_is_refused_is_not_asked_again(chat_endpoint: Any, quick: Settings)
     assert chat_endpoint.requests == 1
 
 
+def test_no_credit_ends_the_run(chat_endpoint: Any, quick: Settings) -> None:
+    chat_endpoint.faults = [402]
+    with pytest.raises(RunError, match="HTTP 402"):
+        Client(quick).ask(ASK)
+
+
+def test_the_dialect_of_an_endpoint_is_learnt(chat_endpoint: Any, quick: Settings) -> None:
+    newer = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+    chat_endpoint.faults = [
+        {"message": newer, "code": "unsupported_parameter"},
+        {"message": "'temperature' does not support 0", "code": "unsupported_value"},
+    ]
+    client = Client(quick)
+    for text in ("a", "b"):
+        assert client.ask(replace(ASK, text=text)).text == "yes"
+    for body in chat_endpoint.asked:
+        assert body["max_completion_tokens"] == 256
+        assert not {"max_tokens", "temperature"} & set(body)
+    assert chat_endpoint.requests == 4
+    chat_endpoint.faults = [{"message": "logprobs are not supported"}]
+    with pytest.raises(InputError, match="switch `logprobs` off"):
+        client.ask(replace(ASK, logprobs=5))
+    chat_endpoint.faults = [{"message": newer, "code": "unsupported_parameter"}]
+    with pytest.raises(RunError, match="max_tokens"):
+        client.ask(replace(ASK, text="c"))
+
+
+def test_a_model_that_is_not_there_is_said(chat_endpoint: Any, quick: Settings) -> None:
+    chat_endpoint.faults = [{"message": "no such model", "code": "model_not_found"}]
+    with pytest.raises(InputError, match="no model 'm'"):
+        Client(quick).ask(ASK)
+
+
 def test_no_secret_is_told(
     chat_endpoint: Any, quick: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

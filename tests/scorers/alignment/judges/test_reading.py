@@ -55,6 +55,15 @@ def test_where_the_tokens_do_not_hold_the_word_it_counts_alone() -> None:
     assert find_rating(reply, ("good", "excellent")) == Rated(1.0, 0.0, False)
 
 
+def test_what_a_model_thinks_aloud_does_not_count() -> None:
+    places = tuple(((token, -0.1),) for token in ("<think>", "4", "? ", "</think>", "\n"))
+    last = (("2", math.log(0.5)), ("4", math.log(0.5)))
+    reply = Reply("<think>4? </think>\n2", top=(*places, last))
+    assert find_rating(reply, STARS).value == pytest.approx(3)
+    assert find_rating(Reply("<think>4, or 3</think>2"), STARS).value == 2
+    assert find_json('<think>{"a": 2}</think>{"a": 1}') == {"a": 1}
+
+
 def test_scales() -> None:
     assert scale_of(STARS) == [1, 2, 3, 4, 5]
     assert scale_of(("no", "yes")) == [0, 1]
