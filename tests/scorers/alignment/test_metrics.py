@@ -198,3 +198,24 @@ def test_published_correlations_of_tifa(
         (spearman, pearson, kendall), abs=5.1e-5
     )
     assert plcc(x, y) >= plcc(x, y, fit=False)
+
+
+def test_published_correlation_of_dsg(data_dir: Path) -> None:
+    from curate.formats.rated import read_dsg_answers, read_dsg_ratings
+
+    folder = data_dir / "t2i_ratings" / "dsg"
+    file = folder / "vqa_answers_release" / "pali17b_dsg.csv"
+    if not file.exists():
+        pytest.skip(f"no {file}: the answers that j-min/DSG publishes are not in the data folder")
+    ratings = read_dsg_ratings(folder / "tifa160-likert-anns.csv")
+    human = dict(zip(ratings["id"].to_pylist(), ratings["score"].to_pylist(), strict=True))
+    x, y = [], []
+    for row in read_dsg_answers(file).to_pylist():
+        if row["id"] in human:
+            right = np.array(row["right"])
+            held = right.copy()
+            for child, parent in zip(row["children"], row["parents"], strict=True):
+                held[child] *= right[parent]  # the authors look at the parents only, not at theirs
+            x.append(held.mean())
+            y.append(human[row["id"]])
+    assert srcc(x, y) == pytest.approx(0.566, abs=5.1e-4)
