@@ -158,7 +158,7 @@ def bands(sound: npt.NDArray[np.float32], rate_: int) -> npt.NDArray[np.float32]
     return ((values - values.mean()) / values.std()).astype(np.float32)
 
 
-def train(features: list[Any], targets: list[list[int]], classes: int, epochs: int = 8) -> Any:
+def train(features: list[Any], targets: list[list[int]], classes: int, epochs: int = 20) -> Any:
     """A small CTC model: two convolutions and a recurrent layer."""
     import torch
     from torch import nn

@@ -40,11 +40,11 @@ class CtcAlignment(NamedTuple):
 
     @property
     def likelihood(self) -> float:
-        """exp((forward - greedy) / L) cut at 1, higher = keep: how likely a token is beside what the model would rather
-        hear, as a geometric mean over the transcript; NaN for an empty one."""
+        """1 / (1 + d), (0, 1], higher = keep: d = max(0, greedy - forward) / L is by how many nats a token the transcript is
+        less likely than what the model would rather hear. 0 where impossible; NaN for an empty transcript."""
         if not len(self.confidences):
             return float("nan")
-        return float(np.exp(min(0.0, (self.forward - self.greedy) / len(self.confidences))))
+        return 1.0 / (1.0 + max(0.0, self.greedy - self.forward) / len(self.confidences))
 
 
 def ctc_align(log_probs: npt.ArrayLike, targets: npt.ArrayLike, blank: int = 0) -> CtcAlignment:

@@ -62,7 +62,7 @@ def spell(text: str, vocabulary: Mapping[str, int], delimiter: str) -> Spelled:
 
 @dataclass(frozen=True)
 class CtcAlignmentScore:
-    """Scores how surely a CTC model hears the transcript in the sound, [0, 1], higher = keep.
+    """Scores how likely a transcript is to a CTC model that hears the sound, [0, 1], higher = keep.
 
     Beside it, from the likeliest alignment: `ctc_alignment_words`, the confidence in each word (white space apart; null for
     one without a known letter), the least of them `ctc_alignment_worst`, where speech begins and ends in seconds, and
@@ -70,14 +70,14 @@ class CtcAlignmentScore:
     the sound to hold scores 0.
 
     `model`       a CTC model of single letters by its name on the hub or its folder.
-    `method`      confidence: mean probability of each letter where it is said; likelihood: of the transcript beside what
-                  the model would rather hear (see `CtcAlignment`).
+    `method`      likelihood: 1 / (1 + d), d nats a letter by which the transcript is less likely than what the model would
+                  rather hear; confidence: mean probability of each letter where it is said (as in `CtcAlignment`).
     `max_seconds` longer sounds are not given to the model.
     `batch_size`, `device`, `precision`  how it is run.
     """
 
     model: str = "facebook/wav2vec2-base-960h"
-    method: Literal["confidence", "likelihood"] = "confidence"
+    method: Literal["likelihood", "confidence"] = "likelihood"
     max_seconds: float = 60.0
     batch_size: int = 8
     device: str = "auto"

@@ -45,7 +45,7 @@ def test_two_tokens_by_hand() -> None:
     assert found.confidences.tolist() == pytest.approx([0.7, 0.6])
     other = ctc_align(np.log(p), [2, 1])
     assert other.forward < found.forward and other.likelihood < found.likelihood
-    assert other.likelihood == pytest.approx(np.exp((other.forward - other.greedy) / 2))
+    assert other.likelihood == pytest.approx(1 / (1 + (other.greedy - other.forward) / 2))
 
 
 def test_equal_tokens_need_a_blank_between_them() -> None:
@@ -99,6 +99,16 @@ def test_against_all_paths(seed: int) -> None:
             assert sure == pytest.approx(p[begin:end, token].mean())
         assert tuple(rebuilt.tolist()) in paths
         assert found.spans[0, 0] >= 0 and np.all(found.spans[1:, 0] >= found.spans[:-1, 1])
+
+
+def test_parity_with_the_loss_of_pytorch() -> None:
+    torch = pytest.importorskip("torch", reason="extra train not installed")
+    rng = np.random.default_rng(0)
+    log_probs = torch.from_numpy(rng.normal(size=(40, 12))).log_softmax(-1)
+    for tokens in ([3], [1, 1, 2, 11, 5], list(rng.integers(1, 12, 15))):
+        target = torch.tensor([[int(t) for t in tokens]])
+        loss = torch.nn.functional.ctc_loss(log_probs[:, None], target, [40], [len(tokens)], reduction="sum")
+        assert ctc_align(log_probs.numpy(), np.array(tokens)).forward == pytest.approx(-float(loss))
 
 
 def test_classes_that_cannot_be_are_no_trouble() -> None:
@@ -196,7 +206,7 @@ def test_scorer(norm: str, tmp_path: Path, save_speech_model: Callable[..., str]
     assert [r and r.partition(":")[0] for r in found["ctc_alignment_reason"][4:6]] == ["silent", "missing"]
     assert found["ctc_alignment_reason"][6] == "no character of the text is in the model's alphabet"
     assert found["ctc_alignment_reason"][7].startswith("6.2 ms")
-    assert all(0 < found["ctc_alignment"][i] < 1 for i in (0, 1, 3)) and found["ctc_alignment"][2] == 0
+    assert all(0 < found["ctc_alignment"][i] <= 1 for i in (0, 1, 3)) and found["ctc_alignment"][2] == 0
     assert [len(words or []) for words in found["ctc_alignment_words"]] == [3, 2, 9, 2, 0, 0, 0, 0]
     assert found["ctc_alignment_words"][3][0] is None and found["ctc_alignment_unknown"][3] == pytest.approx(
         2 / 3
@@ -217,7 +227,7 @@ def test_parameters_have_an_effect(tmp_path: Path, save_speech_model: Callable[.
         ].to_pylist()  # type: ignore[arg-type]
 
     plain = first()
-    assert first(method="likelihood")[0] != plain[0]
+    assert first(method="confidence")[0] != plain[0]
     assert first(max_seconds=0.7)[:2] == [None, plain[1]]
     assert np.allclose(first(batch_size=1)[:2], plain[:2], atol=1e-5)
     assert first(precision="bf16")[0] == pytest.approx(plain[0], abs=0.05)
