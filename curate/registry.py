@@ -62,6 +62,7 @@ SCORERS: dict[str, str] = {
     "fga-blip2": "curate.scorers.alignment.fga.scorer:FgaBlip2",
     "blip2-itm": "curate.scorers.alignment.blip2:Blip2Itm",
     "ref-clip-score": "curate.scorers.alignment.similarity:RefClipScore",
+    "pair-filter": "curate.scorers.alignment.pairs.filter:PairFilter",
     "reward-head": "curate.scorers.alignment.reward:RewardHead",
     "pn-vqa": "curate.scorers.alignment.vqa.scorers:PnVqa",
     "vq2": "curate.scorers.alignment.vqa.scorers:Vq2",

@@ -105,6 +105,11 @@ SCORERS = {
     ),
     "out-of-fold": Example({"folds": 3}, ("label", "pixel_embedding")),
     "outlier": Example({"k": 2}, ("pixel_embedding",)),
+    "pair-filter": Example(
+        {"image": "pixel_embedding", "text": "pred_probs", "folds": 3, "epochs": 0, "dim": 2},
+        ("pixel_embedding", "pred_probs"),
+        planted=("item-3", "item-4"),
+    ),
     "phash": Example(columns=("image",)),
     "pixel-embedding": Example(columns=("image",)),
     "pairwise-judge": Example(STAND_IN_JUDGE, ("prompt", "chosen", "rejected"), planted=("item-0", "item-5")),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Element": "elements.rules",
     "FgaBlip2": "fga.scorer",
+    "JointEmbedder": "pairs.embedder",
     "ask_elements": "elements.rules",
     "clip_score": "similarity",
     "convert_lavis_state_dict": "fga.lavis",
@@ -50,6 +51,7 @@ _HOMES = {
 __all__ = [
     "Element",
     "FgaBlip2",
+    "JointEmbedder",
     "ask_elements",
     "clip_score",
     "convert_lavis_state_dict",
