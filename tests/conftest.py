@@ -118,7 +118,7 @@ def _words_and_bytes(words: tuple[str, ...], special: tuple[str, ...]) -> Any:
 def save_vision_language_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Saves a small vision-language model with random weights and its processor, and gives the folder.
 
-    `kind` qwen2-vl or llava-next; `words` that are tokens of their own; `limit` the tokens it takes; `chat` whether its
+    `kind` qwen2-vl, qwen3-vl or llava-next; `words` that are tokens of their own; `limit` the tokens it takes; `chat` whether its
     processor has a template.
     """
     torch = pytest.importorskip("torch", reason="extra vision not installed")
@@ -131,7 +131,7 @@ def save_vision_language_model(tmp_path_factory: pytest.TempPathFactory) -> Call
         chat: bool = True,
     ) -> str:
         torch.set_num_threads(1)
-        mark = "<|image_pad|>" if kind == "qwen2-vl" else "<image>"
+        mark = "<|image_pad|>" if kind != "llava-next" else "<image>"
         special = ("<pad>", "</s>", mark, "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
         tokenizer = _words_and_bytes(words, special)
         pad, end, image, video, first, last = tokenizer.convert_tokens_to_ids(list(special))
@@ -147,29 +147,45 @@ def save_vision_language_model(tmp_path_factory: pytest.TempPathFactory) -> Call
             "eos_token_id": end,
             "pad_token_id": pad,
         }
-        shown = f"<|vision_start|>{mark}<|vision_end|>" if kind == "qwen2-vl" else mark
+        shown = f"<|vision_start|>{mark}<|vision_end|>" if kind != "llava-next" else mark
         template = (
             "{% for m in messages %}{{ m['role'] }}: {% for c in m['content'] %}{% if c['type'] == 'image' %}"
             + shown
             + "{% else %}{{ c['text'] }}{% endif %}{% endfor %}\n{% endfor %}assistant:"
         )
         chatting = {"chat_template": template} if chat else {}
-        if kind == "qwen2-vl":
-            vision = {"depth": 2, "embed_dim": 32, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 2}
-            config = transformers.Qwen2VLConfig(
-                text_config=small | {"rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]}},
-                vision_config=vision | {"patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2},
+        if kind != "llava-next":
+            vision = {
+                "depth": 2,
+                "hidden_size": 32,
+                "num_heads": 2,
+                "patch_size": 14,
+                "spatial_merge_size": 2,
+            }
+            rope = {"rope_type": "default", "mrope_section": [2, 3, 3]}
+            if kind == "qwen3-vl":  # which gives the states of several layers of its tower
+                layers = {"deepstack_visual_indexes": [0, 1], "num_position_embeddings": 64}
+                vision |= {"out_hidden_size": 32, "intermediate_size": 48, **layers}
+            else:
+                vision |= {"embed_dim": 32, "mlp_ratio": 2}
+            family = transformers.Qwen3VLConfig if kind == "qwen3-vl" else transformers.Qwen2VLConfig
+            config = family(
+                text_config=small | {"rope_scaling": rope, "head_dim": 16},
+                vision_config=vision | {"temporal_patch_size": 2},
                 image_token_id=image,
                 video_token_id=video,
                 vision_start_token_id=first,
                 vision_end_token_id=last,
             )
-            processor = transformers.Qwen2VLProcessor(
-                transformers.Qwen2VLImageProcessor(min_pixels=28 * 28, max_pixels=28 * 28 * 12),
-                tokenizer,
-                transformers.Qwen2VLVideoProcessor(),
-                **chatting,
-            )
+            pictures = transformers.Qwen2VLImageProcessor(min_pixels=28 * 28, max_pixels=28 * 28 * 12)
+            if kind == "qwen3-vl":
+                processor = transformers.Qwen3VLProcessor(
+                    pictures, tokenizer, transformers.Qwen3VLVideoProcessor(), **chatting
+                )
+            else:
+                processor = transformers.Qwen2VLProcessor(
+                    pictures, tokenizer, transformers.Qwen2VLVideoProcessor(), **chatting
+                )
         else:
             grid = [[28, 56], [56, 28], [56, 56]]
             config = transformers.LlavaNextConfig(

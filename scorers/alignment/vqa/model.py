@@ -272,5 +272,5 @@ def _join(features: list[Any]) -> Any:
     extra = {}
     if layers is not None:
         all_layers = [one.deepstack_features for one in features]
-        extra["deepstack_features"] = [torch.cat(list(one)) for one in zip(*all_layers, strict=True)]
+        extra["deepstack_features"] = [join(list(one)) for one in zip(*all_layers, strict=True)]
     return kind(pooler_output=join([one.pooler_output for one in features]), **extra)

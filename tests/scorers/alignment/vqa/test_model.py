@@ -17,7 +17,7 @@ from curate.scorers.alignment.vqa.loading import load_vision_language_model
 pytest.importorskip("torch", reason="extra vision not installed")
 pytest.importorskip("transformers", reason="extra vision not installed")
 
-KINDS = ("qwen2-vl", "llava-next")
+KINDS = ("qwen2-vl", "qwen3-vl", "llava-next")
 PROMPTS = (
     ["Is there a dog?", "Is there, far behind the second house, a man who has two hats and no coat?"],
     ["a"],
