@@ -48,7 +48,7 @@ def balanced_quotas(
     alike to the program, so it has as many unknowns as cells, however many items there are.
 
     `solver` "milp": branch and bound (HiGHS) of at most `nodes` nodes; if it finds nothing by then, or "greedy": one
-    item after the other from the cell that helps most, largest remaining cell first: fast, and not always the best.
+    item after the other from the cell whose classes lack most, of equal ones the fullest: fast, and not always the best.
     Raises InputError if `count` is more than there are.
     """
     cells, sizes = np.asarray(cells, np.int64), np.asarray(sizes, np.int64)
@@ -114,9 +114,8 @@ def _grow(member: npt.NDArray[np.float64], target: npt.NDArray[np.float64], size
     quotas, left = np.zeros(len(sizes), np.int64), sizes.copy()
     missing = target.copy()
     for _ in range(count):
-        # one more of a class brings it nearer by 1, by a part, or takes it further away
-        better = np.abs(missing) - np.abs(missing - 1)
-        gain = np.where(left > 0, better @ member, -np.inf)
+        # by how much is missing, not whether: where all classes lack some, each would else be as good as any
+        gain = np.where(left > 0, missing @ member, -np.inf)
         best = np.flatnonzero(gain >= gain.max() - 1e-9)
         cell = best[left[best].argmax()]
         quotas[cell] += 1
