@@ -59,7 +59,9 @@ class FgaModel:
 
     def pieces(self, cleaned: str) -> list[int]:
         """Token ids of a text without anything around them. Raises InputError for one that the model does not know."""
-        found = self.tokenizer(cleaned, add_special_tokens=False, split_special_tokens=True, verbose=False)
+        # Half a surrogate is no text, and tokenizers stop at it.
+        text = cleaned.encode("utf-8", "replace").decode()
+        found = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
         ids: list[int] = list(found["input_ids"])
         known = int(self.net.embeddings.word_embeddings.num_embeddings)
         if ids and max(ids) >= known:

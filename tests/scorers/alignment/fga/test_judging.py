@@ -201,6 +201,22 @@ def test_special_names_in_a_text_are_text(
     assert "<other>" not in judged.tokens
 
 
+def test_odd_characters_are_no_trouble(blip2: Path, pictures: list[np.ndarray]) -> None:
+    odd = [
+        "a\x00dog",
+        "a \ud800 dog",
+        "\u202e dog \U0001f415",
+        "\u72d7" * 900,
+        "dog\u0301\u0301",
+        "[MASK] ##s",
+    ]
+    judged = FgaBlip2(model=str(blip2)).judge_pairs(pictures, odd, [["dog", "\ud800"]] * 6)
+    for one in judged:
+        assert one.reason is None or one.reason.startswith("empty")
+        assert one.reason or 1 < one.overall < 5
+    assert judged[1].elements[0] is not None
+
+
 def test_reduced_precision_is_near(blip2: Path, pictures: list[np.ndarray]) -> None:
     exact = FgaBlip2(model=str(blip2), device="cpu").score_pairs(pictures, TEXTS).overall
     half = FgaBlip2(model=str(blip2), device="cpu", precision="bf16").score_pairs(pictures, TEXTS).overall
