@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from curate.contracts import detail, score
 from curate.errors import InputError
 from curate.scorers.alignment.judges.client import Client, Picture, Question
-from curate.scorers.alignment.judges.judging import Judging, Said, read_picture, template_fields
+from curate.scorers.alignment.judges.judging import Judging, Said, template_fields
 from curate.scorers.alignment.judges.reading import Unreadable, find_json
 from curate.scorers.alignment.judges.replies import Reply
 from curate.scorers.alignment.vqa.aggregates import match_answers
@@ -132,8 +133,7 @@ class ElementJudge(Judging):
         spans = [slice(int(a), int(b)) for a, b in zip(asked.offsets, asked.offsets[1:], strict=False)]
         addresses = column(batch, "image").to_pylist()
         for span, fault, address in zip(spans, asked.faults(), addresses, strict=True):
-            picture = fault or read_picture(address, self.image_size)
-            jobs.append(picture if isinstance(picture, str) else self._job(texts[span], picture))
+            jobs.append(fault or self.see(address, partial(self._job, texts[span])))
         said = self.judge(jobs)
         values: list[list[float] | None] = []
         evidence: list[list[dict[str, Any]] | None] = []

@@ -23,7 +23,7 @@ from curate.scorers.alignment.judges.client import (
 from curate.scorers.alignment.judges.reading import Unreadable
 from curate.scorers.alignment.judges.replies import Reply
 
-__all__ = ["Judging", "Said", "read_picture", "template_fields"]
+__all__ = ["Judging", "Said", "template_fields"]
 
 Value = TypeVar("Value")
 _log = logging.getLogger(__name__)
@@ -111,6 +111,17 @@ class Judging:
         many = "its reply" if replies == 1 else f"{replies} replies"
         return Said(None, f"the judge's answer cannot be read in {many}, last: {reply.text[:80]!r}", cost)
 
+    def see(
+        self, address: str | None, then: Callable[[Picture], Callable[[Client], Said[Value]]]
+    ) -> Callable[[Client], Said[Value]]:
+        """A job that reads an image when its turn comes, not before: a batch of images would not fit in memory."""
+
+        def job(client: Client) -> Said[Value]:
+            picture = _read_picture(address, self.image_size)
+            return Said(None, picture) if isinstance(picture, str) else then(picture)(client)
+
+        return job
+
     def judge(self, jobs: Sequence[Callable[[Client], Said[Value]] | str]) -> list[Said[Value]]:
         """What is said of each item; a string instead of a job is the reason why that one is not asked about."""
         client = open_client(self.settings)
@@ -147,7 +158,7 @@ class Judging:
         return column_name(self.name) + "_cost"
 
 
-def read_picture(address: str | None, size: int) -> Picture | str:
+def _read_picture(address: str | None, size: int) -> Picture | str:
     """The image at an address, not yet decoded; or why there is none."""
     from curate.media import open_bytes
 

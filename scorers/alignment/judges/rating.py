@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +13,14 @@ import pyarrow as pa
 from curate.contracts import detail, flag, score
 from curate.errors import InputError
 from curate.scorers.alignment.judges.client import Client, Picture, Question
-from curate.scorers.alignment.judges.judging import Judging, Said, read_picture, template_fields
+from curate.scorers.alignment.judges.judging import Judging, Said, template_fields
 from curate.scorers.alignment.judges.measures import Verdict, pairwise_verdict
 from curate.scorers.alignment.judges.reading import Rated, find_rating, scale_of
 from curate.scorers.alignment.vqa.answers import column
 
 __all__ = ["JudgeScore", "PairwiseJudge"]
+
+Value = TypeVar("Value")
 
 _TOP = 20
 """As many likely tokens as the protocol gives at most."""
@@ -27,6 +30,7 @@ _TOP = 20
 class _Rating(Judging):
     """A scorer whose judge answers with one word of a scale."""
 
+    image: bool = False
     logprobs: bool = True
 
     def rate(
@@ -51,11 +55,20 @@ class _Rating(Judging):
             filled.append(own if empty is None else f"no {empty}")
         return filled
 
-    def pictures(self, batch: pa.RecordBatch, image: bool) -> list[Picture | str | None]:
-        """Per item its image, or why there is none; None where none is shown."""
-        if not image:
-            return [None] * len(batch)
-        return [read_picture(address, self.image_size) for address in column(batch, "image").to_pylist()]
+    def show(
+        self,
+        batch: pa.RecordBatch,
+        filled: Sequence[dict[str, str] | str],
+        then: Callable[[dict[str, str], Picture | None], Callable[[Client], Said[Value]]],
+    ) -> list[Callable[[Client], Said[Value]] | str]:
+        """A job for each item, with its image where one is shown, or the reason why there is none."""
+        if not self.image:
+            return [own if isinstance(own, str) else then(own, None) for own in filled]
+        addresses = column(batch, "image").to_pylist()
+        return [
+            own if isinstance(own, str) else self.see(address, partial(then, own))
+            for own, address in zip(filled, addresses, strict=True)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +121,7 @@ class JudgeScore(_Rating):
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         filled = self.fill(batch, self.template, template_fields(self.template, self.name))
-        jobs: list[Callable[[Client], Said[Rated]] | str] = []
-        for own, picture in zip(filled, self.pictures(batch, self.image), strict=True):
-            if isinstance(own, str) or isinstance(picture, str):
-                jobs.append(own if isinstance(own, str) else str(picture))
-            else:
-                jobs.append(self.rate(self.template.format(**own), picture, self.ratings))
+        jobs = self.show(batch, filled, self._job)
         said = self.judge(jobs)
         rated = [one.value for one in said]
         columns: list[list[Any]] = [
@@ -122,6 +130,9 @@ class JudgeScore(_Rating):
             [None if one is None else one.logprobs for one in rated],
         ]
         return self.answer(self.gives, said, columns)
+
+    def _job(self, own: dict[str, str], picture: Picture | None) -> Callable[[Client], Said[Rated]]:
+        return self.rate(self.template.format(**own), picture, self.ratings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +159,6 @@ class PairwiseJudge(_Rating):
         "Which answer is better: true, to the point and safe? Length and order count for nothing. Answer with A, B or "
         "tie alone."
     )
-    image: bool = False
     verdict: Verdict = "soft"
     max_tokens: int = 16
 
@@ -182,11 +192,12 @@ class PairwiseJudge(_Rating):
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = (*self._shown, "chosen", "rejected")
         filled = self.fill(batch, self.template, columns, optional=self._shown)
-        jobs = [
-            self._job(own, picture)
-            for own, picture in zip(filled, self.pictures(batch, self.image), strict=True)
+        same = "chosen and rejected are the same"
+        filled = [
+            same if not isinstance(own, str) and own["chosen"].strip() == own["rejected"].strip() else own
+            for own in filled
         ]
-        said = self.judge(jobs)
+        said = self.judge(self.show(batch, filled, self._job))
         both = np.array([one.value or (np.nan, np.nan) for one in said], np.float64).reshape(-1, 2)
         found = pairwise_verdict(both[:, 0], both[:, 1], self.verdict)
         there = [one.value is not None for one in said]
@@ -195,14 +206,10 @@ class PairwiseJudge(_Rating):
         return self.answer(self.gives, said, lists)
 
     def _job(
-        self, own: dict[str, str] | str, picture: Picture | str | None
-    ) -> Callable[[Client], Said[tuple[float, float]]] | str:
-        if isinstance(own, str) or isinstance(picture, str):
-            return own if isinstance(own, str) else str(picture)
+        self, own: dict[str, str], picture: Picture | None
+    ) -> Callable[[Client], Said[tuple[float, float]]]:
         shown = {name: own[name] for name in self._shown}
         chosen, rejected = own["chosen"], own["rejected"]
-        if chosen.strip() == rejected.strip():
-            return "chosen and rejected are the same"
         orders = [
             self.rate(self.template.format(first=a, second=b, **shown), picture, ("B", "tie", "A"))
             for a, b in ((chosen, rejected), (rejected, chosen))

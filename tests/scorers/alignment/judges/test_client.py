@@ -270,6 +270,29 @@ def test_two_processes_and_many_threads_pay_once(chat_endpoint: Any, quick: Sett
     assert not list((Path(quick.cache) / "locks").iterdir())
 
 
+def _ask_slowly(settings: Settings) -> None:
+    client = Client(settings)
+    client.ask_all([lambda i=i: client.ask(replace(ASK, text=f"killed {i}")) for i in range(12)])
+
+
+def test_a_process_that_is_killed_costs_only_what_was_under_way(chat_endpoint: Any, quick: Settings) -> None:
+    def slow(_: dict[str, Any]) -> str:
+        time.sleep(0.05)
+        return "yes"
+
+    chat_endpoint.answer = slow
+    two = replace(quick, concurrency=2)
+    process = multiprocessing.get_context("spawn").Process(target=_ask_slowly, args=(two,))
+    process.start()
+    while len(chat_endpoint.asked) < 4:
+        time.sleep(0.005)
+    process.kill()
+    process.join()
+    _ask_slowly(two)
+    assert 12 <= len(chat_endpoint.asked) <= 12 + 2
+    assert len({body["messages"][0]["content"] for body in chat_endpoint.asked}) == 12
+
+
 def test_a_damaged_reply_is_asked_for_again(chat_endpoint: Any, quick: Settings) -> None:
     Client(quick).ask(ASK)
     path = next(Path(quick.cache).rglob("*.json"))

@@ -411,6 +411,21 @@ def test_the_image_is_sent_in_the_size_asked_for(chat_endpoint: Any, folder: str
     assert len(urls[0]) < len(urls[1])
 
 
+def test_an_image_is_read_when_its_turn_comes(chat_endpoint: Any, folder: str, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for path in paths:
+        Image.new("RGB", (20, 20)).save(path)
+
+    def answer(_: dict[str, Any]) -> str:
+        paths[2].unlink(missing_ok=True)  # a batch that had been read beforehand would not notice
+        return "5"
+
+    chat_endpoint.answer = answer
+    scorer = JudgeScore(model="m", cache=folder, concurrency=1)
+    scored = scorer.score(batch(image=[str(path) for path in paths], text=["a", "b", "c"]))
+    assert scored["judge_score"].to_pylist() == [5, 5, None]
+
+
 def test_spending_is_counted_over_batches(chat_endpoint: Any, folder: str) -> None:
     chat_endpoint.answer = lambda body: "5"
     scorer = JudgeScore(model="m", cache=folder, image=False, price_in=10.0)
