@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from curate.scorers.alignment.elements.rules import Element, ask_elements, split_elements
     from curate.scorers.alignment.fga.lavis import convert_lavis_state_dict
     from curate.scorers.alignment.fga.scorer import FgaBlip2
+    from curate.scorers.alignment.generators import rank_generators
     from curate.scorers.alignment.judges.editing import load_questions, save_questions
     from curate.scorers.alignment.judges.measures import expected_rating, hard_negatives, pairwise_verdict
+    from curate.scorers.alignment.metrics import element_accuracy, krcc, plcc, srcc
     from curate.scorers.alignment.pairs.crossfit import pair_filter
     from curate.scorers.alignment.pairs.embedder import JointEmbedder, train_joint
+    from curate.scorers.alignment.ratings import needs_more_ratings
     from curate.scorers.alignment.reward import load_reward_head, reward_score
     from curate.scorers.alignment.similarity import clip_score, ref_clip_score
     from curate.scorers.alignment.vqa.measures import dsg_score, pn_vqa_score, tifa_score, yes_probability
@@ -29,19 +32,25 @@ _HOMES = {
     "clip_score": "similarity",
     "convert_lavis_state_dict": "fga.lavis",
     "dsg_score": "vqa.measures",
+    "element_accuracy": "metrics",
     "expected_rating": "judges.measures",
     "hard_negatives": "judges.measures",
     "itc_score": "blip2",
     "itm_score": "blip2",
+    "krcc": "metrics",
     "load_questions": "judges.editing",
     "load_reward_head": "reward",
+    "needs_more_ratings": "ratings",
     "pair_filter": "pairs.crossfit",
     "pairwise_verdict": "judges.measures",
+    "plcc": "metrics",
     "pn_vqa_score": "vqa.measures",
+    "rank_generators": "generators",
     "ref_clip_score": "similarity",
     "reward_score": "reward",
     "save_questions": "judges.editing",
     "split_elements": "elements.rules",
+    "srcc": "metrics",
     "tifa_score": "vqa.measures",
     "train_joint": "pairs.embedder",
     "yes_probability": "vqa.measures",
@@ -56,19 +65,25 @@ __all__ = [
     "clip_score",
     "convert_lavis_state_dict",
     "dsg_score",
+    "element_accuracy",
     "expected_rating",
     "hard_negatives",
     "itc_score",
     "itm_score",
+    "krcc",
     "load_questions",
     "load_reward_head",
+    "needs_more_ratings",
     "pair_filter",
     "pairwise_verdict",
+    "plcc",
     "pn_vqa_score",
+    "rank_generators",
     "ref_clip_score",
     "reward_score",
     "save_questions",
     "split_elements",
+    "srcc",
     "tifa_score",
     "train_joint",
     "yes_probability",
