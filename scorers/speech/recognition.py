@@ -66,7 +66,8 @@ class Recogniser:
     ) -> list[str]:
         """What is said in each sound: the likeliest class of every frame, or greedy decoding.
 
-        `language` is for models of several (Whisper); None lets it guess. Raises InputError for a CTC model given one.
+        `language` is for models of several (Whisper); None lets it guess. Raises InputError for a CTC model given one, and
+        for a language that the model does not know.
         """
         if self.ctc:
             if language is not None:
@@ -80,8 +81,13 @@ class Recogniser:
         for low in range(0, len(sounds), batch_size):
             features = np.stack([self._features(sound) for sound in sounds[low : low + batch_size]])
             tensor = torch.from_numpy(features).to(self.parts.device, self.parts.dtype)
-            with torch.inference_mode():
-                ids = self.parts.net.generate(tensor, do_sample=False, num_beams=1, **told)
+            try:
+                with torch.inference_mode():
+                    ids = self.parts.net.generate(tensor, do_sample=False, num_beams=1, **told)
+            except ValueError as error:
+                if not told:
+                    raise
+                raise InputError(f"language={language!r} is refused by the model: {error}") from error
             said += self.parts.tokenizer.batch_decode(ids, skip_special_tokens=True)
         return said
 

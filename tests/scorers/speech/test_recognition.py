@@ -43,6 +43,8 @@ def test_a_model_for_two_seconds_that_writes(save_speech_model: Callable[..., st
     assert not model.ctc and model.longest == 2.0
     said = model.transcribe(sounds(), batch_size=5)
     assert said == [model.transcribe([sound])[0] for sound in sounds()]
+    with pytest.raises(InputError, match="language='en' is refused"):  # it was trained on none
+        model.transcribe(sounds()[:1], language="en")
     assert len(said) == 5 and all(isinstance(text, str) for text in said)
 
 
