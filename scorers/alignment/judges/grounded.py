@@ -18,7 +18,7 @@ from curate.scorers.alignment.judges.judging import Judging, Said, template_fiel
 from curate.scorers.alignment.judges.reading import Unreadable, find_json
 from curate.scorers.alignment.judges.replies import Reply
 from curate.scorers.alignment.vqa.aggregates import match_answers
-from curate.scorers.alignment.vqa.answers import column
+from curate.scorers.alignment.vqa.answers import answers_type, column
 from curate.scorers.alignment.vqa.questions import read_questions
 
 __all__ = ["EVIDENCE", "ElementJudge"]
@@ -85,7 +85,7 @@ class ElementJudge(Judging):
 
     For each question the judge says what it sees and where, then answers, and how sure it is. A question counts `sure`
     where the answer is the one expected, 1 - `sure` where it is another, 0.5 where it is "unsure"; the score is their
-    mean. `element_judge_answers` has them in the order of the questions, as `tifa` and `dsg` read it;
+    mean. `element_judge_answers` has them as `answer`, in the order of the questions, as `tifa` and `dsg` read it;
     `element_judge_evidence` what was seen (see `EVIDENCE`); `element_judge_cost` what the replies cost.
 
     Null with a reason: no image or one that cannot be opened, no questions or an empty one, refused by the endpoint, or
@@ -121,7 +121,7 @@ class ElementJudge(Judging):
     def gives(self) -> tuple[pa.Field, ...]:
         return (
             score("element_judge"),
-            detail("element_judge_answers", pa.list_(pa.float32())),
+            detail("element_judge_answers", answers_type("answer")),
             detail("element_judge_evidence", EVIDENCE),
             detail(self.cost_name, pa.float64()),
         )
@@ -142,7 +142,8 @@ class ElementJudge(Judging):
             values.append(None if seen is None else _count(seen, expected[span]))
             evidence.append(None if seen is None else _rows(seen, texts[span]))
         means = [None if one is None else float(np.mean(one)) for one in values]
-        return self.answer(self.gives, said, [means, values, evidence])
+        answers = [None if one is None else [{"answer": value} for value in one] for one in values]
+        return self.answer(self.gives, said, [means, answers, evidence])
 
     def _job(self, texts: Sequence[str], picture: Picture) -> Callable[[Client], Said[list[_Seen]]]:
         listed = "\n".join(f"{i}. {' '.join(text.split())}" for i, text in enumerate(texts, 1))

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+import curate
 from curate.contracts import component_digest, component_params
 from curate.errors import InputError, RunError
 from curate.scorers.alignment.judges.client import Settings, open_client
@@ -239,7 +240,7 @@ def test_elements_are_judged_with_their_evidence(chat_endpoint: Any, folder: str
     rows = batch(image=[image], questions=[QUESTIONS])
     found = ElementJudge(model="m", cache=folder, price_out=1.0).score(rows)
     scored = found.to_pylist()[0]
-    assert scored["element_judge_answers"] == [1, 0.25, 0.5, 0.5]
+    assert [one["answer"] for one in scored["element_judge_answers"]] == [1, 0.25, 0.5, 0.5]
     assert scored["element_judge"] == pytest.approx(2.25 / 4)
     evidence = scored["element_judge_evidence"]
     assert [one["evidence"] for one in evidence] == ["a red car", "one car", "a blue sky", "it is hidden"]
@@ -424,6 +425,41 @@ def test_an_image_is_read_when_its_turn_comes(chat_endpoint: Any, folder: str, t
     scorer = JudgeScore(model="m", cache=folder, concurrency=1)
     scored = scorer.score(batch(image=[str(path) for path in paths], text=["a", "b", "c"]))
     assert scored["judge_score"].to_pylist() == [5, 5, None]
+
+
+def test_a_store_keeps_the_evidence_and_hands_the_answers_on(
+    chat_endpoint: Any, folder: str, tmp_path: Path
+) -> None:
+    def answer(body: dict[str, Any]) -> str:
+        listed = text_of(body).partition("<questions>\n")[2].partition("\n</questions>")[0].splitlines()
+        seen = [
+            {
+                "question": i,
+                "evidence": "seen",
+                "box": [0, 0, 1, 1],
+                "answer": "yes" if "dog" in asked else "no",
+            }
+            for i, asked in enumerate(listed, 1)
+        ]
+        return json.dumps({"answers": seen})
+
+    chat_endpoint.answer = answer
+    rows = []
+    for i, caption in enumerate(("a dog", "a red cat on a table", "a dog next to a car")):
+        Image.new("RGB", (20, 20), (i * 40, 0, 0)).save(tmp_path / f"{i}.png")
+        rows.append({"id": str(i), "image": str(tmp_path / f"{i}.png"), "caption": caption})
+    (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    store = curate.open(str(tmp_path / "s.curate"), create=True)
+    store.add(str(tmp_path / "items.jsonl"), kind="image-text", id="id")
+    store.score("elements")
+    store.score("element-judge", model="m", cache=folder, questions="elements_questions")
+    store.score("dsg", questions="elements_questions", answers="element_judge_answers")
+    found = store.items.to_polars().sort("id")
+    assert found["dsg"][0] == found["element_judge"][0] == 1
+    assert found["dsg"][1] == found["element_judge"][1] == 0
+    assert 0 < found["element_judge"][2] < 1
+    assert found["element_judge_evidence"][0][0]["evidence"] == "seen"
+    assert chat_endpoint.requests == 3
 
 
 def test_spending_is_counted_over_batches(chat_endpoint: Any, folder: str) -> None:
