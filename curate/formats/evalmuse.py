@@ -1,7 +1,9 @@
 """EvalMuse-40K's files of human ratings: read as a table, written back; its messy types of elements made twelve.
 
     table = read("train_list.json")
-    store.add(table, kind="image-text", columns={"image": "img_path", "caption": "prompt"}, root="images/")
+    store.add(table, kind="image-text", columns={"image": "img_path", "caption": "prompt"})
+
+with the folder that holds the images as the current one.
 
 Each entry is an image made for a prompt, with one overall rating (1 to 5) and one yes or no for each element of the
 prompt by each annotator. Schema: the data set's card and its authors' code (arXiv 2412.18150).

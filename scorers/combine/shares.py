@@ -32,6 +32,9 @@ from curate.scorers.combine.reading import (
 
 __all__ = ["ScoreContributions"]
 
+_PAYS = 0.005
+"""A rise of SRCC by less is not worth twice the work."""
+
 
 @dataclass(frozen=True)
 class ScoreContributions:
@@ -140,7 +143,12 @@ class ScoreContributions:
     def _growth(self, scores: npt.NDArray[Any], truth: npt.NDArray[Any], options: dict[str, Any]) -> Finding:
         found = learning_curve(scores, truth, self.method, **options)
         more = found.doubled
-        pays = "More ratings would pay." if more.low > 0.005 else "More ratings would hardly pay."
+        pays = (
+            "More answers would hardly pay."
+            if more.high < _PAYS
+            else "Whether more would pay these cannot tell."
+        )
+        pays = "More answers would pay." if more.low > _PAYS else pays
         text = (
             f"SRCC with held-back answers, learned from ever more: {found.mean[-1]:.3f} from {found.at:,} (the band holds "
             f"95 % of the splits). Twice as many would bring {_told(more)} more, if the curve goes on as it came. {pays}"

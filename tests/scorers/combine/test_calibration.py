@@ -217,6 +217,7 @@ def test_the_analysis_says_what_more_ratings_would_bring() -> None:
     found = check_analysis(analysis, everything())
     curve = next(f for f in found.findings if f.title == "What more answers would bring")
     assert "Twice as many would bring" in curve.text
+    assert "More answers would hardly pay" in curve.text
     with pytest.raises(InputError, match="no learning curve"):
         ScoreContributions(("a",), "rating", curve=True)
     with pytest.raises(InputError, match="context is for"):
