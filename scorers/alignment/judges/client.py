@@ -146,6 +146,7 @@ class Client:
     _gate: threading.Lock = field(default_factory=threading.Lock)
     _next: float = 0.0
     _without: set[str] = field(default_factory=set)
+    _halt: threading.Event = field(default_factory=threading.Event)
 
     def ask(self, question: Question) -> Reply:
         """The reply: from the cache, or asked for, paid for and kept there.
@@ -170,20 +171,23 @@ class Client:
     def ask_all(self, jobs: Sequence[Callable[[], Result]]) -> list[Result]:
         """Runs jobs that call `ask`, a few at a time, and gives what they return, in their order.
 
-        Where one raises, what has not begun is dropped, what is under way is kept in the cache, and the error goes on.
+        Where one raises, what has not begun is dropped, what is under way is not tried again, what it answers is kept in
+        the cache, and the error goes on.
         """
-        with ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="judge") as pool:
-            futures = [pool.submit(job) for job in jobs]
-            try:
-                wait(futures, return_when=FIRST_EXCEPTION)
-                failed = next((f for f in futures if f.done() and f.exception() is not None), None)
-                if failed is None:
-                    return [future.result() for future in futures]
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        pool = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="judge")
+        futures = [pool.submit(job) for job in jobs]
+        failed: BaseException | None = None
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            failed = next((e for e in (f.exception() for f in futures if f in done) if e is not None), None)
+        finally:  # an interruption from the keyboard comes through here as well
+            if not all(future.done() for future in futures):
+                self._halt.set()
             pool.shutdown(wait=True, cancel_futures=True)
-            raise failed.exception() or RunError("a question failed")
+            self._halt.clear()
+        if failed is not None:
+            raise failed
+        return [future.result() for future in futures]
 
     def cost(self, reply: Reply) -> float:
         """What a reply cost when it was asked for."""
@@ -193,7 +197,7 @@ class Client:
         set_ = self.settings
         body = question.body()
         tries = stamina.retry_context(
-            on=_how_long, attempts=set_.attempts, timeout=None, wait_initial=set_.wait, wait_max=60.0,
+            on=self._how_long, attempts=set_.attempts, timeout=None, wait_initial=set_.wait, wait_max=60.0,
             wait_jitter=set_.wait / 2,
         )  # fmt: skip
         try:
@@ -248,7 +252,14 @@ class Client:
             if self.settings.per_minute:
                 self._next = turn + 60.0 / self.settings.per_minute
             self.spent.attempts += 1
-        time.sleep(max(0.0, turn - now))
+        if self._halt.wait(max(0.0, turn - now)):
+            raise RunError("stopped, as another question failed")
+
+    def _how_long(self, error: Exception) -> bool | float:
+        """Whether to try again, and in how many seconds where the endpoint said so."""
+        if not isinstance(error, Unanswered) or self._halt.is_set():
+            return False
+        return True if error.wait is None else max(error.wait, 1e-3)
 
 
 def _speak(body: Mapping[str, Any], without: set[str]) -> dict[str, Any]:
@@ -257,13 +268,6 @@ def _speak(body: Mapping[str, Any], without: set[str]) -> dict[str, Any]:
     if "max_tokens" in without:
         spoken["max_completion_tokens"] = body["max_tokens"]
     return spoken
-
-
-def _how_long(error: Exception) -> bool | float:
-    """Whether to try again, and in how many seconds where the endpoint said so."""
-    if not isinstance(error, Unanswered):
-        return False
-    return True if error.wait is None else max(error.wait, 1e-3)
 
 
 @lru_cache(maxsize=8)

@@ -270,6 +270,22 @@ def test_two_processes_and_many_threads_pay_once(chat_endpoint: Any, quick: Sett
     assert not list((Path(quick.cache) / "locks").iterdir())
 
 
+def test_where_one_fails_the_others_are_not_tried_for_ever(chat_endpoint: Any, quick: Settings) -> None:
+    chat_endpoint.faults = [500] * 60
+    client = Client(replace(quick, attempts=60, wait=0.05, concurrency=2))
+
+    def fail() -> Reply:
+        while not chat_endpoint.requests:
+            time.sleep(0.005)
+        raise InputError("this one")
+
+    with pytest.raises(InputError, match="this one"):
+        client.ask_all([lambda: client.ask(ASK), fail])
+    assert chat_endpoint.requests < 10
+    chat_endpoint.faults = []
+    assert client.ask(ASK).text == "yes"
+
+
 def _ask_slowly(settings: Settings) -> None:
     client = Client(settings)
     client.ask_all([lambda i=i: client.ask(replace(ASK, text=f"killed {i}")) for i in range(12)])
