@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from curate.scorers.alignment.judges.editing import load_questions, save_questions
     from curate.scorers.alignment.judges.measures import expected_rating, hard_negatives, pairwise_verdict
     from curate.scorers.alignment.metrics import element_accuracy, krcc, plcc, srcc
+    from curate.scorers.alignment.pairs.captions import choose_caption, rank_captions, train_reward
     from curate.scorers.alignment.pairs.crossfit import pair_filter
     from curate.scorers.alignment.pairs.embedder import JointEmbedder, train_joint
     from curate.scorers.alignment.ratings import needs_more_ratings
@@ -29,6 +30,7 @@ _HOMES = {
     "FgaBlip2": "fga.scorer",
     "JointEmbedder": "pairs.embedder",
     "ask_elements": "elements.rules",
+    "choose_caption": "pairs.captions",
     "clip_score": "similarity",
     "convert_lavis_state_dict": "fga.lavis",
     "dsg_score": "vqa.measures",
@@ -45,6 +47,7 @@ _HOMES = {
     "pairwise_verdict": "judges.measures",
     "plcc": "metrics",
     "pn_vqa_score": "vqa.measures",
+    "rank_captions": "pairs.captions",
     "rank_generators": "generators",
     "ref_clip_score": "similarity",
     "reward_score": "reward",
@@ -53,6 +56,7 @@ _HOMES = {
     "srcc": "metrics",
     "tifa_score": "vqa.measures",
     "train_joint": "pairs.embedder",
+    "train_reward": "pairs.captions",
     "yes_probability": "vqa.measures",
 }
 """Public function -> the module it lies in."""
@@ -62,6 +66,7 @@ __all__ = [
     "FgaBlip2",
     "JointEmbedder",
     "ask_elements",
+    "choose_caption",
     "clip_score",
     "convert_lavis_state_dict",
     "dsg_score",
@@ -78,6 +83,7 @@ __all__ = [
     "pairwise_verdict",
     "plcc",
     "pn_vqa_score",
+    "rank_captions",
     "rank_generators",
     "ref_clip_score",
     "reward_score",
@@ -86,6 +92,7 @@ __all__ = [
     "srcc",
     "tifa_score",
     "train_joint",
+    "train_reward",
     "yes_probability",
 ]
 
