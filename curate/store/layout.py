@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 import pyarrow as pa
 
+from curate.contracts import role_of
 from curate.errors import SchemaError, UnknownNameError
 from curate.kinds import KINDS, ROLES
 from curate.store.parts import ColumnSet, Part
@@ -163,7 +164,7 @@ class Layout:
         """(column, set digest) -> type as written, for columns kept in Arrow files or declared as vectors."""
         found: dict[tuple[str, str], pa.DataType] = {}
         for column_set in self.snapshot.sets.values():
-            declared = {f.name: f.type for f in column_set.schema()}
+            declared = {f.name: f.type for f in column_set.schema() if role_of(f) == "vector"}
             lists = {n: t for n, t in declared.items() if _is_numbers(t)}
             found.update({(n, column_set.digest): t for n, t in lists.items()})
             for part in self.snapshot.items if lists else ():

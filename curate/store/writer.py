@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate.contracts import digest
+from curate.contracts import digest, role_of
 from curate.errors import CorruptionError, SchemaError
 from curate.store import encoding, filesystem
 from curate.store.parts import ColumnSet, NewPart, Part
@@ -66,7 +66,7 @@ class PartWriter:
         self, table: pa.Table, base: Part, column_set: ColumnSet, stats: Mapping[str, Any] | None = None
     ) -> list[NewPart]:
         """Columns for the items of `base`, row i for row i: one `column` part for scalars, a `vector` part per
-        column of vectors. `stats` go with the first part. Raises SchemaError if rows or columns do not fit.
+        column of vectors (by its role: a detail may be a list of any length). `stats` go with the first part. Raises SchemaError if rows or columns do not fit.
         """
         if table.num_rows != base.rows:
             raise SchemaError(
@@ -75,7 +75,8 @@ class PartWriter:
         if not table.num_columns:
             raise SchemaError(f"no columns to store for {column_set.name!r}")
         place = {"base": base.part_id, "column_set": column_set.digest}
-        vectors = [f.name for f in table.schema if encoding.is_vector(f.type)]
+        details = {f.name for f in column_set.schema() if role_of(f) != "vector"}
+        vectors = [f.name for f in table.schema if encoding.is_vector(f.type) and f.name not in details]
         parts, scalars = [], table.drop_columns(vectors) if vectors else table
         if scalars.num_columns:
             parts.append(self._parquet("column", scalars, stats, **place))

@@ -19,7 +19,7 @@ from store_examples import (
     rows_of_vectors,
 )
 
-from curate.contracts import vector
+from curate.contracts import detail, vector
 from curate.errors import CorruptionError, InputError, SchemaError, UnknownNameError
 from curate.store import Part, PartStore
 
@@ -162,4 +162,20 @@ def test_a_part_in_which_nothing_could_be_answered_is_nan_not_an_error(tmp_path:
     assert np.isnan(found.to_numpy()[:2]).all() and (found.take(np.array([3, 0]))[0] == 1).all()
     assert np.isnan(found.take(np.array([3, 0]))[1]).all()
     assert store.view().to_arrow(["pixels"])["pixels"].to_pylist() == [None, None, [1.0] * 3, [1.0] * 3]
+    assert store.verify() == []
+
+
+def test_a_detail_may_be_a_list_of_any_length(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    part = add(store, captions(["x"] * 3))
+    curve = detail("curve", pa.list_(pa.float32()))
+    set_ = column_set(pa.schema([curve, pa.field("curve_reason", pa.string())]), "curve", "set-c")
+    values = [[0.5, None], None, [1.0, 2.0, 3.0]]
+    give(store, set_, {part.part_id: {"curve": pa.array(values, pa.list_(pa.float32()))}})
+    view = store.view()
+    assert view.to_arrow(["curve"])["curve"].to_pylist() == values
+    assert view.take(np.array([2]), ["curve"])["curve"].to_pylist() == values[2:]
+    assert [p.table for p in store.snapshot().aligned["set-c", part.part_id]] == ["column"]
+    with pytest.raises(SchemaError, match="not vectors"):
+        view.vectors("curve")
     assert store.verify() == []
