@@ -30,8 +30,9 @@ def features_and_logits(images: Iterable[Image.Image], weights: Path) -> tuple[A
     return np.concatenate([r[0] for r in rows]), np.concatenate([r[1] for r in rows])
 
 
-def _forward(x: Any, state: dict[str, Any]) -> Any:
-    """The 64 numbers before the last layer: a 3 x 3 convolution and three stages of residual blocks."""
+def _forward(x: Any, state: dict[str, Any], parts: int = 1) -> Any:
+    """The 64 numbers before the last layer: a 3 x 3 convolution and three stages of residual blocks; of each of `parts` x
+    `parts` parts of the picture."""
     import torch.nn.functional as nn
 
     def convolved(x: Any, conv: str, norm: str, stride: int = 1) -> Any:
@@ -51,4 +52,4 @@ def _forward(x: Any, state: dict[str, Any]) -> Any:
                 more = x.shape[1] // 2
                 x = nn.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, more, more))
             x = nn.relu(inner + x)
-    return x.mean(dim=(2, 3))
+    return x.mean(dim=(2, 3)) if parts == 1 else nn.adaptive_avg_pool2d(x, parts).flatten(1)
