@@ -35,7 +35,7 @@ class PairFilter:
     `groups`         a column whose equal values stay in one fold: the picture, a group of near-duplicates.
     `folds`, `seed`  of the cross-fitting: no pair is judged by a model that has seen one of its group.
     `dim`            numbers of the joint space.
-    `hidden`         units of a hidden layer in each tower; 0 for linear towers, best for up to some thousand pairs.
+    `hidden`         units of a hidden layer in each tower; 0 for linear towers.
     `epochs`         of contrastive training at most; 0 leaves the closed form, which needs no torch.
     """
 
