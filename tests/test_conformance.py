@@ -159,9 +159,12 @@ ANALYSES: dict[str, Example] = {
     "drift": Example({"permutations": 99, "label": "label"}, ("pixel_embedding", "label")),
     "embedding-health": Example(columns=("pixel_embedding",)),
     "fairness": Example(
-        {"group": "label", "answers": "votes", "dropped": "near_duplicate"}, ("label", "votes", "near_duplicate")
+        {"group": "label", "answers": "votes", "dropped": "near_duplicate"},
+        ("label", "votes", "near_duplicate"),
     ),
-    "generator-ranking": Example({"by": "sharpness", "generator": "label", "resamples": 50}, ("sharpness", "label")),
+    "generator-ranking": Example(
+        {"by": "sharpness", "generator": "label", "resamples": 50}, ("sharpness", "label")
+    ),
     "group-health": Example({"by": "sharpness", "group": "label", "smallest": 2}, ("sharpness", "label")),
     "label-conflicts": Example(columns=("label", "near_duplicate_group")),
     "label-audit": Example({"items": 4}, ("label", "pred_probs")),
@@ -215,7 +218,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "chance": [0.1, 0.8, 0.15, 0.2, 0.85, 0.9, 0.05, 0.95, 0.1],
         "log_probs": [[None, -1.0 - i, -0.1, -3.0] if i != 5 else [None, -0.1] for i in range(n)],
         "votes": [
-            [{"annotator": f"a{j}", "value": "xyz"[j if i == 5 else i % 3]} for j in range(3)] for i in range(n)
+            [{"annotator": f"a{j}", "value": "xyz"[j if i == 5 else i % 3]} for j in range(3)]
+            for i in range(n)
         ],
         "key": ["ABCD"[i % 4] if i != 5 else "D" for i in range(n)],
         "answers": [["ABCD"[(i + (j == i % 4)) % 4] for j in range(4)] for i in range(n)],

@@ -122,7 +122,11 @@ def test_half_the_items_of_a_class_tie_and_the_first_are_taken() -> None:
     found = confident_learning(probs, labels)
     expected = find_label_issues(labels, probs, n_jobs=1)
     assert found.issue.sum() == expected.sum() == found.joint[0, 1]
-    assert np.flatnonzero(found.issue).tolist() == [40, 50, 51]  # the two strongest, then the first of the ten that tie
+    assert np.flatnonzero(found.issue).tolist() == [
+        40,
+        50,
+        51,
+    ]  # the two strongest, then the first of the ten that tie
 
 
 def test_batches_are_drawn_from(tmp_path: Path) -> None:
