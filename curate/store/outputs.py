@@ -116,7 +116,9 @@ def computed(query: Query, expression: Expression) -> pa.ChunkedArray:
     names = sorted(expression.columns)
     with query.open(names) as (cursor, sql):
         text = expression.render({name: f"c{i}" for i, name in enumerate(names)})
-        return cursor.sql(f"SELECT {text} AS value FROM ({sql})").to_arrow_table().column(0)
+        reader = cursor.sql(f"SELECT {text} AS value FROM ({sql})").to_arrow_reader(1 << 17)
+        chunks = [batch.column(0) for batch in reader]  # as they come: a table would be held twice
+        return pa.chunked_array(chunks, reader.schema.field(0).type)
 
 
 @contextmanager

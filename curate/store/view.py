@@ -118,7 +118,7 @@ class StoreView:
                 "out by a filter, or never there; `view.seqs()` lists those that are"
             )
         query = replace(base.query, parts=holders, predicates=())
-        step = ("at", blake3.blake3(wanted.tobytes()).hexdigest())
+        step = ("at", blake3.blake3(wanted.view(np.uint8).data).hexdigest())
         return replace(base, query=query, sets=(rows.LazyRows(lambda: chosen),), steps=(*base.steps, step))
 
     def distinct(self, columns: str | Sequence[str], prefer: str | None = None) -> StoreView:
