@@ -32,7 +32,7 @@ core: wheel  ## the wheel with the core alone in an empty environment: help, and
 	bash tests/core_install.sh dist/curate-*.whl $(PYTHON)
 
 bench: $(VENV)/.ready  ## the benchmarks that need no data of yours; benchmarks/RESULTS.md holds what was seen
-	for name in metadata semdedup recipe; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in metadata semdedup recipe compaction; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(DEMO_VENV) dist demo
