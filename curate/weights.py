@@ -11,7 +11,7 @@ from urllib.request import getproxies
 
 from curate.errors import InputError, require
 
-__all__ = ["Precision", "choose_device", "choose_dtype", "hub_is_named", "no_waiting_for_the_hub"]
+__all__ = ["Precision", "choose_device", "choose_dtype", "hub_is_named", "no_bars", "no_waiting_for_the_hub"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -58,3 +58,16 @@ def no_waiting_for_the_hub() -> Iterator[None]:
         yield
     finally:
         constants.HF_HUB_OFFLINE = was
+
+
+@contextmanager
+def no_bars(transformers: Any) -> Iterator[None]:
+    """Loading takes a moment, and the run has its own bar."""
+    log = transformers.utils.logging
+    were = log.is_progress_bar_enabled()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if were:
+            log.enable_progress_bar()

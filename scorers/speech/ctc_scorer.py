@@ -15,8 +15,8 @@ from curate.contracts import detail, score
 from curate.errors import InputError
 from curate.scorers.speech.ctc import MOST_CELLS, CtcAlignment, ctc_align
 from curate.scorers.speech.hearing import Hearing, answer, column, hear
-from curate.scorers.speech.models import Precision
 from curate.scorers.speech.recognition import Recogniser, load_recogniser
+from curate.weights import Precision
 
 __all__ = ["CtcAlignmentScore", "Spelled", "spell"]
 

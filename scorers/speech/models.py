@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
-from urllib.request import getproxies
+from typing import Any
 
 from curate.errors import InputError, MissingModelError, require
+from curate.weights import Precision, choose_device, choose_dtype, hub_is_named, no_bars
 
-__all__ = ["Loaded", "Precision", "load_parts"]
-
-Precision = Literal["fp32", "bf16", "fp16"]
+__all__ = ["Loaded", "load_parts"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +30,10 @@ def load_parts(model: str, device: str, precision: Precision, *, classes: tuple[
     MissingExtraError without transformers, InputError for fp16 on a CPU.
     """
     transformers: Any = require("transformers", "train")
-    torch: Any = require("torch", "train")
-    where = _choose_device(torch, device)
-    if precision == "fp16" and where == "cpu":
-        raise InputError("precision 'fp16' is for a GPU; on a CPU use 'fp32' or 'bf16'")
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    local = Path(model).is_dir() or not _hub_is_named()
-    with _no_bars(transformers):
+    where = choose_device(device)
+    dtype = choose_dtype(precision, where)
+    local = Path(model).is_dir() or not hub_is_named()
+    with no_bars(transformers):
         try:
             config = transformers.AutoConfig.from_pretrained(model, local_files_only=local)
             cls = _class_of(transformers, config, classes)
@@ -64,41 +55,6 @@ def _class_of(transformers: Any, config: Any, classes: tuple[str, ...]) -> Any:
         ):
             return cls
     raise InputError(f"a model of type {config.model_type!r} is none of {', '.join(classes)}")
-
-
-def _choose_device(torch: Any, device: str) -> str:
-    if device != "auto":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _hub_is_named() -> bool:
-    """Whether the hub's name can be resolved: its client would retry for most of a minute before it says so."""
-    constants: Any = require("huggingface_hub.constants", "train")
-    if constants.HF_HUB_OFFLINE:
-        return False
-    if getproxies():  # behind a proxy it is the proxy that resolves names
-        return True
-    try:
-        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
-    except OSError:
-        return False
-    return True
-
-
-@contextmanager
-def _no_bars(transformers: Any) -> Iterator[None]:
-    """Loading takes a moment, and the run has its own bar."""
-    log = transformers.utils.logging
-    were = log.is_progress_bar_enabled()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if were:
-            log.enable_progress_bar()
 
 
 def _explain(model: str, error: Exception) -> str:

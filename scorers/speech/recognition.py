@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError
-from curate.scorers.speech.models import Loaded, Precision, load_parts
+from curate.scorers.speech.models import Loaded, load_parts
+from curate.weights import Precision
 
 __all__ = ["Recogniser", "load_recogniser"]
 

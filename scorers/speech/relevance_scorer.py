@@ -11,7 +11,6 @@ import pyarrow as pa
 from curate.contracts import detail, score
 from curate.errors import InputError
 from curate.scorers.speech.hearing import Hearing, answer, column, hear
-from curate.scorers.speech.models import Precision
 from curate.scorers.speech.relevance import (
     Floats,
     frame_means,
@@ -22,6 +21,7 @@ from curate.scorers.speech.relevance import (
 )
 from curate.scorers.speech.sound import Samples
 from curate.scorers.speech.speech_model import SpeechModel, load_speech_model
+from curate.weights import Precision
 
 __all__ = ["SpeechRelevance"]
 

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import MissingModelError
-from curate.scorers.speech.models import Loaded, Precision, load_parts
+from curate.scorers.speech.models import Loaded, load_parts
+from curate.weights import Precision
 
 __all__ = ["SpeechModel", "load_speech_model"]
 

@@ -12,8 +12,8 @@ from curate.contracts import detail, reason_name, score
 from curate.errors import InputError
 from curate.scorers.speech.edits import character_error_rate, normalise_transcripts, word_error_rate
 from curate.scorers.speech.hearing import Hearing, Reasons, column, hear, unscored
-from curate.scorers.speech.models import Precision
 from curate.scorers.speech.recognition import load_recogniser
+from curate.weights import Precision
 
 __all__ = ["TranscriptErrors"]
 

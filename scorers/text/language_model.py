@@ -6,8 +6,7 @@ that neither the padding nor the other texts of a batch change a number (but for
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError, MissingModelError, require
-from curate.weights import Precision, choose_device, choose_dtype, hub_is_named
+from curate.weights import Precision, choose_device, choose_dtype, hub_is_named, no_bars
 
 __all__ = ["LanguageModel", "TokenStatistics", "load_language_model", "plan_windows"]
 
@@ -219,7 +218,7 @@ def load_language_model(model: str, device: str, precision: Precision) -> Langua
     where = choose_device(device)
     dtype = choose_dtype(precision, where)
     local = Path(model).is_dir() or not hub_is_named()
-    with _no_bars(transformers):
+    with no_bars(transformers):
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(model, local_files_only=local)
             net = transformers.AutoModelForCausalLM.from_pretrained(model, local_files_only=local)
@@ -229,19 +228,6 @@ def load_language_model(model: str, device: str, precision: Precision) -> Langua
     sizes = [getattr(net.config, name, None) for name in ("max_position_embeddings", "n_positions")]
     known = [s for s in (*sizes, tokenizer.model_max_length) if s and s < _UNBOUNDED]
     return LanguageModel(net, tokenizer, where, int(min(known, default=2048)))
-
-
-@contextmanager
-def _no_bars(transformers: Any) -> Iterator[None]:
-    """Loading takes a moment, and the run has its own bar."""
-    log = transformers.utils.logging
-    were = log.is_progress_bar_enabled()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if were:
-            log.enable_progress_bar()
 
 
 def _explain(model: str, error: Exception) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from curate.errors import MissingModelError, require
-from curate.weights import hub_is_named
+from curate.weights import hub_is_named, no_bars
 
 __all__ = ["dtype_option", "fetch"]
 
@@ -20,7 +19,7 @@ def fetch(load: Callable[..., Any], model: str, what: str, options: Mapping[str,
     """
     transformers: Any = require("transformers", "vision")
     local = Path(model).is_dir() or not hub_is_named()
-    with _no_bars(transformers):
+    with no_bars(transformers):
         try:
             return load(model, local_files_only=local, **(options or {}))
         except Exception as error:  # the hub's client raises a different one for each way of failing
@@ -32,19 +31,6 @@ def dtype_option(dtype: Any) -> dict[str, Any]:
     transformers: Any = require("transformers", "vision")
     old = int(transformers.__version__.partition(".")[0]) < 5
     return {"torch_dtype" if old else "dtype": dtype}
-
-
-@contextmanager
-def _no_bars(transformers: Any) -> Iterator[None]:
-    """Loading takes a moment, and the run has its own bar."""
-    log = transformers.utils.logging
-    were = log.is_progress_bar_enabled()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if were:
-            log.enable_progress_bar()
 
 
 def _explain(model: str, what: str, error: Exception) -> str:
