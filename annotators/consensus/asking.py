@@ -52,7 +52,6 @@ def ask_again(
     read = read_answers(answers, values=values, control=control)
     found = average(read, posterior=True) if method == "auto" else consensus(read, method, posterior=True)
     assert found.posterior is not None
-    k = len(read.values)
     skill = _skill(read, found.quality, accuracy)
     open_ = np.flatnonzero(found.probability < target)
     prior = found.posterior.mean(0, dtype=np.float64)[None, :]
@@ -60,13 +59,8 @@ def ask_again(
     belief = np.concatenate([found.posterior[open_].astype(np.float64), np.repeat(prior, nobody, 0)])
     gains, sure = gain_of_asking(belief, skill, limit)
     reach = sure >= target
-    if budget is None:
-        more = np.where(reach.any(1), reach.argmax(1) + 1, limit)
-    else:
-        more = (gains / np.arange(1, limit + 1)).round(12).argmax(1) + 1
-    gain = gains[np.arange(len(more)), more - 1] if k > 1 else np.zeros(len(more))
+    more = _how_many(gains, reach, per_cost=budget is not None)
     items = pl.concat([read.items.gather(open_), read.unanswered])
-    price = _prices(items, cost) * more
     unknown = [None] * nobody
     frame = pl.DataFrame(
         {
@@ -76,9 +70,9 @@ def ask_again(
             ),
             "probability": pl.Series([*found.probability[open_], *unknown], dtype=pl.Float64),
             "answers": np.concatenate([read.per_item[open_], np.zeros(nobody, np.int64)]),
-            "more": more.astype(np.int64),
-            "gain": gain,
-            "cost": price,
+            "more": more,
+            "gain": gains[np.arange(len(more)), more - 1],
+            "cost": _prices(items, cost) * more,
             "reachable": reach.any(1),
         }
     )
@@ -88,6 +82,14 @@ def ask_again(
     if budget is not None:
         frame = frame.filter(_affordable(frame["cost"].to_numpy(), float(budget)))
     return frame.drop("rate")
+
+
+def _how_many(gains: Floats, reach: npt.NDArray[np.bool_], *, per_cost: bool) -> Codes:
+    """How many more answers to ask for: as few as are expected to be enough, else all; or what gains most for its cost."""
+    limit = gains.shape[1]
+    most = (gains / np.arange(1, limit + 1)).round(12).argmax(1) + 1
+    more: Codes = most if per_cost else np.where(reach.any(1), reach.argmax(1) + 1, limit)
+    return more
 
 
 def gain_of_asking(belief: Floats, accuracy: float, limit: int) -> tuple[Floats, Floats]:

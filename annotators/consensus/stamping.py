@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,21 +64,13 @@ def rubber_stamps(
     accepts = enough & (untouched >= accepted) & (crowd <= 0.9)
     guess = enough & _by_chance(read)
     names, shown = read.annotators.to_list(), read.values.to_list()
-    why = [
-        "; ".join(
-            text
-            for is_so, text in (
-                (too_fast[i], f"median of {pace[i]:.3g} s, others {usual:.3g} s"),
-                (always[i], f"{share[i]:.0%} of the answers are {shown[top[i]]!r}, others' {others[i]:.0%}"),
-                (partner[i] >= 0, f"{alike[i]:.0%} the same as {names[partner[i]]!r}"),
-                (accepts[i], f"leaves {untouched[i]:.0%} of pre-annotations as they are"),
-                (guess[i], "agrees with others no more than by chance"),
-            )
-            if is_so
-        )
-        or None
-        for i in range(w)
-    ]
+    why = _words(
+        (too_fast, lambda i: f"median of {pace[i]:.3g} s, others {usual:.3g} s"),
+        (always, lambda i: f"{share[i]:.0%} of the answers are {shown[top[i]]!r}, others' {others[i]:.0%}"),
+        (partner >= 0, lambda i: f"{alike[i]:.0%} the same as {names[partner[i]]!r}"),
+        (accepts, lambda i: f"leaves {untouched[i]:.0%} of pre-annotations as they are"),
+        (guess, lambda i: "agrees with others no more than by chance"),
+    )
     return pl.DataFrame(
         {
             "annotator": read.annotators,
@@ -96,6 +89,12 @@ def rubber_stamps(
             "why": pl.Series("why", why, pl.String),
         }
     )
+
+
+def _words(*verdicts: tuple[npt.NDArray[np.bool_], Callable[[int], str]]) -> list[str | None]:
+    """For each annotator what is suspicious, in words; None where nothing is."""
+    said = [[tell(i) for is_so, tell in verdicts if is_so[i]] for i in range(len(verdicts[0][0]))]
+    return ["; ".join(texts) or None for texts in said]
 
 
 def medians(values: Floats | None, codes: Codes, n: int) -> Floats:
