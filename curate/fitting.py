@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.contracts import ROW, View
+from curate.contracts import ROW, View, role_of
 from curate.errors import ExpressionError, InputError, SchemaError
 
 __all__ = ["FittedTable", "columns_of", "numbers", "order_by_id", "read_labels", "read_vectors"]
@@ -62,8 +62,9 @@ def read_vectors(view: View, column: str, rows: npt.NDArray[np.int64]) -> npt.ND
     try:
         values = view.vectors(column).take(rows)
     except SchemaError:
-        if not _is_lists(view.to_arrow([column]).schema.field(column).type):
-            raise
+        field_ = view.to_arrow([column]).schema.field(column)
+        if role_of(field_) == "vector" or not _is_lists(field_.type):
+            raise  # vectors of which some are still to be made are no lists: to take them for null would be wrong
         return _read_lists(view, column, rows)
     values = values if values.dtype in (np.float32, np.float64) else values.astype(np.float32)
     null = np.asarray(view.to_arrow([column]).column(0).is_null())[rows]

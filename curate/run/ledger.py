@@ -18,8 +18,8 @@ class StepRecord:
     `before`/`after` are the items in the run's current set before and after (only `import` and `keep` change it).
     `counts` are exact and say how things stand after the step, whoever did the work and when:
     import: read, added, unchanged, changed, updated, rejected; score: rows, scored, failed, not_applicable;
-    keep and select: kept, dropped; analyse: rows, findings, serious; export: rows, files, bytes, failed. A run that was killed and taken up again ends
-    with the same counts as one that was not. `computed` is what this run did itself; `reused` that it did nothing.
+    keep and select: kept, dropped; analyse: rows, findings, serious; export: rows, files, bytes, failed. A run that was
+    killed and taken up again ends with the same counts as one that was not. `computed` is what this run did itself; `reused` that it did nothing.
     `reasons` counts why: the conjunct that dropped an item, the reason a row could not be scored, a rejection's code.
     """
 

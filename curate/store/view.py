@@ -192,9 +192,8 @@ class StoreView:
             )
         if "_seqs" in self.__dict__ or self._rowset is not None:
             return self._seqs[positions]
-        starts = np.cumsum(
-            [0, *(p.rows for p in self.query.parts)]
-        )  # all rows of its parts: no list of them is made
+        # All rows of its parts are in the view: no list of them need be made.
+        starts = np.cumsum([0, *(p.rows for p in self.query.parts)])
         shift = np.array([p.seq_lo for p in self.query.parts], np.int64) - starts[:-1]
         found = np.empty(len(positions), np.int64)
         done = 0

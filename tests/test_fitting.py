@@ -1,0 +1,39 @@
+"""What fitting scorers read from a view of a store: vectors, imported lists, and vectors that are not all there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import curate
+from curate.errors import SchemaError
+from curate.fitting import read_vectors
+
+
+def rows(*ids: str, **more: list[object]) -> list[dict[str, object]]:
+    return [
+        {"id": id, "text": f"text {id}", "label": "x", **{n: v[i] for n, v in more.items()}}
+        for i, id in enumerate(ids)
+    ]
+
+
+def test_imported_lists_are_vectors_and_lengths_must_agree(tmp_path: Path) -> None:
+    with curate.open(tmp_path / "s.curate", create=True) as store:
+        store.add(rows("a", "b", "c", v=[[1.0, 2.0], None, [3.0, 4.0]]), kind="label")
+        found = read_vectors(store.items, "v", np.array([2, 1, 0]))
+        assert np.array_equal(found, [[3, 4], [np.nan, np.nan], [1, 2]], equal_nan=True)
+        store.add(rows("d", v=[[5.0]]), kind="label")
+        with pytest.raises(SchemaError, match=r"'v' holds lists of \[1, 2\] numbers"):
+            read_vectors(store.items, "v", np.arange(4))
+
+
+def test_vectors_that_are_not_all_made_yet_are_an_error_not_null(tmp_path: Path) -> None:
+    with curate.open(tmp_path / "s.curate", create=True) as store:
+        store.add(rows("a", "b"), kind="label")
+        store.attach(np.eye(2, 3, dtype=np.float32), name="v", ids="rows")
+        assert read_vectors(store.items, "v", np.arange(2)).tolist() == np.eye(2, 3).tolist()
+        store.add(rows("c"), kind="label")
+        with pytest.raises(SchemaError, match="1 of 3 items have no 'v' yet"):
+            read_vectors(store.items, "v", np.arange(3))
