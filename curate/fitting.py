@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.contracts import ROW, View, role_of
+from curate.contracts import ROW, View, reason_name, role_of
 from curate.errors import ExpressionError, InputError, SchemaError
 
-__all__ = ["FittedTable", "columns_of", "numbers", "order_by_id", "read_labels", "read_vectors"]
+__all__ = ["FittedTable", "answered", "columns_of", "numbers", "order_by_id", "read_labels", "read_vectors"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,42 @@ class FittedTable:
         taken = self.table.take(batch.column(ROW)).combine_chunks()
         columns = [column.combine_chunks() for column in taken.columns]
         return pa.record_batch(columns, schema=self.table.schema)
+
+
+def answered(
+    component: Any,
+    rows: npt.NDArray[np.int64],
+    values: Mapping[str, Any],
+    reasons: npt.NDArray[np.object_],
+    *,
+    notes: Sequence[str] = (),
+    classes: tuple[str, ...] = (),
+) -> FittedTable:
+    """A fitted scorer that gives these rows their values, and every other row null and its reason.
+
+    `rows` (m,) rows of the view; `values` by name of the fields in `component.gives`, (m,) NumPy or Arrow arrays, in
+    which NaN and None are null (none are needed where m is 0); `reasons` (n,) by row of the view, None where the row
+    was answered: one that has both is null.
+    """
+    place = np.full(len(reasons), -1, np.int64)
+    place[rows] = np.arange(len(rows))
+    place[reasons != None] = -1  # noqa: E711 - element by element
+    take = pa.array(place, pa.int64(), mask=place < 0)
+    own = [_arrow(values[f.name], f.type) if len(rows) else pa.nulls(0, f.type) for f in component.gives]
+    names = [*(f.name for f in component.gives), reason_name(component.name)]
+    table = pa.table([*(column.take(take) for column in own), pa.array(reasons, pa.string())], names)
+    return FittedTable(
+        component.name, component.version, tuple(component.gives), table, tuple(notes), tuple(classes)
+    )
+
+
+def _arrow(values: Any, type_: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values if pa.types.is_list(type_) else values.cast(type_)
+    values = np.asarray(values)
+    if values.dtype == object:
+        return pa.array(values, type_, from_pandas=True)
+    return pa.array(values, from_pandas=True).cast(type_)
 
 
 def order_by_id(view: View) -> npt.NDArray[np.int64]:

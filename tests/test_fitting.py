@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import curate
+from curate import registry
 from curate.errors import SchemaError
-from curate.fitting import read_vectors
+from curate.fitting import answered, read_vectors
 
 
 def rows(*ids: str, **more: list[object]) -> list[dict[str, object]]:
@@ -37,3 +38,32 @@ def test_vectors_that_are_not_all_made_yet_are_an_error_not_null(tmp_path: Path)
         store.add(rows("c"), kind="label")
         with pytest.raises(SchemaError, match="1 of 3 items have no 'v' yet"):
             read_vectors(store.items, "v", np.arange(3))
+
+
+def test_answers_go_to_their_rows_the_others_get_their_reason() -> None:
+    component = registry.build("scorers", "label-errors", {})
+    reasons = np.array([None, "no label", None, "no vector"], object)
+    values = {
+        "label_errors": np.array([0.25, np.nan]),
+        "label_error": np.array([True, False]),
+        "label_error_suggestion": np.array(["b", None], object),
+        "label_right": np.array([0.5, 1.0], np.float32),
+        "label_error_because": np.array(["x", "y"], object),
+    }
+    fitted = answered(component, np.array([2, 0]), values, reasons, notes=["n"], classes=("a", "b"))
+    assert fitted.table["label_errors"].to_pylist() == [None, None, 0.25, None]  # NaN is null
+    assert fitted.table["label_error"].to_pylist() == [False, None, True, None]
+    assert fitted.table["label_error_suggestion"].to_pylist() == [None, None, "b", None]
+    assert fitted.table["label_errors_reason"].to_pylist() == list(reasons)
+    assert (fitted.notes, fitted.classes) == (("n",), ("a", "b"))
+    none = answered(component, np.arange(0), {}, np.array(["x", "y"], object))
+    assert none.table.column_names == fitted.table.column_names
+    assert none.table["label_right"].to_pylist() == [None, None]
+
+
+def test_a_row_with_a_value_and_a_reason_is_null() -> None:
+    component = registry.build("scorers", "outlier", {})
+    fitted = answered(
+        component, np.arange(2), {"outlier": np.array([1.0, 2.0])}, np.array([None, "bad"], object)
+    )
+    assert fitted.table["outlier"].to_pylist() == [1.0, None]

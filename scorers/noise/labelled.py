@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from curate.contracts import View, reason_name
+from curate.contracts import View
 from curate.errors import InputError
-from curate.fitting import FittedTable, order_by_id, read_labels, read_vectors
+from curate.fitting import FittedTable, answered, order_by_id, read_labels, read_vectors
 from curate.scorers.noise.probabilities import encode_labels, validate_pred_probs
 
 __all__ = ["Labelled", "answer", "read_labelled"]
@@ -75,16 +74,6 @@ def answer(
     component: Any, read: Labelled, values: dict[str, npt.NDArray[Any]], notes: tuple[str, ...]
 ) -> FittedTable:
     """A fitted scorer from what each usable row got, `values` by column; the other rows are null with their reason."""
-    n = len(read.order)
-    why = np.full(n, None, object)
+    why = np.full(len(read.order), None, object)
     why[read.order] = read.reasons
-    null = why != None  # noqa: E711 - element by element
-    arrays = []
-    for field in component.gives:
-        got = values[field.name]
-        column = np.full(n, None, object) if got.dtype == object else np.zeros(n, got.dtype)
-        column[read.rows] = got
-        arrays.append(pa.array(column, field.type, mask=null))
-    names = [*(field.name for field in component.gives), reason_name(component.name)]
-    table = pa.table([*arrays, pa.array(why, pa.string())], names)
-    return FittedTable(component.name, component.version, component.gives, table, notes, read.classes)
+    return answered(component, read.rows, values, why, notes=notes, classes=read.classes)

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.contracts import View, detail, flag, reason_name, score
+from curate.contracts import View, detail, flag, score
 from curate.errors import InputError, MediaError
-from curate.fitting import FittedTable, numbers, order_by_id
+from curate.fitting import FittedTable, answered, numbers, order_by_id
 from curate.scorers.speech.rate import RateFound, speech_rate, spoken_length
 from curate.scorers.speech.sound import read_ahead, read_sound, voiced_seconds
 
@@ -84,17 +84,10 @@ class SpeechRate:
     def _table(
         self, order: npt.NDArray[np.int64], reasons: npt.NDArray[np.object_], found: RateFound
     ) -> FittedTable:
-        rows = order[reasons == None]  # noqa: E711
         why = np.full(len(order), None, object)
         why[order] = reasons
-        arrays = []
-        for field, values in zip(self.gives, found, strict=True):
-            column = np.zeros(len(order), values.dtype)
-            column[rows] = values
-            arrays.append(pa.array(column, mask=why != None).cast(field.type))  # noqa: E711
-        names = [*(f.name for f in self.gives), reason_name(self.name)]
-        table = pa.table([*arrays, pa.array(why, pa.string())], names)
-        return FittedTable(self.name, self.version, self.gives, table)
+        rows = order[reasons == None]  # noqa: E711 - element by element
+        return answered(self, rows, dict(zip((f.name for f in self.gives), found, strict=True)), why)
 
 
 def _measure(

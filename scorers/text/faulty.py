@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.contracts import View, detail, flag, reason_name, score
+from curate.contracts import View, detail, flag, score
 from curate.errors import InputError
-from curate.fitting import FittedTable, order_by_id
+from curate.fitting import FittedTable, answered, order_by_id
 from curate.scorers.text.columns import read_lists
 from curate.scorers.text.questions import ENOUGH, QuestionVerdicts, faulty_questions
 
@@ -99,15 +99,8 @@ class FaultyQuestions:
         """The answers in the order of the view: `parts` are those of gives, for the rows of `order` that are usable."""
         why = np.full(len(order), None, object)
         why[order] = reasons
-        arrays = []
-        for i, field in enumerate(self.gives):
-            values = np.full(len(order), None, object)
-            if len(usable):
-                values[order[usable]] = parts[i]
-            arrays.append(pa.array(values, field.type, from_pandas=True))  # a NaN is a null
-        fields = [*self.gives, pa.field(reason_name(self.name), pa.string())]
-        table = pa.table([*arrays, pa.array(why, pa.string())], schema=pa.schema(fields))
-        return FittedTable(self.name, self.version, self.gives, table, notes)
+        values = dict(zip((f.name for f in self.gives), parts, strict=False))
+        return answered(self, order[usable], values, why, notes=notes)
 
     def _read(self, table: pa.Table) -> Codes:
         """The option of each question that each model chose, (q, m), -1 for none."""

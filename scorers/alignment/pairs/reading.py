@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from curate.contracts import View, reason_name
-from curate.fitting import FittedTable, order_by_id, read_vectors
+from curate.contracts import View
+from curate.fitting import FittedTable, answered, order_by_id, read_vectors
 
 __all__ = ["Pairs", "read_pairs"]
 
@@ -34,13 +33,7 @@ class Pairs:
         self, scorer: Any, values: Mapping[str, npt.NDArray[Any]], notes: Sequence[str] = ()
     ) -> FittedTable:
         """A fitted scorer that gives each pair its values, by column of `scorer.gives`, and the others their reason."""
-        place = np.full(len(self.reasons), -1, np.int64)
-        place[self.rows] = np.arange(len(self))
-        take = pa.array(place, pa.int64(), mask=place < 0)
-        own = [pa.array(values[f.name], f.type) if len(self) else pa.nulls(0, f.type) for f in scorer.gives]
-        names = [*(f.name for f in scorer.gives), reason_name(scorer.name)]
-        arrays = [*(column.take(take) for column in own), pa.array(self.reasons, pa.string())]
-        return FittedTable(scorer.name, scorer.version, scorer.gives, pa.table(arrays, names), tuple(notes))
+        return answered(scorer, self.rows, values, self.reasons, notes=notes)
 
 
 def read_pairs(view: View, image: str, text: str, groups: str) -> Pairs:

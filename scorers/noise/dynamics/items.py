@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.contracts import View, reason_name
-from curate.fitting import FittedTable, order_by_id, read_labels, read_vectors
+from curate.contracts import View
+from curate.fitting import FittedTable, answered, order_by_id, read_labels, read_vectors
 from curate.scorers.noise.probabilities import encode_labels
 
 __all__ = ["Items", "read_items", "read_logits"]
@@ -43,25 +43,12 @@ class Items:
 
         `unscored` (m,) adds reasons why a usable row has no answer, None where it has one.
         """
-        n = len(self.order)
-        why = np.full(n, None, object)
+        why = np.full(len(self.order), None, object)
         why[self.order] = self.reasons
         rows = self.order[self.usable]
         if unscored is not None:
             why[rows] = unscored
-        null = why != None  # noqa: E711 - element by element
-        arrays = []
-        for given in scorer.gives:
-            values = np.asarray(columns[given.name])
-            placed = np.zeros(n, values.dtype) if values.dtype != object else np.full(n, None, object)
-            placed[rows] = values
-            missing = null | (np.isnan(placed) if placed.dtype.kind == "f" else placed == None)  # noqa: E711
-            if placed.dtype.kind == "f":
-                placed[missing] = 0
-            arrays.append(pa.array(placed.astype(_numpy(given.type)), given.type, mask=missing))
-        names = [*(given.name for given in scorer.gives), reason_name(scorer.name)]
-        table = pa.table([*arrays, pa.array(why, pa.string())], names)
-        return FittedTable(scorer.name, scorer.version, tuple(scorer.gives), table, notes, self.classes)
+        return answered(scorer, rows, columns, why, notes=notes, classes=self.classes)
 
 
 def read_items(view: View, embedding: str) -> Items:
@@ -96,7 +83,3 @@ def _read(view: View, column: str, given: tuple[str, ...], *, logits: bool) -> I
         reasons[usable[row]] = f"label {named!r} is none of the {len(classes)} classes"
     usable, codes = usable[codes >= 0], codes[codes >= 0]
     return Items(order, usable, x if len(usable) == len(x) else x[usable], codes, classes, reasons)
-
-
-def _numpy(type_: pa.DataType) -> Any:
-    return object if pa.types.is_string(type_) else type_.to_pandas_dtype()

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.contracts import View, reason_name
-from curate.fitting import FittedTable, order_by_id, read_labels, read_vectors
+from curate.contracts import View
+from curate.fitting import FittedTable, answered, order_by_id, read_labels, read_vectors
 from curate.scorers.noise.neighbours.search import usable
 from curate.scorers.noise.probabilities import encode_labels
 
@@ -55,15 +55,7 @@ class Items:
 
         `values` are by column of `scorer.gives`, (len(self),) each; none are needed where there are no items.
         """
-        n = len(self.reasons)
-        place = np.full(n, -1, np.int64)
-        place[self.rows] = np.arange(len(self))
-        take = pa.array(place, pa.int64(), mask=place < 0)
-        own = [pa.array(values[f.name], f.type) if len(self) else pa.nulls(0, f.type) for f in scorer.gives]
-        arrays = [column.take(take) for column in own]
-        names = [*(f.name for f in scorer.gives), reason_name(scorer.name)]
-        table = pa.table([*arrays, pa.array(self.reasons, pa.string())], names)
-        return FittedTable(scorer.name, scorer.version, scorer.gives, table, tuple(notes), self.classes)
+        return answered(scorer, self.rows, values, self.reasons, notes=notes, classes=self.classes)
 
 
 def read_items(

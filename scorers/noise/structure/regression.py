@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.contracts import View, detail, flag, reason_name, score
+from curate.contracts import View, detail, flag, score
 from curate.errors import InputError, SchemaError
-from curate.fitting import FittedTable, order_by_id, read_vectors
+from curate.fitting import FittedTable, answered, order_by_id, read_vectors
 from curate.scorers.noise.structure.predictions import Regressor, out_of_fold_predictions
 from curate.scorers.noise.structure.ragged import read_column
 from curate.scorers.noise.structure.residuals import RegressionFound, RegressionMethod, regression_errors
@@ -92,19 +92,11 @@ class RegressionErrors:
         found: RegressionFound | None,
         notes: tuple[str, ...],
     ) -> FittedTable:
-        n = len(order)
-        why = np.full(n, None, object)
+        why = np.full(len(order), None, object)
         why[order] = reasons
-        null = why != None  # noqa: E711 - element by element
-        columns = [np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n), np.zeros(n)]
-        if found is not None:
-            rows = order[reasons == None]  # noqa: E711 - element by element
-            for column, values in zip(columns, found, strict=True):
-                column[rows] = values
-        arrays = [pa.array(c, f.type, mask=null) for c, f in zip(columns, self.gives, strict=True)]
-        names = [*(f.name for f in self.gives), reason_name(self.name)]
-        table = pa.table([*arrays, pa.array(why, pa.string())], names)
-        return FittedTable(self.name, self.version, self.gives, table, notes)
+        rows = order[reasons == None] if found is not None else order[:0]  # noqa: E711 - element by element
+        values = dict(zip((f.name for f in self.gives), found or (), strict=False))
+        return answered(self, rows, values, why, notes=notes)
 
 
 def read_numbers(

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.contracts import View, detail, flag, reason_name, score
+from curate.contracts import View, detail, flag, score
 from curate.errors import InputError
-from curate.fitting import FittedTable, order_by_id, read_labels, read_vectors
+from curate.fitting import FittedTable, answered, order_by_id, read_labels, read_vectors
 from curate.scorers.noise.out_of_fold import Model, out_of_fold_probabilities
 from curate.scorers.noise.structure.mixture import Estimate, UnlabelledFound, positive_unlabelled
 from curate.scorers.noise.structure.ragged import name_some
@@ -100,22 +100,15 @@ class PositiveUnlabelled:
     def _table(
         self, order: npt.NDArray[np.int64], reasons: npt.NDArray[np.object_], found: UnlabelledFound | None
     ) -> FittedTable:
-        n = len(order)
-        why = np.full(n, None, object)
+        why = np.full(len(order), None, object)
         why[order] = reasons
-        null = why != None  # noqa: E711 - element by element
-        columns = [np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, np.float32)]
-        notes: tuple[str, ...] = ()
-        if found is not None:
-            rows = order[reasons == None]  # noqa: E711 - element by element
-            for column, values in zip(columns, found[:3], strict=True):
-                column[rows] = values
-            notes = (
-                f"an estimated {found.share:.1%} of the unlabelled items are positive, {found.prior:.1%} of all; "
-                f"{found.frequency:.1%} of the positives are labelled. Where the classes overlap this is too high; all of "
-                "it assumes that the labelled positives are like the others",
-            )
-        arrays = [pa.array(c, f.type, mask=null) for c, f in zip(columns, self.gives, strict=True)]
-        names = [*(f.name for f in self.gives), reason_name(self.name)]
-        table = pa.table([*arrays, pa.array(why, pa.string())], names)
-        return FittedTable(self.name, self.version, self.gives, table, notes)
+        if found is None:
+            return answered(self, order[:0], {}, why)
+        note = (
+            f"an estimated {found.share:.1%} of the unlabelled items are positive, {found.prior:.1%} of all; "
+            f"{found.frequency:.1%} of the positives are labelled. Where the classes overlap this is too high; all of "
+            "it assumes that the labelled positives are like the others"
+        )
+        values = dict(zip((f.name for f in self.gives), found[:3], strict=True))
+        rows = order[reasons == None]  # noqa: E711 - element by element
+        return answered(self, rows, values, why, notes=(note,))
