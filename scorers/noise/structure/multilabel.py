@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.contracts import View, detail, flag, reason_name, score
+from curate.contracts import View, detail, flag, score
 from curate.errors import InputError
-from curate.fitting import FittedTable, order_by_id, read_vectors
+from curate.fitting import FittedTable, answered, order_by_id, read_vectors
 from curate.scorers.noise.structure.binary import (
     BinaryFilter,
     binary_issues,
@@ -91,26 +91,20 @@ class MultilabelErrors:
         found: MultilabelFound | None,
         classes: tuple[str, ...],
     ) -> FittedTable:
-        n = len(order)
-        quality, issue = np.full(n, np.nan, np.float32), np.zeros((n, len(classes)), bool)
-        has = np.zeros((n, len(classes)), bool)
-        why = np.full(n, None, object)
+        why = np.full(len(order), None, object)
         why[order] = reasons
-        null = why != None  # noqa: E711 - element by element
-        notes: tuple[str, ...] = ()
-        if found is not None:
-            rows = order[reasons == None]  # noqa: E711 - element by element
-            quality[rows], issue[rows], has[rows] = found.score, found.issue, given
-            notes = _notes(given, found, classes)
-        columns = [
-            pa.array(quality, pa.float32(), mask=null),
-            pa.array(issue.any(1), pa.bool_(), mask=null),
-            names_where(issue & ~has, classes, null),
-            names_where(issue & has, classes, null),
-            pa.array(why, pa.string()),
-        ]
-        table = pa.table(columns, [*(f.name for f in self.gives), reason_name(self.name)])
-        return FittedTable(self.name, self.version, self.gives, table, notes, classes)
+        if found is None:
+            return answered(self, order[:0], {}, why, classes=classes)
+        no_null = np.zeros(len(given), bool)
+        columns = (
+            found.score,
+            found.issue.any(1),
+            names_where(found.issue & ~given, classes, no_null),
+            names_where(found.issue & given, classes, no_null),
+        )
+        values = dict(zip((f.name for f in self.gives), columns, strict=True))
+        rows = order[reasons == None]  # noqa: E711 - element by element
+        return answered(self, rows, values, why, notes=_notes(given, found, classes), classes=classes)
 
 
 class MultilabelFound(NamedTuple):
