@@ -21,6 +21,7 @@ __all__ = [
     "HeadRun",
     "Loss",
     "OnEpoch",
+    "TrainsHead",
     "batch_of",
     "check_training",
     "choose_device",
@@ -70,6 +71,29 @@ class Head:
                 raise InputError(f"{name}={getattr(self, name)}: at least {least} is meant")
         if not self.learning_rate > 0:
             raise InputError(f"learning_rate={self.learning_rate}: above 0 is meant")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainsHead:
+    """What every scorer that trains a small head here can be told: the column of the `embedding`, and how to train
+    (`Head`)."""
+
+    embedding: str = "pixel_embedding"
+    hidden: int = 128
+    epochs: int = 30
+    batch_size: int = 64
+    learning_rate: float = 0.02
+    seed: int = 0
+    device: str = "cpu"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("label", self.embedding)
+
+    def train_with(self, **loss: Any) -> Head:
+        """The head to train, with this loss and its parameters. Raises InputError for what cannot be."""
+        shared = ("hidden", "epochs", "batch_size", "learning_rate", "seed", "device")
+        return Head(**{name: getattr(self, name) for name in shared}, **loss)
 
 
 class HeadRun(NamedTuple):

@@ -13,7 +13,7 @@ import pyarrow as pa
 from curate.contracts import View, detail, score
 from curate.errors import InputError
 from curate.fitting import FittedTable, order_by_id, read_labels
-from curate.scorers.noise.dynamics.head import Head, Loss, train_head
+from curate.scorers.noise.dynamics.head import Head, Loss, TrainsHead, train_head
 from curate.scorers.noise.dynamics.items import Items, read_items, read_logits
 from curate.scorers.noise.dynamics.log import LogitLog
 from curate.scorers.noise.dynamics.measures import Dynamics, Trajectory, training_dynamics
@@ -24,7 +24,7 @@ Measure = Literal["confidence", "margin", "target", "correctness"]
 
 
 @dataclass(frozen=True)
-class TrainingDynamics:
+class TrainingDynamics(TrainsHead):
     """Scores how readily a model came to believe each label, over the epochs of its training; higher = keep.
 
     The epochs come from a `log` (folder of a `LogitLog`), from a vector column `logits` (epochs x classes numbers, epoch
@@ -32,19 +32,12 @@ class TrainingDynamics:
     `loss` (see `head.Head`). `by` is the measure that is the score; all of `measures.Dynamics` stand beside it.
     """
 
-    embedding: str = "pixel_embedding"
     log: str | None = None
     logits: str | None = None
     classes: tuple[str, ...] = ()
     by: Measure = "confidence"
     beta: float = 0.7
     loss: Loss = "elr"
-    hidden: int = 128
-    epochs: int = 30
-    batch_size: int = 64
-    learning_rate: float = 0.02
-    seed: int = 0
-    device: str = "cpu"
 
     name: ClassVar[str] = "training-dynamics"
     version: ClassVar[int] = 1
@@ -108,16 +101,7 @@ class TrainingDynamics:
         return (items.x[:, low : low + k] for low in range(0, items.x.shape[1], k))
 
     def _head(self) -> Head:
-        return Head(
-            loss=self.loss,
-            hidden=self.hidden,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            beta=self.beta,
-            seed=self.seed,
-            device=self.device,
-        )
+        return self.train_with(loss=self.loss, beta=self.beta)
 
     def _from_log(self, view: View, folder: str) -> FittedTable:
         log = LogitLog.open(folder)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from curate.contracts import View, detail, flag, score
 from curate.errors import InputError
 from curate.fitting import FittedTable
-from curate.scorers.noise.dynamics.head import Head, Loss, train_head
+from curate.scorers.noise.dynamics.head import Head, Loss, TrainsHead, train_head
 from curate.scorers.noise.dynamics.items import Items, read_items
 from curate.scorers.noise.dynamics.measures import Trajectory
 from curate.scorers.noise.dynamics.thresholds import aum_errors
@@ -24,7 +24,7 @@ LossMeasure = Literal["margin", "mean_loss", "final_loss"]
 
 
 @dataclass(frozen=True)
-class LdrLoss:
+class LdrLoss(TrainsHead):
     """Scores labels by training a small head on an embedding with LDR-KL; higher = keep.
 
     `by` is the score: the mean or final loss, negative, or the area under the margin. `lam` (0: the worst class alone,
@@ -32,27 +32,16 @@ class LdrLoss:
     those of `head.Head`. Beside it `ldr_margin`, `ldr_mean_loss`, `ldr_final_loss`.
     """
 
-    embedding: str = "pixel_embedding"
     by: LossMeasure = "mean_loss"
     lam: float = 10.0
     margin: float = 0.1
     prepare: Preparation = "unit-mean"
-    hidden: int = 128
-    epochs: int = 30
-    batch_size: int = 64
-    learning_rate: float = 0.02
-    seed: int = 0
-    device: str = "cpu"
 
     name: ClassVar[str] = "ldr-loss"
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         self._head()
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("label", self.embedding)
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
@@ -64,11 +53,11 @@ class LdrLoss:
         return items.table(self, _train(items, self._head(), self.by, "ldr", "ldr_loss"))
 
     def _head(self) -> Head:
-        return _head_of(self, loss="ldr", lam=self.lam, margin=self.margin, prepare=self.prepare)
+        return self.train_with(loss="ldr", lam=self.lam, margin=self.margin, prepare=self.prepare)
 
 
 @dataclass(frozen=True)
-class AldrLoss:
+class AldrLoss(TrainsHead):
     """Scores labels by training a small head on an embedding with ALDR-KL; higher = keep.
 
     `by` is the score: the mean or final loss, negative, or the area under the margin. `lam0`, `alpha`, `margin` and `prepare`
@@ -77,18 +66,11 @@ class AldrLoss:
     poor at finding wrong labels, for it never looks at them.
     """
 
-    embedding: str = "pixel_embedding"
     by: LossMeasure = "mean_loss"
     lam0: float = 10.0
     alpha: float = 2.0
     margin: float = 0.1
     prepare: Preparation = "unit-mean"
-    hidden: int = 128
-    epochs: int = 30
-    batch_size: int = 64
-    learning_rate: float = 0.02
-    seed: int = 0
-    device: str = "cpu"
 
     name: ClassVar[str] = "aldr-loss"
     version: ClassVar[int] = 1
@@ -101,10 +83,6 @@ class AldrLoss:
         self._head()
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        return ("label", self.embedding)
-
-    @property
     def gives(self) -> tuple[pa.Field, ...]:
         return (score("aldr_loss"), *_loss_details("aldr"), detail("aldr_ambiguity", pa.float32()))
 
@@ -114,13 +92,13 @@ class AldrLoss:
         return items.table(self, _train(items, self._head(), self.by, "aldr", "aldr_loss"))
 
     def _head(self) -> Head:
-        return _head_of(
-            self, loss="aldr", lam0=self.lam0, alpha=self.alpha, margin=self.margin, prepare=self.prepare
+        return self.train_with(
+            loss="aldr", lam0=self.lam0, alpha=self.alpha, margin=self.margin, prepare=self.prepare
         )
 
 
 @dataclass(frozen=True)
-class AumScore:
+class AumScore(TrainsHead):
     """Scores labels by the area under the margin, and flags those as low as labels known to be wrong; higher = keep.
 
     A small head is trained on an embedding `runs` times; each time other n / (K + 1) items get a class that does not exist,
@@ -129,16 +107,9 @@ class AumScore:
     Gives `aum` and the flag `aum_issue`.
     """
 
-    embedding: str = "pixel_embedding"
     percentile: float = 99.0
     runs: int = 2
     loss: Loss = "elr"
-    hidden: int = 128
-    epochs: int = 30
-    batch_size: int = 64
-    learning_rate: float = 0.02
-    seed: int = 0
-    device: str = "cpu"
 
     name: ClassVar[str] = "aum"
     version: ClassVar[int] = 1
@@ -148,11 +119,7 @@ class AumScore:
             raise InputError(
                 f"aum: percentile={self.percentile}, runs={self.runs}: 0 to 100, and two runs or more, are meant"
             )
-        _head_of(self, loss=self.loss)
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("label", self.embedding)
+        self.train_with(loss=self.loss)
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
@@ -163,7 +130,7 @@ class AumScore:
         items = read_items(view, self.embedding)
         if not len(items.usable):
             return items.table(self, {"aum": np.empty(0), "aum_issue": np.empty(0, bool)})
-        head = _head_of(self, loss=self.loss)
+        head = self.train_with(loss=self.loss)
         found = aum_errors(
             items.x, items.codes, len(items.classes), head=head, percentile=self.percentile, runs=self.runs
         )
@@ -184,11 +151,6 @@ def _cut_notes(cuts: tuple[float, ...], issue: npt.NDArray[np.bool_]) -> tuple[s
 
 def _loss_details(prefix: str) -> tuple[pa.Field, ...]:
     return tuple(detail(f"{prefix}_{name}", pa.float32()) for name in ("margin", "mean_loss", "final_loss"))
-
-
-def _head_of(scorer: Any, **loss: Any) -> Head:
-    shared = ("hidden", "epochs", "batch_size", "learning_rate", "seed", "device")
-    return Head(**{name: getattr(scorer, name) for name in shared}, **loss)
 
 
 def _train(items: Items, head: Head, by: LossMeasure, prefix: str, main: str) -> dict[str, npt.NDArray[Any]]:
