@@ -29,7 +29,7 @@ PER_CORE = 100
 
 def default_memory() -> str:
     """What DuckDB may hold before it spills to `tmp/`: CURATE_MEMORY where that is set, else 100 MB a core, 200 at
-    least. The process needs about 120 MB beside it. Small on purpose: a longer table takes time, not memory.
+    least. The process needs about 120 MB beside it. Small on purpose: a longer table takes time rather than memory.
 
     Raises InputError where CURATE_MEMORY is no amount.
     """
