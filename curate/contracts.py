@@ -20,6 +20,8 @@ import pyarrow as pa
 from curate.errors import InputError
 
 __all__ = [
+    "ANSWERS",
+    "ANSWER_KEY",
     "REJECTED",
     "ROW",
     "Analysis",
@@ -267,6 +269,43 @@ class Annotator(Protocol):
 
     def push(self, items: pa.Table) -> Mapping[str, Any]: ...
     def pull(self) -> pa.Table: ...
+
+
+ANSWERS = pa.schema(
+    [
+        ("item", pa.string()),
+        ("annotator", pa.string()),
+        ("round", pa.int32()),
+        ("control", pa.string()),
+        ("value", pa.string()),
+        ("skipped", pa.bool_()),
+        ("created_at", pa.timestamp("us", "UTC")),
+        ("touched", pa.bool_()),
+        ("model_version", pa.string()),
+        ("updated_at", pa.timestamp("us", "UTC")),
+        ("seconds", pa.float64()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("source", pa.string()),
+        ("key", pa.string()),
+        ("answer_id", pa.string()),
+        ("gold", pa.bool_()),
+        ("hash", pa.string()),
+    ]
+)
+"""Answers of annotators, one row per control of each version of each answer; rows are only ever added.
+
+`item`, `annotator`, `round` (from 1): who was asked what, when. `control`: the question; `value`: the answer as text, a
+number in plain notation, several choices as a JSON list; null where there is none (`skipped`, or a mark was taken away).
+`touched`: whether a shown pre-annotation was changed (null: none was shown, or unknown), `model_version` whose it was.
+`created_at`, `updated_at`: UTC; every edit is a further row. `seconds`: how long it took. `gold`: it is the truth.
+`status`: `ok`; `stale`: the item has changed since it was asked; `quarantined`: the task is not what was sent;
+`rejected`: the value does not fit the question; `reason` says why. `source`, `answer_id`: where the answer lives, and
+its name there; `key`, `hash`: of the task, and of what was shown.
+"""
+
+ANSWER_KEY = ("source", "answer_id", "control", "updated_at")
+"""What tells one row of `ANSWERS` from another: recorded twice, it is there once."""
 
 
 # --- Analyses ---------------------------------------------------------------------------------------------------
