@@ -41,6 +41,7 @@ __all__ = [
     "detail",
     "digest",
     "flag",
+    "parallel_to",
     "reason_name",
     "resolve_budget",
     "role_of",
@@ -58,8 +59,9 @@ Budget = int | float | str
 # --- Arrow fields that say what a column means --------------------------------------------------------------
 
 
-def _field(name: str, type_: pa.DataType, role: str) -> pa.Field:
-    return pa.field(name, type_, metadata={"curate.role": role})
+def _field(name: str, type_: pa.DataType, role: str, **more: str) -> pa.Field:
+    told = {f"curate.{key}": value for key, value in more.items() if value}
+    return pa.field(name, type_, metadata={"curate.role": role, **told})
 
 
 def score(name: str) -> pa.Field:
@@ -72,9 +74,14 @@ def flag(name: str) -> pa.Field:
     return _field(name, pa.bool_(), "flag")
 
 
-def detail(name: str, type_: pa.DataType) -> pa.Field:
-    """Anything else worth keeping beside the score: a count, the id of a representative, a suggested label."""
-    return _field(name, type_, "detail")
+def detail(name: str, type_: pa.DataType, of: str = "") -> pa.Field:
+    """Anything else worth keeping beside the score: a count, the id of a representative, a suggested label.
+
+    A list of structs with a number `score` (or `answer`), 0 to 1 and higher = better, tells of the parts of an item; a
+    report shades them. What each is about it says itself (`element`, a phrase of the item's text, or `question`), or the
+    column `of` does, to whose lists these run parallel.
+    """
+    return _field(name, type_, "detail", of=of)
 
 
 def vector(name: str, dim: int | None = None, dtype: pa.DataType | None = None) -> pa.Field:
@@ -86,6 +93,12 @@ def role_of(field_: pa.Field) -> str:
     """`score`, `flag`, `detail` or `vector`."""
     role: bytes = (field_.metadata or {}).get(b"curate.role", b"detail")
     return role.decode()
+
+
+def parallel_to(field_: pa.Field) -> str:
+    """The column to whose lists those of a detail run parallel (`detail(..., of=...)`); empty where there is none."""
+    of: bytes = (field_.metadata or {}).get(b"curate.of", b"")
+    return of.decode()
 
 
 def column_name(registry_name: str) -> str:
@@ -300,7 +313,7 @@ number in plain notation, several choices as a JSON list; null where there is no
 `touched`: whether a shown pre-annotation was changed (null: none was shown, or unknown), `model_version` whose it was.
 `created_at`, `updated_at`: UTC; every edit is a further row. `seconds`: how long it took. `gold`: it is the truth.
 `status`: `ok`; `stale`: the item has changed since it was asked; `quarantined`: the task is not what was sent;
-`rejected`: the value does not fit the question; `reason` says why. `source`, `answer_id`: where the answer lives, and
+`rejected`: the value does not fit the question; `withdrawn`: it was deleted where it lived; `reason` says why. `source`, `answer_id`: where the answer lives, and
 its name there; `key`, `hash`: of the task, and of what was shown.
 """
 
@@ -316,9 +329,9 @@ class Finding:
     """One thing found about a whole data set: a sentence or two, and where useful a table and how to draw it.
 
     `text` says what was found and what follows from it, numbers with their units and intervals.
-    `table` is the evidence. `chart` draws it: `bars` (first column the name, second the length), `line` (first column
-    x, each further one a line; columns `low` and `high` a band), `matrix` (first column the row's name, the others
-    counts or shares); empty shows the table alone.
+    `table` is the evidence. `chart` draws it: `bars` (first column the name, second the length; with columns `low` and
+    `high` a point and its interval), `line` (first column x, each further one a line; columns `low` and `high` a band),
+    `matrix` (first column the row's name, the others counts or shares); empty shows the table alone.
     `serious` marks what would make results wrong if nobody acted.
     """
 
