@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from curate.run.explain import Explanation
     from curate.run.ledger import RunRecord, StepRecord
     from curate.selected import StoredSelection
-    from curate.store import CompactReport, PublishReport
+    from curate.store import AnswersView, CompactReport, PublishReport
 
 
 def open(path: str | Path, *, create: bool = False, seed: int = 0) -> Store:
@@ -92,6 +92,18 @@ class Store:
         """Every row that an import refused: source, row, id, code, reason and the row itself, shortened."""
         return self.parts.rejected()
 
+    @property
+    def answers(self) -> AnswersView:
+        """Every answer of annotators: item, annotator, round, control, value, skipped, created_at, touched, model_version
+        and where it came from. Each version of each answer is a row; `store.answers.latest()` leaves the newest.
+        """
+        return self.parts.answers()
+
+    @property
+    def id(self) -> str:
+        """The identity of the store, which a clone shares."""
+        return self.parts.uuid
+
     def failed(self, scorer: str) -> StoreView:
         """Items that a scorer could not score; the reason is in the column `<scorer>_reason`."""
         from curate.contracts import reason_name
@@ -100,7 +112,7 @@ class Store:
         return self.items.where(f"{name} is not null and {name} <> 'not asked'")
 
     def sql(self, query: str) -> pa.Table:
-        """Run a read-only DuckDB query over `items`, every score by its name and every selection by its name.
+        """Run a read-only DuckDB query over `items`, `answers`, every score by its name and every selection by its name.
 
         `store.sql("select label, avg(clip_score) from items join clip_score using (id) group by label")`
         """
@@ -265,6 +277,12 @@ class Store:
         elif not isinstance(recipe, Recipe):
             recipe = build_recipe({"store": str(self.path), **recipe})
         return execute(begin(self.parts, recipe=recipe.plain(), seed=recipe.seed, base=base), recipe.steps)
+
+    def record_answers(self, answers: Any) -> dict[str, int]:
+        """Add answers of annotators (a frame with the columns of `curate.contracts.ANSWERS`); how many were `new`, how
+        many `present`. An answer that is there already is not added again, and none is ever changed.
+        """
+        return self.parts.record_answers(answers)
 
     # --- Why, and showing it ----------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""`store.sql`: a read-only query over `items`, every score and every selection by its name."""
+"""`store.sql`: a read-only query over `items`, `answers`, every score and every selection by its name."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from curate.store.engine import engine
 
 
 def query_tables(store: PartStore, query: str) -> pa.Table:
-    """Run a DuckDB SELECT. `items` has the columns of the items; a score's table has `id` and its columns; a
-    selection's table has `id`, rank, weight, gain and reason. Nothing outside the store can be read.
+    """Run a DuckDB SELECT. `items` has the columns of the items, `answers` every answer of annotators; a score's table
+    has `id` and its columns; a selection's table has `id`, rank, weight, gain and reason. Nothing outside the store can be read.
 
     Raises InputError for anything but one SELECT, UnknownNameError for a table that is not there.
     """
     snapshot = store.snapshot()
-    known = {"items", *snapshot.sets, *(n.replace("-", "_") for n in snapshot.selections)}
+    known = {"items", "answers", *snapshot.sets, *(n.replace("-", "_") for n in snapshot.selections)}
     names, columns = _referenced(query, known)
     with engine(store.path).cursor() as cursor:
         for name in names:
@@ -51,6 +51,8 @@ def _table(store: PartStore, name: str, columns: set[str] | None) -> pa.Table:
     if name == "items":
         own = [f.name for f in view.schema if snapshot.column_home.get(f.name) is None]
         return view.to_arrow(_named(own, columns))
+    if name == "answers":
+        return store.answers().to_arrow()
     if name in snapshot.sets:
         fields = snapshot.sets[name].schema()
         return view.to_arrow([*_named(["id", *(f.name for f in fields if role_of(f) != "vector")], columns)])

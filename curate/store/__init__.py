@@ -6,6 +6,7 @@
     writer       `PartWriter`: makes durable files in any process; `packs` the same for many small media
     commit       the one transaction that makes files part of the store
     view         rows of a snapshot: filter, read, compute
+    answers      what annotators said: read, and add each once
     gc, compaction, verify, rebuild   housekeeping
     publish, clone   a store elsewhere, in a folder or an object store (`remote`)
 
@@ -18,6 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from curate.store.answers import AnswersView
     from curate.store.changes import Changes, Commit
     from curate.store.clone import CloneReport
     from curate.store.compaction import CompactReport
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from curate.store.writer import PartWriter
 
 _HOMES = {
+    "AnswersView": "answers",
     "Changes": "changes",
     "CloneReport": "clone",
     "ColumnSet": "parts",
@@ -53,6 +56,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnswersView",
     "Changes",
     "CloneReport",
     "ColumnSet",

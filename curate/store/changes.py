@@ -24,6 +24,7 @@ class Changes:
                 in `remove` goes then: ConflictError if another process has given a removed item part more columns.
     `items_at`  the version whose items this change was worked out from: ConflictError if items were added or
                 removed since. None: it does not depend on them.
+    `answers_at`   the same for answers.
     """
 
     op: str
@@ -40,6 +41,7 @@ class Changes:
     stats: Mapping[str, Any] = field(default_factory=dict)
     replaces: Mapping[str, int] = field(default_factory=dict)
     items_at: int | None = None
+    answers_at: int | None = None
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,9 @@ def _version_of(con: sqlite3.Connection, token: str) -> int | None:
 def _apply(root: Path, con: sqlite3.Connection, changes: Changes) -> int:
     version = records.head(con) + 1
     if changes.items_at is not None:
-        _check_items_at(con, changes.items_at)
+        _check_since(con, ("items", "deleted"), changes.items_at)
+    if changes.answers_at is not None:
+        _check_since(con, ("answers",), changes.answers_at)
     con.execute(
         "INSERT INTO snapshot(version, op, token, run_id, time, message, stats) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
@@ -124,14 +126,17 @@ def _unbind(con: sqlite3.Connection, table: str, name: str, version: int, unless
     return True
 
 
-def _check_items_at(con: sqlite3.Connection, seen: int) -> None:
+def _check_since(con: sqlite3.Connection, tables: tuple[str, ...], seen: int) -> None:
+    """Nothing was added to these tables, or removed from them, after the version that was seen."""
+    what = tables[0]
     later = con.execute(
-        "SELECT max(max(added), max(coalesce(removed, 0))) FROM part WHERE tbl IN ('items', 'deleted')"
+        f"SELECT max(max(added), max(coalesce(removed, 0))) FROM part WHERE tbl IN ({', '.join('?' * len(tables))})",
+        tables,
     ).fetchone()[0]
     if later is not None and later > seen:
         raise ConflictError(
-            f"this change was worked out from the items of version {seen}, but version {later} added or removed "
-            "items. Nothing was changed; run again"
+            f"this change was worked out from the {what} of version {seen}, but version {later} added or removed "
+            f"{what}. Nothing was changed; run again"
         )
 
 

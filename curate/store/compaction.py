@@ -38,7 +38,7 @@ FILE_BYTES = 64 << 20
 COMMIT_EVERY = 30.0
 """Seconds of work between two commits: what a kill can cost."""
 
-REJECTED_ROWS = 65_536
+LIST_ROWS = 65_536
 ROUNDS = 5
 MANY, SMALL = 64, 0.25
 """From that many parts on, of which most hold less than this share of `PART_ROWS`, compaction is worth it."""
@@ -110,7 +110,8 @@ def live_parts(snapshot: Snapshot) -> int:
     """Live parts of a snapshot."""
     aligned = sum(map(len, snapshot.aligned.values()))
     selected = sum(map(len, snapshot.selection_parts.values()))
-    return len(snapshot.items) + aligned + len(snapshot.deleted) + len(snapshot.rejected) + selected
+    plain = len(snapshot.deleted) + len(snapshot.rejected) + len(snapshot.answers)
+    return len(snapshot.items) + aligned + plain + selected
 
 
 def hint(snapshot: Snapshot) -> str | None:
@@ -243,11 +244,12 @@ def _token(sources: Sequence[Part]) -> str:
 
 
 def _merge_lists(store: PartStore, report: CompactReport) -> bool:
-    """Merge the parts of tombstones into one, and those of rejections into few; whether nobody was in the way."""
+    """Merge the parts of tombstones into one, and those of rejections and answers into few; whether nobody was in the
+    way."""
     snapshot = store.snapshot()
     old = list(snapshot.deleted) if len(snapshot.deleted) > 1 else []
-    first, groups = _rejected_groups(snapshot.rejected)
-    listed = list(snapshot.rejected[first:])
+    groups = [*_list_groups(snapshot.rejected), *_list_groups(snapshot.answers)]
+    listed = [part for group in groups for part in group]
     if not old and not listed:
         return True
     with store.writer() as writer:
@@ -272,15 +274,15 @@ def _merge_lists(store: PartStore, report: CompactReport) -> bool:
     return True
 
 
-def _rejected_groups(parts: Sequence[Part]) -> tuple[int, list[list[Part]]]:
-    """Runs of rejections to be merged, and where the first of them begins: what follows is written after it again, so
-    that rows stay in order."""
+def _list_groups(parts: Sequence[Part]) -> list[list[Part]]:
+    """Runs of parts to be merged, from the first that has two on: what follows it is written after it again, so that
+    rows stay in order."""
     groups: list[list[Part]] = []
     for part in parts:
         rows = sum(p.rows for p in groups[-1]) if groups else 0
-        if groups and groups[-1][0].schema == part.schema and rows + part.rows <= REJECTED_ROWS:
+        if groups and groups[-1][0].schema == part.schema and rows + part.rows <= LIST_ROWS:
             groups[-1].append(part)
         else:
             groups.append([part])
     at = next((i for i, group in enumerate(groups) if len(group) > 1), len(groups))
-    return sum(map(len, groups[:at])), groups[at:]
+    return groups[at:]

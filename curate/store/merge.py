@@ -62,7 +62,7 @@ def merge_group(writer: PartWriter, group: Group) -> list[NewPart]:
 
 
 def merge_plain(writer: PartWriter, parts: Sequence[Part]) -> NewPart:
-    """Parts of a table that is aligned to nothing (`rejected`), as one."""
+    """Parts of a table that is aligned to nothing (`rejected`, `answers`), as one."""
     for part in parts:
         check_source(writer.store_path, part)
     none = np.empty(0, np.int64)

@@ -16,7 +16,7 @@ from curate.store.parts import ColumnSet, NewPart, Part, SelectionInfo
 from curate.store.snapshot import Snapshot
 
 PART_COLUMNS = "part_id, tbl, path, rows, bytes, blake3, schema, kind, base, column_set, owner, stats, seq_lo, added, removed"
-MERGED_TABLES = ("items", "deleted", "rejected")
+MERGED_TABLES = ("items", "deleted", "rejected", "answers")
 """Tables whose parts anybody may bring again: the table `merged` says where theirs went."""
 _MERGED = next(s for s in SCHEMA.split(";\n") if "EXISTS merged(" in s)
 _NOTHING: Mapping[str, Any] = {}
@@ -141,6 +141,7 @@ def load_snapshot(con: sqlite3.Connection, version: int) -> Snapshot:
         selections=bound_selections(con, version),
         selection_parts=group(tables.get("selection", ()), lambda p: p.owner),
         rejected=tables.get("rejected", ()),
+        answers=tables.get("answers", ()),
     )
 
 

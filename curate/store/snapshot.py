@@ -30,6 +30,7 @@ class Snapshot:
     selections: Mapping[str, SelectionInfo]
     selection_parts: Mapping[str, tuple[Part, ...]]
     rejected: tuple[Part, ...] = ()
+    answers: tuple[Part, ...] = ()
 
     @cached_property
     def rows(self) -> int:

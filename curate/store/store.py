@@ -21,6 +21,7 @@ from curate.store.snapshot import Snapshot
 from curate.store.writer import SELECTION, PartWriter, read_tables, scratch_name
 
 if TYPE_CHECKING:
+    from curate.store.answers import AnswersView
     from curate.store.clone import CloneReport
     from curate.store.compaction import CompactReport
     from curate.store.gc import GcReport
@@ -131,6 +132,17 @@ class PartStore:
         """Every row that an import refused, with the reason."""
         return read_tables(self.path, self.snapshot(version).rejected, REJECTED)
 
+    def answers(self, version: int | str | None = None) -> AnswersView:
+        """Every answer of annotators, each version of each, in the order they were recorded."""
+        from curate.store.answers import AnswersView
+
+        return AnswersView(self.path, self.snapshot(version).answers)
+
+    @property
+    def uuid(self) -> str:
+        """The identity of the store; a clone bears that of what it is a clone of."""
+        return str(folder.read_format(self.path)["uuid"])
+
     def resolve(self, uris: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
         """Addresses with `store:` replaced by where this store lies: 'store:blobs/x.pack#bytes=0,10' becomes
         '/where/it/is/blobs/x.pack#bytes=0,10'. Others, and nulls, stay as they are.
@@ -170,6 +182,16 @@ class PartStore:
         done = commit.commit(self.path, self._catalog, changes)
         self._export(lambda scratch: manifest.write_missing(self.path, self._catalog, scratch))
         return done
+
+    def record_answers(self, answers: Any, *, message: str = "") -> dict[str, int]:
+        """Add answers (a frame with the columns of `contracts.ANSWERS`); each is there once however often it is brought.
+
+        How many were `new`, how many `present`. When this returns they are on the disk; nothing is ever overwritten.
+        Raises SchemaError, InputError for rows that say nothing.
+        """
+        from curate.store import answers as answering
+
+        return answering.record(self, answers, message=message)
 
     def recall(self, digest: str) -> dict[str, Any] | None:
         """The result of a finished step (`Changes.step`), or None."""

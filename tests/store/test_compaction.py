@@ -315,7 +315,7 @@ def test_selections_stay_as_they_are(store: PartStore) -> None:
 
 
 def test_rejections_are_merged_in_order(store: PartStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compaction, "REJECTED_ROWS", 3)
+    monkeypatch.setattr(compaction, "LIST_ROWS", 3)
     sizes = (3, 1, 1, 3, 2, 1)
     for number, size in enumerate(sizes):
         rows = [{**dict.fromkeys(REJECTED.names), "id": f"{number}-{i}", "row": i} for i in range(size)]
