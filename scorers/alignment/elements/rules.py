@@ -96,7 +96,13 @@ def ask_elements(captions: Sequence[str | None], limit: int = 30) -> pa.Array:
         found = split_elements(caption, limit) if caption else []
         rows.append(
             [
-                {"question": e.question, "answer": e.answer, "type": e.type, "depends": list(e.depends)}
+                {
+                    "question": e.question,
+                    "answer": e.answer,
+                    "type": e.type,
+                    "depends": list(e.depends),
+                    "element": e.name,
+                }
                 for e in found
             ]
             or None

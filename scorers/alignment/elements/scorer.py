@@ -29,7 +29,7 @@ class Elements:
     limit: int = 30
 
     name: ClassVar[str] = "elements"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     processes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

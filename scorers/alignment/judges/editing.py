@@ -26,6 +26,7 @@ class _Asked(BaseModel):
     answer: str | None = "yes"
     type: str | None = None
     depends: list[int] | None = []
+    element: str | None = None
 
 
 class _Line(BaseModel):

@@ -31,11 +31,12 @@ EVIDENCE = pa.list_(
             ("box", pa.list_(pa.float32())),
             ("answer", pa.string()),
             ("sure", pa.float32()),
+            ("score", pa.float32()),
         ]
     )
 )
 """What was seen for each question: in words, and where (left, top, right, bottom as shares of width and height, or null);
-what the judge answered, and how sure it says it is."""
+what the judge answered, how sure it says it is, and what that counts, 0 to 1."""
 
 _FORM = (
     'Answer with JSON alone: {"answers": [{"question": 1, "evidence": "what you see", "box": [left, top, right, bottom] '
@@ -105,6 +106,7 @@ class ElementJudge(Judging):
     )
 
     name: ClassVar[str] = "element-judge"
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -122,7 +124,7 @@ class ElementJudge(Judging):
         return (
             score("element_judge"),
             detail("element_judge_answers", answers_type("answer")),
-            detail("element_judge_evidence", EVIDENCE),
+            detail("element_judge_evidence", EVIDENCE, of=self.questions),
             detail(self.cost_name, pa.float64()),
         )
 
@@ -139,8 +141,9 @@ class ElementJudge(Judging):
         evidence: list[list[dict[str, Any]] | None] = []
         for span, one in zip(spans, said, strict=True):
             seen = one.value
-            values.append(None if seen is None else _count(seen, expected[span]))
-            evidence.append(None if seen is None else _rows(seen, texts[span]))
+            counted = None if seen is None else _count(seen, expected[span])
+            values.append(counted)
+            evidence.append(None if seen is None or counted is None else _rows(seen, texts[span], counted))
         means = [None if one is None else float(np.mean(one)) for one in values]
         answers = [None if one is None else [{"answer": value} for value in one] for one in values]
         return self.answer(self.gives, said, [means, answers, evidence])
@@ -177,7 +180,7 @@ def _count(seen: Sequence[_Seen], expected: Sequence[str]) -> list[float]:
     return [float(value) for value in values]
 
 
-def _rows(seen: Sequence[_Seen], texts: Sequence[str]) -> list[dict[str, Any]]:
+def _rows(seen: Sequence[_Seen], texts: Sequence[str], counted: Sequence[float]) -> list[dict[str, Any]]:
     return [
         {
             "question": text,
@@ -185,6 +188,7 @@ def _rows(seen: Sequence[_Seen], texts: Sequence[str]) -> list[dict[str, Any]]:
             "box": None if one.box is None else list(one.box),
             "answer": one.answer,
             "sure": one.sure,
+            "score": value,
         }
-        for one, text in zip(seen, texts, strict=True)
+        for one, text, value in zip(seen, texts, counted, strict=True)
     ]

@@ -87,6 +87,7 @@ class ModelElements(Judging):
     )
 
     name: ClassVar[str] = "model-elements"
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -167,13 +168,10 @@ def _type(said: str) -> str:
 
 
 def _ask(parts: Sequence[_Part], negatives: bool) -> list[dict[str, Any]]:
-    questions = [
-        {"question": p.question, "answer": "yes", "type": p.type, "depends": p.depends} for p in parts
-    ]
+    asked = [(p, p.question, "yes") for p in parts]
     if negatives:
-        questions += [
-            {"question": p.negative, "answer": "no", "type": p.type, "depends": p.depends}
-            for p in parts
-            if p.negative and p.negative.strip()
-        ]
-    return questions
+        asked += [(p, p.negative, "no") for p in parts if p.negative and p.negative.strip()]
+    return [
+        {"question": question, "answer": answer, "type": p.type, "depends": p.depends, "element": p.element}
+        for p, question, answer in asked
+    ]

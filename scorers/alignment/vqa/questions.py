@@ -1,9 +1,10 @@
 """The column of questions: what is asked about an image, what is expected, and what rests on what.
 
-    list<struct<question: string, answer: string, type: string, depends: list<int32>>>
+    list<struct<question: string, answer: string, type: string, depends: list<int32>, element: string>>
 
 `answer` is what is expected ("yes" where it is null or the field is absent), `type` is free (object, color, counting,
-...), `depends` are the positions, from 0, of the questions in the same list that must hold first.
+...), `depends` are the positions, from 0, of the questions in the same list that must hold first, `element` is what of
+the text is asked about (reports shade it); every field but the first may be absent.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ QUESTIONS = pa.list_(
             ("answer", pa.string()),
             ("type", pa.string()),
             ("depends", pa.list_(pa.int32())),
+            ("element", pa.string()),
         ]
     )
 )

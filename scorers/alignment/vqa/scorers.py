@@ -59,7 +59,8 @@ class PnVqa(Asking):
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
-        return score("pn_vqa"), detail("pn_vqa_answers", answers_type("answer", "positive", "negative"))
+        answers = detail("pn_vqa_answers", answers_type("answer", "positive", "negative"), of=self.questions)
+        return score("pn_vqa"), answers
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         asked = read_questions(column(batch, self.questions), self.questions)
@@ -125,7 +126,7 @@ class Vq2(Asking):
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
-        return score("vq2"), detail("vq2_answers", answers_type("answer"))
+        return score("vq2"), detail("vq2_answers", answers_type("answer"), of=self.questions)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         asked = read_questions(column(batch, self.questions), self.questions)

@@ -28,7 +28,13 @@ def test_it_keeps_the_contract() -> None:
         "no text",
     ]
     assert scored["elements_questions"][1].as_py() == [
-        {"question": "Is there a cat?", "answer": "yes", "type": "animal/human", "depends": []}
+        {
+            "question": "Is there a cat?",
+            "answer": "yes",
+            "type": "animal/human",
+            "depends": [],
+            "element": "cat",
+        }
     ]
     assert score_all(Elements(limit=2), view)["elements"].to_pylist()[:2] == [2, 1]
     with pytest.raises(InputError, match="limit 0"):

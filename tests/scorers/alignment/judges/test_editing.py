@@ -13,7 +13,15 @@ from curate.scorers.alignment import ask_elements, load_questions, save_question
 from curate.scorers.alignment.vqa.questions import QUESTIONS
 
 ROWS = [
-    [{"question": "Is there a “car”\u2028?", "answer": "yes", "type": "object", "depends": []}],
+    [
+        {
+            "question": "Is there a “car”\u2028?",
+            "answer": "yes",
+            "type": "object",
+            "depends": [],
+            "element": "car",
+        }
+    ],
     None,
     [],
 ]
@@ -33,7 +41,7 @@ def test_what_a_person_leaves_out_is_filled_in(tmp_path: Path) -> None:
     path.write_text('\n{"id": "a", "questions": [{"question": "Is it red?"}]}\n\n{"id": "b"}\n')
     table = load_questions(path)
     assert table["questions"].to_pylist() == [
-        [{"question": "Is it red?", "answer": "yes", "type": None, "depends": []}],
+        [{"question": "Is it red?", "answer": "yes", "type": None, "depends": [], "element": None}],
         None,
     ]
 

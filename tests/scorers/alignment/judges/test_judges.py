@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import curate
-from curate.contracts import component_digest, component_params
+from curate.contracts import component_digest, component_params, parallel_to
 from curate.errors import InputError, RunError
 from curate.scorers.alignment.judges.client import Settings, open_client
 from curate.scorers.alignment.judges.grounded import ElementJudge
@@ -247,6 +247,9 @@ def test_elements_are_judged_with_their_evidence(chat_endpoint: Any, folder: str
     assert evidence[1]["box"] == pytest.approx([0.1, 0.2, 0.5, 0.9])
     assert [evidence[i]["box"] for i in (0, 2, 3)] == [None] * 3
     assert evidence[0]["question"] == "Is there a car?"
+    assert [one["score"] for one in evidence] == [1, 0.25, 0.5, 0.5]
+    field = ElementJudge(model="m", cache=folder, questions="asked").gives[2]
+    assert parallel_to(field) == "asked"  # what the evidence is about
     assert scored["element_judge_cost"] == pytest.approx(10e-6)
     assert "2. How many cars are there?" in text_of(chat_endpoint.asked[0])
     dsg = Dsg(answers="answers").score(
@@ -325,6 +328,7 @@ def test_a_text_is_split_by_the_model(chat_endpoint: Any, folder: str) -> None:
         "answer": "no",
         "type": "object",
         "depends": [],
+        "element": "Car",
     }
 
 
