@@ -22,6 +22,7 @@ RANKS = (
     ("kinds",),
     ("contracts",),
     ("registry", "memory", "fitting", "weights"),
+    ("choosing",),
     ("testing", "store", "media"),
     ("formats",),
     ("recipe",),
@@ -44,7 +45,7 @@ EXCEPT = {
 }
 """What a room does not import although it stands lower."""
 
-PARTS_MAY = {"errors", "kinds", "contracts", "fitting", "media", "weights"}
+PARTS_MAY = {"errors", "kinds", "contracts", "fitting", "choosing", "media", "weights"}
 
 HEAVY = [
     "cleanlab",

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.contracts import Budget, View, resolve_budget
-from curate.errors import InputError
+from curate.choosing import capacity
+from curate.contracts import View
 from curate.fitting import columns_of, numbers
 
 __all__ = ["Ids", "ViewIds", "ascending", "capacity", "columns_of", "numbers", "some"]
@@ -122,18 +122,3 @@ def _chunk_heads(ids: pa.Array) -> npt.NDArray[np.uint64]:
         heads <<= np.uint64(8)
         heads[inside] |= data[starts[inside] + i]
     return heads
-
-
-def capacity(budget: Budget | None, total: int, available: int, what: str) -> int:
-    """How many to choose where only `available` of `total` items have what it takes.
-
-    A fraction is one of all items and stops at what is available; a count must be filled.
-    Raises InputError as `resolve_budget` does, and for a count above `available`.
-    """
-    count = resolve_budget(budget, total)
-    share = isinstance(budget, float) or (isinstance(budget, str) and budget.strip().endswith("%"))
-    if count > available and not share:
-        raise InputError(
-            f"budget {count}: only {available} of {total} items have {what}; ask for at most that"
-        )
-    return min(count, available)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.choosing import Balance, allot, capacity, draw_seed, strata
 from curate.contracts import Budget, Selection, View
 from curate.errors import InputError
-from curate.selectors.threshold.order import ascending, capacity, columns_of, numbers
-from curate.selectors.threshold.uniform import draw_seed, random_keys, random_rows
+from curate.selectors.threshold.order import ascending, columns_of, numbers
+from curate.selectors.threshold.uniform import random_keys, random_rows
 
 __all__ = ["Balance", "Stratified", "allot", "stratified_rows"]
-
-Balance = Literal["proportional", "equal"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Stratified:
         values = numbers(view.compute(self.prefer), self.prefer) if self.prefer else None
         usable = np.arange(len(view)) if values is None else np.flatnonzero(~np.isnan(values))
         count = capacity(budget, len(view), len(usable), f"a value of {self.prefer!r}")
-        codes, names = _strata(view.to_arrow(list(self.strata)), self.strata)
+        codes, names = strata(view.to_arrow(list(self.strata)), self.strata)
         sizes = np.bincount(codes[usable], minlength=len(names))
         quotas = allot(sizes, count, self.balance)
         kept = usable if len(usable) < len(view) else slice(None)
@@ -80,39 +79,6 @@ class Stratified:
                 "random": _agreement(codes[baseline], target),
             },
         )
-
-
-def allot(
-    sizes: npt.NDArray[np.int64], count: int, balance: Balance = "proportional"
-) -> npt.NDArray[np.int64]:
-    """How many to take of each stratum: (h,) int64, at most `sizes`, summing to `count`.
-
-    Proportional: the method of largest remainders (Hamilton), in whole numbers; "equal": the same for each, what a
-    small one cannot use shared by the rest, and the last few to the largest. Ties go to the earlier stratum.
-    Raises InputError if `count` is more than there are.
-    """
-    sizes = np.asarray(sizes, np.int64)
-    total = int(sizes.sum())
-    if count > total:
-        raise InputError(f"{count} items asked for, the strata hold {total}")
-    if count == 0:
-        return np.zeros(len(sizes), np.int64)
-    if balance == "proportional":
-        floors, remainders = np.divmod(sizes * count, total)
-        last = np.argsort(-remainders, kind="stable")[: count - int(floors.sum())]
-        floors[last] += 1
-        return floors
-    levels = np.sort(
-        sizes
-    )  # the level L with sum(min(size, L)) <= count < sum(min(size, L + 1)), by bisection
-    low, high = 0, int(levels[-1])
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if np.minimum(sizes, middle).sum() <= count else (low, middle - 1)
-    quotas = np.minimum(sizes, low)
-    open_ = np.argsort(-(sizes - quotas), kind="stable")[: count - int(quotas.sum())]
-    quotas[open_] += 1
-    return quotas
 
 
 def stratified_rows(
@@ -138,20 +104,6 @@ def stratified_rows(
 
 def _taken(ids: pa.ChunkedArray, rows: npt.NDArray[np.int64], kept: Any) -> pa.ChunkedArray:
     return ids if isinstance(kept, slice) else ids.take(pa.array(rows))
-
-
-def _strata(table: pa.Table, by: Sequence[str]) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """A code for each row, in the sorted order of the strata's values, and the strata's names."""
-    import polars as pl
-
-    frame = pl.DataFrame(pl.from_arrow(table.select(list(by))))
-    groups = frame.unique().sort(by, nulls_last=True).with_row_index("code")
-    coded = frame.join(groups, on=list(by), how="left", nulls_equal=True, maintain_order="left")
-    names = [
-        ", ".join(f"{b}={'null' if v is None else v}" for b, v in zip(by, row[1:], strict=True))
-        for row in groups.rows()
-    ]
-    return coded["code"].to_numpy().astype(np.int64), names
 
 
 def _weights(

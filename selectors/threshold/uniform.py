@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.choosing import draw_seed
 from curate.contracts import Budget, Selection, View, resolve_budget
 from curate.selectors.threshold.order import ascending
 
@@ -93,8 +94,3 @@ def _splitmix(x: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed: npt.NDArray[np.uint64] = x ^ (x >> np.uint64(31))
     return mixed
-
-
-def draw_seed(rng: np.random.Generator) -> int:
-    """The one number a selector draws from the run's generator, and records."""
-    return int(rng.integers(2**63))

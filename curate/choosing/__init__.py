@@ -1,0 +1,27 @@
+"""What selectors share: budgets and their shares, who must and must not be chosen, and reading the items.
+
+A pure selector takes `within`, a `Constraints`, and turns it with the budget into `Terms`: arrays, with nothing left
+out. A component inherits the fields of `Constrained`, whose `pool` reads the items in the order of ids.
+"""
+
+from curate.choosing.budgets import Balance, allot, capacity, cost_budget, level
+from curate.choosing.constraints import Account, Constraints, Terms, at_random
+from curate.choosing.pool import Constrained, Meter, Pool, draw_seed, finite_rows, strata
+
+__all__ = [
+    "Account",
+    "Balance",
+    "Constrained",
+    "Constraints",
+    "Meter",
+    "Pool",
+    "Terms",
+    "allot",
+    "at_random",
+    "capacity",
+    "cost_budget",
+    "draw_seed",
+    "finite_rows",
+    "level",
+    "strata",
+]

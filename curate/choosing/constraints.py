@@ -1,0 +1,215 @@
+"""Who must, may and must not be chosen, at what cost and out of which group: the same for every selector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.choosing.budgets import Balance, allot, capacity, cost_budget, level
+from curate.contracts import Budget
+from curate.errors import InputError
+
+__all__ = ["Account", "Constraints", "Terms", "at_random"]
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Constraints:
+    """What a choice among the rows 0 ... n - 1 of an array must hold to. Without any, it is the budget alone.
+
+    `mandatory` (m,) rows that are chosen before all others and in this order; they count in the budget. An earlier
+                selection is continued by giving it here.
+    `forbidden` (f,) rows that are never chosen.
+    `cost`      (n,) positive: the budget is then in its units (a fraction or a percentage: of the whole cost), and
+                greedy selectors go by gain per cost.
+    `group`     (n,) codes from 0 on: each group gets its own share of the budget, by `balance`: "proportional" to how
+                much it holds, or "equal", what a small one cannot use going to the others.
+    `quota`     (groups,) shares of the budget given outright instead.
+    """
+
+    mandatory: npt.NDArray[Any] | None = None
+    forbidden: npt.NDArray[Any] | None = None
+    cost: npt.NDArray[Any] | None = None
+    group: npt.NDArray[Any] | None = None
+    balance: Balance = "proportional"
+    quota: npt.NDArray[Any] | None = None
+
+    def terms(self, n: int, budget: Budget | None) -> Terms:
+        """These constraints and a budget as plain arrays. Raises InputError where nothing could hold to them."""
+        first = _rows(self.mandatory, n, "mandatory")
+        banned = np.zeros(n, bool)
+        banned[_rows(self.forbidden, n, "forbidden")] = True
+        clash = first[banned[first]]
+        if len(clash):
+            raise InputError(
+                f"{len(clash)} rows are both mandatory and forbidden, as {_some(clash)}: they can be only one of the two"
+            )
+        group = _codes(self.group, n)
+        cost = np.ones(n) if self.cost is None else _costs(self.cost, n)
+        if self.cost is None:
+            spend: float = capacity(budget, n, int(n - banned.sum()), "leave to be chosen")
+        else:
+            spend = min(cost_budget(budget, float(cost.sum())), float(cost[~banned].sum()))
+        used = float(cost[first].sum())
+        if used > spend * (1 + 1e-12):
+            raise InputError(
+                f"the {len(first)} mandatory rows take {used:g} and the budget is {spend:g}: raise it, or ask for fewer"
+            )
+        left = self._shares(cost, group, ~banned, spend)
+        spent = _held(group[first], cost[first], len(left))
+        over = np.flatnonzero(spent > left * (1 + 1e-12))
+        if len(over):
+            if self.quota is not None:
+                raise InputError(
+                    f"the mandatory rows of group {over[0]} take {spent[over[0]]:g}, its quota is {left[over[0]]:g}"
+                )
+            left = _make_room(left, spent)
+        banned[first] = True
+        return Terms(first, ~banned, cost, group, np.maximum(left - spent, 0.0), spend)
+
+    def _shares(self, cost: Floats, group: Ints, allowed: npt.NDArray[np.bool_], spend: float) -> Floats:
+        count = int(group.max(initial=0)) + 1
+        if self.quota is not None:
+            quota = np.asarray(self.quota, np.float64)
+            if quota.shape != (count,) or not (quota >= 0).all():
+                raise InputError(f"quota {quota.tolist()}: one number from 0 on for each of {count} groups")
+            if quota.sum() > spend * (1 + 1e-12):
+                raise InputError(f"the quotas come to {quota.sum():g} and the budget is {spend:g}")
+            return quota
+        if count == 1:
+            return np.array([spend])
+        held = _held(group[allowed], cost[allowed], count)
+        if self.cost is None:
+            return allot(held.astype(np.int64), round(spend), self.balance).astype(np.float64)
+        return held * (spend / held.sum()) if self.balance == "proportional" else level(held, spend)
+
+
+class Terms(NamedTuple):
+    """Constraints and a budget as plain arrays, ready for a loop.
+
+    `first` (m,) mandatory rows in order. `open` (n,) what else may be chosen. `cost` (n,), all 1 where none was given.
+    `group` (n,) codes. `left` (groups,) what each group may still spend after the mandatory rows. `spend` the budget.
+    """
+
+    first: Ints
+    open: npt.NDArray[np.bool_]
+    cost: Floats
+    group: Ints
+    left: Floats
+    spend: float
+
+    @property
+    def plain(self) -> bool:
+        """Whether every item costs 1 and there are no groups: the budget is a count, and nothing closes before it."""
+        return len(self.left) == 1 and bool((self.cost == 1).all())
+
+    @property
+    def most(self) -> int:
+        """No choice holds more rows than that: for the room of answers."""
+        fits = np.zeros(len(self.left), np.int64)
+        for g in range(len(self.left)):
+            costs = np.sort(self.cost[self.open & (self.group == g)])
+            fits[g] = np.searchsorted(np.cumsum(costs), self.left[g] * (1 + 1e-9), side="right")
+        return len(self.first) + int(fits.sum())
+
+
+class Account:
+    """What may still be chosen, as a choice grows: `open` (n,) bool, kept up to date by `take`."""
+
+    def __init__(self, terms: Terms) -> None:
+        self.open, self.left = terms.open.copy(), terms.left.copy()
+        self._terms, self._slack = terms, 1e-9 * max(terms.spend, 1.0)
+        self._dearest = float(terms.cost[self.open].max(initial=0.0))
+        for g in range(len(self.left)):
+            self._close(g)
+
+    def take(self, row: int) -> None:
+        """This row, which was open, is chosen."""
+        self.open[row] = False
+        g = int(self._terms.group[row])
+        self.left[g] -= self._terms.cost[row]
+        self._close(g)
+
+    def _close(self, g: int) -> None:
+        left = self.left[g] + self._slack
+        if left < self._dearest:
+            self.open &= ~((self._terms.group == g) & (self._terms.cost > left))
+
+    def __bool__(self) -> bool:
+        return bool(self.open.any())
+
+
+def at_random(terms: Terms, rng: np.random.Generator) -> Ints:
+    """Rows chosen at random under the same terms, the mandatory ones first: what any objective is held against."""
+    rows = rng.permutation(np.flatnonzero(terms.open))
+    rows = rows[np.argsort(terms.group[rows], kind="stable")]
+    cost, group = terms.cost[rows], terms.group[rows]
+    spent = np.cumsum(cost)
+    starts = np.searchsorted(group, np.arange(len(terms.left)))
+    before = np.concatenate([[0.0], spent])[starts]
+    fits = spent - before[group] <= terms.left[group] + 1e-9 * max(terms.spend, 1.0)
+    return np.concatenate([terms.first, rows[fits]])
+
+
+def _rows(rows: npt.NDArray[Any] | None, n: int, what: str) -> Ints:
+    if rows is None:
+        return np.empty(0, np.int64)
+    rows = np.asarray(rows)
+    if rows.dtype == bool and rows.shape == (n,):
+        return np.flatnonzero(rows)
+    if rows.ndim != 1 or (len(rows) and rows.dtype.kind not in "iu"):
+        raise InputError(
+            f"{what} rows {rows.dtype}, shape {rows.shape}: row numbers are meant, or a truth value for each of {n}"
+        )
+    wrong = rows[(rows < 0) | (rows >= n)]
+    if len(wrong):
+        raise InputError(f"{what} rows {_some(wrong)} are not among the {n} rows there are")
+    if len(np.unique(rows)) != len(rows):
+        raise InputError(f"{what} rows name a row twice")
+    return rows.astype(np.int64)
+
+
+def _codes(group: npt.NDArray[Any] | None, n: int) -> Ints:
+    if group is None:
+        return np.zeros(n, np.int64)
+    group = np.asarray(group)
+    if group.shape != (n,) or group.dtype.kind not in "iu" or (n and group.min() < 0):
+        raise InputError(f"group {group.dtype}, shape {group.shape}: a code from 0 on for each of {n} rows")
+    return group.astype(np.int64)
+
+
+def _costs(cost: npt.NDArray[Any], n: int) -> Floats:
+    cost = np.asarray(cost, np.float64)
+    if cost.shape != (n,):
+        raise InputError(f"cost has shape {cost.shape}: one for each of {n} rows")
+    bad = np.flatnonzero(~(np.isfinite(cost) & (cost > 0)))
+    if len(bad):
+        raise InputError(f"{len(bad)} costs are not positive numbers, as {cost[bad[0]]} of row {bad[0]}")
+    return cost
+
+
+def _held(group: Ints, cost: Floats, count: int) -> Floats:
+    return np.bincount(group, cost, count).astype(np.float64)
+
+
+def _make_room(left: Floats, spent: Floats) -> Floats:
+    """Shares of at least what mandatory rows take of each group, the rest giving way in proportion."""
+    over = spent > left
+    short = float((spent - left)[over].sum())
+    free = np.where(over, 0.0, left - spent)
+    scaled = free * (1 - short / free.sum()) if free.sum() > 0 else free
+    if (left == np.floor(left)).all():  # whole numbers stay whole: the largest remainders get the last ones
+        whole = np.floor(scaled + 1e-9)
+        extra = round(float(scaled.sum() - whole.sum()))
+        whole[np.argsort(whole - scaled, kind="stable")[:extra]] += 1
+        scaled = whole
+    return spent + scaled
+
+
+def _some(rows: npt.NDArray[Any]) -> str:
+    return ", ".join(map(str, rows[:5].tolist())) + (", ..." if len(rows) > 5 else "")
