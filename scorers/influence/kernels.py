@@ -1,0 +1,82 @@
+"""Inner loops, written as plain functions and compiled by numba when first used: importing this costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.errors import require
+
+__all__ = ["LANES", "compiled", "draw_signs", "sketch"]
+
+LANES = 16
+"""Gradients that are taken side by side: a bucket of sixteen float32 is one cache line."""
+
+Floats = npt.NDArray[np.float32]
+
+
+@cache
+def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """The kernel in machine code, kept on disk for the next process. Raises MissingExtraError without `select`.
+
+    It lets go of Python's lock while it runs: threads may share the work.
+    """
+    numba: Any = require("numba", "select")
+    fast: Callable[..., Any] = numba.njit(kernel, nogil=True, cache=True)
+    return fast
+
+
+def sketch(block: Floats, offset: int, key: np.uint64, sums: Floats) -> None:
+    """Add a block of coordinates of some gradients to their CountSketches.
+
+    `block` (n, w) are the coordinates `offset` ... `offset + w` of n gradients; `sums` (ceil(n / 16), dim, 16) is what
+    they are added to. Coordinates are hashed (splitmix64 of their number) as they come: no table of signs and buckets
+    is ever held. Gradients are turned so that sixteen lie side by side, and a bucket is one line of the cache.
+    """
+    n, p = block.shape
+    groups, dim = sums.shape[0], sums.shape[1]
+    tile = 256
+    bucket = np.empty(tile, np.int64)
+    sign = np.empty(tile, np.float32)
+    turned = np.zeros((tile, 16), np.float32)
+    for low in range(0, p, tile):
+        width = min(tile, p - low)
+        for j in range(width):
+            z = np.uint64(offset + low + j) * np.uint64(0x9E3779B97F4A7C15) + key
+            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            z = z ^ (z >> np.uint64(31))
+            bucket[j] = np.int64(((z >> np.uint64(32)) * np.uint64(dim)) >> np.uint64(32))
+            sign[j] = np.float32(1) - np.float32(2) * np.float32(z & np.uint64(1))
+        for g in range(groups):
+            rows = min(16, n - g * 16)
+            for r in range(16):
+                if r < rows:
+                    for j in range(width):
+                        turned[j, r] = block[g * 16 + r, low + j] * sign[j]
+                else:
+                    for j in range(width):
+                        turned[j, r] = np.float32(0)
+            for j in range(width):
+                b = bucket[j]
+                for r in range(16):
+                    sums[g, b, r] += turned[j, r]
+
+
+def draw_signs(offset: int, key: np.uint64, signs: Floats) -> None:
+    """Fill `signs` (w, dim), dim a multiple of 64, with -1 and 1: row j belongs to coordinate `offset + j`."""
+    width, dim = signs.shape
+    words = dim // 64
+    for j in range(width):
+        for word in range(words):
+            z = np.uint64((offset + j) * words + word) * np.uint64(0x9E3779B97F4A7C15) + key
+            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            z = z ^ (z >> np.uint64(31))
+            for bit in range(64):
+                one = (z >> np.uint64(bit)) & np.uint64(1)
+                signs[j, word * 64 + bit] = np.float32(1) - np.float32(2) * np.float32(one)
