@@ -83,6 +83,8 @@ SELECTORS: dict[str, str] = {
     "stratified": "curate.selectors.threshold.stratified:Stratified",
     "representative": "curate.selectors.threshold.representative:Representative",
     "balanced": "curate.selectors.threshold.balanced:Balanced",
+    "label-mapping": "curate.selectors.pruning.items:LabelMapping",
+    "feature-mapping": "curate.selectors.pruning.items:FeatureMapping",
 }
 
 ANNOTATORS: dict[str, str] = {}

@@ -149,6 +149,11 @@ SCORERS = {
 }
 SELECTORS = {
     "balanced": Example({"by": ("label", "sharpness")}, ("label", "sharpness")),
+    "feature-mapping": Example({"target": "sharpness >= 0.5"}, ("label", "pixel_embedding", "sharpness")),
+    "label-mapping": Example(
+        {"target": "sharpness >= 0.5", "classes": ("class-0", "class-1", "class-2")},
+        ("label", "pred_probs", "sharpness"),
+    ),
     "random": Example(columns=("text",)),
     "representative": Example(columns=("near_duplicate", "near_duplicate_group")),
     "stratified": Example({"by": "label"}, ("label",)),

@@ -23,14 +23,15 @@ class ClassSelection(Selection):
 
     `gain` is the vote of the row's class. `classes` (C,) names all classes, `votes` (C,) float64 what each got (higher
     = keep), `ranking` (C,) int64 positions in `classes`, best first, ties to the earlier class; classes without a row
-    are not in it. `kept` is how many of the ranking are kept. `random` holds the share of votes kept, and what as many
-    classes at random would be expected to hold.
+    are not in it. `codes` (k,) int64 is each row's class; `kept` is how many of the ranking are kept. `random` holds the
+    share of votes kept, and what as many classes at random would be expected to hold.
     """
 
     classes: tuple[Any, ...] = ()
     votes: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     ranking: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     kept: int = 0
+    codes: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def kept_classes(self) -> tuple[Any, ...]:
@@ -142,6 +143,7 @@ def keep_classes(
         votes=votes,
         ranking=ranking,
         kept=kept,
+        codes=codes[index],
     )
 
 
