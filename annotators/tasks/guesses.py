@@ -1,0 +1,125 @@
+"""Pre-annotations: what a score or a label column makes of an item, shown before anybody answers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from curate.annotators.tasks.control import Control
+from curate.annotators.tasks.result import check_result
+from curate.annotators.tasks.template import Template
+from curate.errors import InputError, UnknownNameError
+
+__all__ = ["PreAnnotations"]
+
+YES_NO = (0.4, 0.6)
+"""A score for an element below the first is a no, above the second a yes, between them unsure."""
+
+
+@dataclass(frozen=True)
+class PreAnnotations:
+    """Columns of the items that fill controls in advance.
+
+    `columns` maps a control to the column with its value (a label, a number, a text, a list); for a control that is
+    repeated (`element`, for `element_0`, `element_1` ...) the column is a list with a value for each.
+    `scales` says, by control, which scores of its column mean the lowest and the highest rating, or a sure no and a sure
+    yes: `{"overall": (0.1, 0.4)}`; without one, ratings are taken as they are, and scores between 0 and 1 for yes and no.
+    `score` is a column with how sure the guess is. `model_version` names what made it.
+    """
+
+    columns: Mapping[str, str]
+    model_version: str
+    scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    score: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.columns or not self.model_version:
+            raise InputError("pre-annotations need columns by control, and a model_version")
+        for name, (low, high) in self.scales.items():
+            if name not in self.columns:
+                raise UnknownNameError("control that is filled", name, self.columns)
+            if not (math.isfinite(low) and math.isfinite(high) and low != high):
+                raise InputError(
+                    f"scales of {name!r}: {low} to {high}: two different finite numbers are meant"
+                )
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns to read beside those that are shown."""
+        return tuple(dict.fromkeys([*self.columns.values(), *((self.score,) if self.score else ())]))
+
+    def guess(
+        self, template: Template, row: Mapping[str, Any], data: Mapping[str, Any]
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """The predictions of one task (none or one), and what could not be said and why.
+
+        `data` is the task's. A null says nothing. Raises UnknownNameError for a control that the template lacks.
+        """
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for name, column in self.columns.items():
+            control = self._control(template, name)
+            given = row.get(column)
+            if given is None:
+                continue
+            many = list(enumerate(given)) if control.repeats else [(0, given)]
+            for index, one in many:
+                if one is None:
+                    continue
+                wanted = control.named(index)
+                try:
+                    result = template.result({wanted: self._value(control, name, one)}, data)
+                except InputError as error:
+                    problems.append(f"column {column!r}: {error}")
+                    continue
+                wrong = check_result(template.parsed, result, data)
+                problems += wrong
+                if not wrong:
+                    values[wanted] = result
+        if not values:
+            return [], problems
+        made: dict[str, Any] = {
+            "model_version": self.model_version,
+            "result": [e for r in values.values() for e in r],
+        }
+        sure = row.get(self.score) if self.score else None
+        if sure is not None and math.isfinite(sure):
+            made["score"] = float(sure)
+        return [made], problems
+
+    def _control(self, template: Template, name: str) -> Control:
+        controls = template.controls
+        if name in controls:
+            return controls[name]
+        for control in controls.values():
+            if control.repeats and control.name.replace(control.repeats[0][0], "").rstrip("_-. ") == name:
+                return control
+        raise UnknownNameError(f"control of template {template.name!r}", name, controls)
+
+    def _value(self, control: Control, name: str, given: Any) -> Any:
+        number = isinstance(given, (int, float)) and not isinstance(given, bool)
+        if number and not math.isfinite(given):
+            raise InputError(f"{given} is no finite number")
+        if number and name in self.scales:
+            low, high = self.scales[name]
+            given = min(max((given - low) / (high - low), 0.0), 1.0)
+        if control.form == "rating" and number:
+            return (
+                math.floor(1 + given * (control.limit - 1) + 0.5)
+                if name in self.scales
+                else math.floor(given + 0.5)
+            )
+        if control.form == "choice" and control.values is not None and {"yes", "no"} <= set(control.values):
+            if isinstance(given, bool):
+                return "yes" if given else "no"
+            if number:
+                unsure = "unsure" if "unsure" in control.values else "no"
+                return "yes" if given > YES_NO[1] else "no" if given < YES_NO[0] else unsure
+        if control.form == "choice" and number:
+            return str(given)
+        if isinstance(given, (list, tuple)) and control.form in ("choices", "texts"):
+            return json.dumps([str(one) for one in given], ensure_ascii=False)
+        return given

@@ -1,0 +1,134 @@
+"""Classification: one class of a picture or a text, or several labels of anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+from curate.annotators.tasks.template import Template, choices, element, question, xml_of
+from curate.contracts import View
+from curate.errors import InputError
+
+__all__ = ["ImageClassification", "MultiLabel", "TextClassification"]
+
+MOST = 500
+"""No more classes than this are taken from the data: nobody finds one among more."""
+Shown = Literal["image", "text", "audio"]
+
+
+@dataclass(frozen=True)
+class _Labels(Template):
+    """What the three have in common: a column to show, and labels to choose from."""
+
+    labels: tuple[str, ...] = ()
+    label: str = "label"
+
+    def fit(self, view: View) -> Template:
+        """With the distinct values of the column `label` as labels, where none were named."""
+        if self.labels:
+            return self
+        if self.label not in view.columns:
+            raise InputError(
+                f"{self.name}: name the labels, or a column `label` that holds them: {self.label!r} is none of "
+                f"{', '.join(view.columns)}"
+            )
+        quoted = '"' + self.label.replace('"', '""') + '"'
+        found = view.sql(f"SELECT DISTINCT CAST({quoted} AS VARCHAR) AS l FROM view ORDER BY l", [self.label])
+        labels = tuple(v for v in found.column("l").to_pylist() if v is not None)
+        if not labels or len(labels) > MOST:
+            raise InputError(
+                f"{self.name}: the column {self.label!r} has {len(labels)} values: name the labels (1 to {MOST})"
+            )
+        return replace(self, labels=labels)
+
+    def _config(self, shows: Shown, asks: str, several: bool) -> str:
+        what = {
+            "image": element("Image", name="image", value="$image"),
+            "text": element("Text", name="text", value="$text", valueType="text"),
+            "audio": element("Audio", name="audio", value="$audio"),
+        }[shows]
+        if not self.labels:
+            raise InputError(f"{self.name} has no labels: name them, or let `fit` take them from a column")
+        name = "labels" if several else "label"
+        chosen = choices(name, shows, self.labels, several=several, required=True, showInline=True)
+        comment = element(
+            "TextArea", name="comment", toName=shows, maxSubmissions=1, rows=2, placeholder="Comment"
+        )
+        return xml_of(element("View", what, question(asks), chosen, comment))
+
+
+@dataclass(frozen=True)
+class ImageClassification(_Labels):
+    """Which one class does a picture show? `label`, and a `comment`.
+
+    `labels` are the classes, by default the distinct values of the column `label`; `image` is the column shown.
+    """
+
+    image: str = "image"
+
+    name: ClassVar[str] = "image-classification"
+    kinds: ClassVar[tuple[str, ...]] = ("label", "image-text")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.image,)
+
+    def sources(self) -> dict[str, str]:
+        return {"image": self.image}
+
+    def config(self) -> str:
+        return self._config("image", "What does the picture show?", False)
+
+    def show(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return {"image": row[self.image]}
+
+
+@dataclass(frozen=True)
+class TextClassification(_Labels):
+    """Which one class does a text belong to? `label`, and a `comment`.
+
+    `labels` are the classes, by default the distinct values of the column `label`; `text` is the column shown.
+    """
+
+    text: str = "text"
+
+    name: ClassVar[str] = "text-classification"
+    kinds: ClassVar[tuple[str, ...]] = ("label", "instruction", "speech", "preference", "image-text")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.text,)
+
+    def config(self) -> str:
+        return self._config("text", "Which class is it?", False)
+
+    def show(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return {"text": row[self.text]}
+
+
+@dataclass(frozen=True)
+class MultiLabel(_Labels):
+    """Which labels hold? `labels` (a list), and a `comment`.
+
+    `shows` is what the `column` holds: image, text or audio; without a column the one of that name is shown.
+    """
+
+    shows: Shown = "image"
+    column: str = ""
+
+    name: ClassVar[str] = "multilabel"
+    kinds: ClassVar[tuple[str, ...]] = ("label", "image-text", "speech", "instruction")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.column or self.shows,)
+
+    def sources(self) -> dict[str, str]:
+        return {} if self.shows == "text" else {self.shows: self.needs[0]}
+
+    def config(self) -> str:
+        return self._config(self.shows, "Which of these hold?", True)
+
+    def show(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return {self.shows: row[self.needs[0]]}

@@ -1,0 +1,80 @@
+"""Pre-annotations from columns."""
+
+from __future__ import annotations
+
+import pytest
+
+from curate.annotators.tasks import ImageClassification, ImageTextAlignment, MultiLabel, PreAnnotations
+from curate.errors import InputError, UnknownNameError
+
+PAIR = ImageTextAlignment(elements="elements")
+ROW = {"id": "a", "image": "x.png", "caption": "c", "elements": ["dog", "cat", "sun"]}
+DATA = PAIR.task(ROW, dataset="s").data
+
+
+def said(guess: PreAnnotations, row: dict[str, object]) -> dict[str, str]:
+    predictions, problems = guess.guess(PAIR, {**ROW, **row}, DATA)
+    assert not problems
+    return PAIR.answers(predictions[0]["result"], DATA).values
+
+
+@pytest.mark.parametrize(
+    ("score", "stars"), [(0.1, "1"), (0.25, "3"), (0.4, "5"), (0.9, "5"), (-1.0, "1"), (0.32, "4")]
+)
+def test_a_score_becomes_a_rating_by_its_scale(score: float, stars: str) -> None:
+    guess = PreAnnotations({"overall": "clip"}, "clip@1", scales={"overall": (0.1, 0.4)}, score="clip")
+    predictions, _ = guess.guess(PAIR, {**ROW, "clip": score}, DATA)
+    assert predictions[0]["model_version"] == "clip@1" and predictions[0]["score"] == score
+    assert PAIR.answers(predictions[0]["result"], DATA).values == {"overall": stars}
+
+
+def test_without_a_scale_a_rating_is_taken_as_it_is() -> None:
+    assert said(PreAnnotations({"overall": "m"}, "m"), {"m": 3.6}) == {"overall": "4"}
+    predictions, problems = PreAnnotations({"overall": "m"}, "m").guess(PAIR, {**ROW, "m": 9.0}, DATA)
+    assert not predictions and "no rating from 1 to 5" in problems[0]
+
+
+def test_scores_of_elements_become_yes_no_and_unsure() -> None:
+    guess = PreAnnotations({"element": "scores"}, "m")
+    assert said(guess, {"scores": [0.9, 0.5, 0.1]}) == {
+        "element_0": "yes",
+        "element_1": "unsure",
+        "element_2": "no",
+    }
+    assert said(guess, {"scores": [None, True, 0.1]}) == {"element_1": "yes", "element_2": "no"}
+    predictions, problems = guess.guess(PAIR, {**ROW, "scores": [0.9, 0.9, 0.9, 0.9]}, DATA)
+    assert len(predictions[0]["result"]) == 3 and "no repetition 3" in problems[0]
+
+
+def test_labels_are_taken_as_they_are_and_unknown_ones_are_said() -> None:
+    template = ImageClassification(labels=("1", "2"))
+    data = template.task({"id": "a", "image": "x"}, dataset="s").data
+    guess = PreAnnotations({"label": "suggestion"}, "m")
+    assert template.answers(guess.guess(template, {"suggestion": 2}, data)[0][0]["result"]).values == {
+        "label": "2"
+    }
+    predictions, problems = guess.guess(template, {"suggestion": "3"}, data)
+    assert not predictions and "'3' is none of '1', '2'" in problems[0]
+    assert guess.guess(template, {"suggestion": None}, data) == ([], [])
+    several = MultiLabel(labels=("a", "b", "c"))
+    found, _ = PreAnnotations({"labels": "tags"}, "m").guess(several, {"tags": ["c", "a"]}, {})
+    assert several.answers(found[0]["result"]).values == {"labels": '["a","c"]'}
+
+
+def test_what_is_not_finite_says_nothing() -> None:
+    guess = PreAnnotations({"overall": "m"}, "m", score="sure")
+    assert guess.guess(PAIR, {**ROW, "m": float("nan")}, DATA)[1]
+    predictions, _ = guess.guess(PAIR, {**ROW, "m": 2, "sure": float("inf")}, DATA)
+    assert "score" not in predictions[0]
+
+
+def test_bad_configurations_are_refused() -> None:
+    with pytest.raises(InputError, match="model_version"):
+        PreAnnotations({"overall": "m"}, "")
+    with pytest.raises(InputError, match="two different finite numbers"):
+        PreAnnotations({"overall": "m"}, "m", scales={"overall": (1, 1)})
+    with pytest.raises(UnknownNameError):
+        PreAnnotations({"overall": "m"}, "m", scales={"other": (0, 1)})
+    with pytest.raises(UnknownNameError, match="mood"):
+        PreAnnotations({"mood": "m"}, "m").guess(PAIR, ROW, DATA)
+    assert PreAnnotations({"overall": "m", "comment": "m"}, "v", score="s").needs == ("m", "s")
