@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from curate.annotators.tasks.labels import ImageClassification, MultiLabel, TextClassification
     from curate.annotators.tasks.pairs import ImageTextAlignment
     from curate.annotators.tasks.preference import PairwisePreference
+    from curate.annotators.tasks.receipt import PullReceipt, PushReceipt
     from curate.annotators.tasks.result import Parsed, check_result, read_result, write_result
     from curate.annotators.tasks.speech import TranscriptCheck
     from curate.annotators.tasks.task import MARKS, Task, make_task, shown_hash, task_key
@@ -36,6 +37,8 @@ _HOMES = {
     "PairwisePreference": "preference",
     "Parsed": "result",
     "PreAnnotations": "guesses",
+    "PullReceipt": "receipt",
+    "PushReceipt": "receipt",
     "STATUSES": "answer",
     "TEMPLATES": "template",
     "Task": "task",
@@ -73,6 +76,8 @@ __all__ = [
     "PairwisePreference",
     "Parsed",
     "PreAnnotations",
+    "PullReceipt",
+    "PushReceipt",
     "Task",
     "Template",
     "TextClassification",

@@ -1,0 +1,83 @@
+"""What a push or a pull did, in numbers and words: the same of every connector."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["PullReceipt", "PushReceipt"]
+
+
+class _Receipt(Mapping[str, Any]):
+    """Read by name or by key: `receipt.created`, `receipt["created"]`, `dict(receipt)`."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(f.name == name for f in dataclasses.fields(self))  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[str]:
+        return (f.name for f in dataclasses.fields(self))  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(dataclasses.fields(self))  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        counts = [
+            f"{v:,} {k}" for k, v in self.items() if isinstance(v, int) and not isinstance(v, bool) and v
+        ]
+        reasons = [f"{n:,} x {why}" for why, n in sorted(dict(self["reasons"]).items())]
+        return "; ".join([", ".join(counts) or "nothing to do", *reasons])
+
+
+@dataclass(frozen=True, repr=True, eq=True)
+class PushReceipt(_Receipt):
+    """What became of the items that were to be shown.
+
+    `created` tasks are new, `present` were there already, `repaired` were there twice, or half, and are right now;
+    `changed` were there, but show an item as it was before it changed (it is shown anew in the next round); `failed`
+    cannot be shown; `unguessed` have no pre-annotation though one was wanted. `reasons` counts the last two by why.
+    `round`, and `place`: where to find the tasks. `planned`: a dry run that created nothing.
+    """
+
+    created: int = 0
+    present: int = 0
+    repaired: int = 0
+    changed: int = 0
+    failed: int = 0
+    unguessed: int = 0
+    round: int = 1
+    place: str = ""
+    planned: bool = False
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, repr=True, eq=True)
+class PullReceipt(_Receipt):
+    """What came back. `new` rows of answers were recorded, `known` were there already; `answers` (whole annotations read)
+    are the sum of the next five, `edited` among them those that replace an earlier version.
+
+    `ok`, `skips`, `stale` (the item changed since it was shown), `quarantined` (the task is not what was sent),
+    `rejected` (nobody could give this value; where a part is fine, the rest counts as ok).
+    `withdrawn` answers were deleted at their source, `deleted` tasks too; `foreign` are answers to tasks that are not
+    ours. `reasons` counts what is not ok by why.
+    """
+
+    new: int = 0
+    known: int = 0
+    answers: int = 0
+    ok: int = 0
+    skips: int = 0
+    stale: int = 0
+    quarantined: int = 0
+    rejected: int = 0
+    edited: int = 0
+    withdrawn: int = 0
+    deleted: int = 0
+    foreign: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
