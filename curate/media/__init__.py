@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from curate.media.access import open_bytes
+    from curate.media.ahead import read_ahead, read_batches
     from curate.media.audio import AudioInfo, audio_info, encode_wav, open_audio
     from curate.media.image import ImageInfo, encode_png, image_info, open_image
     from curate.media.policy import DEFAULT, MediaPolicy
@@ -29,6 +30,8 @@ _HOME = {
     "open_bytes": "access",
     "open_image": "image",
     "probe": "probing",
+    "read_ahead": "ahead",
+    "read_batches": "ahead",
 }
 
 __all__ = [
@@ -44,6 +47,8 @@ __all__ = [
     "open_bytes",
     "open_image",
     "probe",
+    "read_ahead",
+    "read_batches",
 ]
 
 

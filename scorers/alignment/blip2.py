@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import detail, reason_name, score
-from curate.errors import InputError, MediaError, require
+from curate.errors import InputError, require
+from curate.media import read_batches
 from curate.scorers.alignment.fga.captions import clean_caption
 from curate.scorers.alignment.fga.network import FgaModel
-from curate.scorers.alignment.fga.pictures import open_picture, prepare_picture, read_ahead
+from curate.scorers.alignment.fga.pictures import open_picture, prepare_picture
 from curate.scorers.alignment.vqa.hub import fetch
 from curate.weights import Precision, choose_device, choose_dtype
 
@@ -115,25 +116,14 @@ def _in_batches(
 ) -> Iterator[tuple[list[int], npt.NDArray[np.float32]]]:
     """Rows and pixels of the images that can be opened; for the others, why not, into `reasons` where none is yet."""
 
-    def read(address: str | None) -> npt.NDArray[np.float32] | MediaError:
-        try:
-            return prepare_picture(open_picture(address), model.image_size)
-        except MediaError as error:
-            return error
+    def read(address: str | None) -> npt.NDArray[np.float32]:
+        return prepare_picture(open_picture(address), model.image_size)
 
-    rows: list[int] = []
-    pixels: list[npt.NDArray[np.float32]] = []
-    for row, found in enumerate(read_ahead(read, addresses, 3 * batch_size)):
-        if isinstance(found, MediaError):
-            reasons[row] = reasons[row] or f"{found.code}: {found}"
-            continue
-        rows.append(row)
-        pixels.append(found)
-        if len(rows) == batch_size:
+    for rows, pixels, errors in read_batches(read, addresses, batch_size):
+        for row, error in errors.items():
+            reasons[row] = reasons[row] or f"{error.code}: {error}"
+        if rows:
             yield rows, np.stack(pixels)
-            rows, pixels = [], []
-    if rows:
-        yield rows, np.stack(pixels)
 
 
 def _match(model: FgaModel, pixels: npt.NDArray[np.float32], rows: Sequence[Any]) -> Floats:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from curate.errors import MediaError, MissingModelError, UnknownNameError, require
+from curate.media import open_image, read_batches
+from curate.scorers.embedding.clip_text import choose_text_tower
 from curate.weights import Precision, choose_device, choose_dtype, no_waiting_for_the_hub
 
 __all__ = ["ClipModel", "load_clip"]
 
 Floats = npt.NDArray[np.float32]
-_THREADS = 4
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,7 @@ class ClipModel:
     model: Any
     prepare: Callable[[Any], Any]
     tokenise: Callable[[list[str]], Any]
+    read_texts: Callable[[Any], Any]
     device: str
     dtype: Any
     dim: int
@@ -36,34 +37,34 @@ class ClipModel:
     def encode_images(
         self, addresses: Sequence[str | None], batch_size: int
     ) -> tuple[Floats, list[str | None]]:
-        """Vectors (zero where there is none), and why there is none. Images are decoded in threads meanwhile."""
-        vectors = np.zeros((len(addresses), self.dim), np.float32)
-        reasons: list[str | None] = [None] * len(addresses)
-        rows: list[int] = []
-        tensors: list[Any] = []
-        for row, decoded in enumerate(_ahead(self._read, addresses, 3 * batch_size)):
-            if isinstance(decoded, MediaError):
-                reasons[row] = f"{decoded.code}: {decoded}"
-            else:
-                rows.append(row)
-                tensors.append(decoded)
-            if len(rows) == batch_size:
+        """Vectors (zero where there is none), and why there is none. Images are decoded in threads meanwhile, and each
+        address is looked at once."""
+        distinct, places = _distinct(addresses)
+        vectors = np.zeros((len(distinct), self.dim), np.float32)
+        reasons: list[str | None] = [None] * len(distinct)
+        for rows, tensors, errors in read_batches(self._open, distinct, batch_size):
+            for row, error in errors.items():
+                reasons[row] = f"{error.code}: {error}"
+            if rows:
                 vectors[rows] = self._run_images(tensors)
-                rows, tensors = [], []
-        if rows:
-            vectors[rows] = self._run_images(tensors)
-        return vectors, reasons
+        return vectors[places], [reasons[place] for place in places]
 
     def encode_texts(self, texts: Sequence[str], batch_size: int) -> Floats:
         """Vectors of texts; what is longer than the model's context (77 tokens) is cut off."""
         import torch
 
-        pieces = [np.zeros((0, self.dim), np.float32)]
-        for low in range(0, len(texts), batch_size):
-            tokens = self.tokenise(list(texts[low : low + batch_size])).to(self.device)
+        distinct, places = _distinct(texts)
+        vectors = np.zeros((len(distinct), self.dim), np.float32)
+        if not distinct:
+            return vectors
+        tokens = self.tokenise(distinct)
+        order = (
+            (tokens != 0).sum(1).argsort(stable=True)
+        )  # texts of a length together: what is padded is computed
+        for rows in order.split(batch_size):
             with torch.inference_mode():
-                pieces.append(_plain(self.model.encode_text(tokens)))
-        return np.concatenate(pieces)
+                vectors[rows.numpy()] = _plain(self.read_texts(tokens[rows].to(self.device)))
+        return vectors[places]
 
     def _run_images(self, tensors: list[Any]) -> Floats:
         import torch
@@ -71,15 +72,10 @@ class ClipModel:
         with torch.inference_mode():
             return _plain(self.model.encode_image(torch.stack(tensors).to(self.device, self.dtype)))
 
-    def _read(self, address: str | None) -> Any:
-        from curate.media import open_image
-
+    def _open(self, address: str | None) -> Any:
         if address is None:
-            return MediaError("missing", "no image")
-        try:
-            return self.prepare(open_image(address))
-        except MediaError as error:
-            return error
+            raise MediaError("missing", "no image")
+        return self.prepare(open_image(address))
 
 
 def _plain(output: Any) -> Floats:
@@ -88,16 +84,11 @@ def _plain(output: Any) -> Floats:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
-def _ahead(call: Callable[[Any], Any], values: Sequence[Any], lead: int) -> Iterator[Any]:
-    """`call` of each value, in order, up to `lead` of them under way in threads."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        waiting: deque[Future[Any]] = deque()
-        for value in values:
-            waiting.append(pool.submit(call, value))
-            if len(waiting) >= lead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+def _distinct(values: Sequence[T]) -> tuple[list[T], npt.NDArray[np.int64]]:
+    """Each value once, in the order of first use, and where each of `values` lies there."""
+    places: dict[T, int] = {}
+    found = [places.setdefault(value, len(places)) for value in values]
+    return list(places), np.array(found, np.int64)
 
 
 # --- Loading --------------------------------------------------------------------------------------------------------
@@ -126,14 +117,11 @@ def load_clip(model: str, pretrained: str | None, device: str, precision: Precis
     except Exception as error:  # the hub's client raises a different one for each way of failing
         raise MissingModelError(_explain(model, pretrained, error)) from error
     net.eval()
-    return ClipModel(net, prepare, tokenise, where, dtype, _dim(net, tokenise, where))
-
-
-def _dim(net: Any, tokenise: Callable[[list[str]], Any], device: str) -> int:
-    import torch
-
+    probe = tokenise(["", "a word or two"]).to(where)
+    read_texts = choose_text_tower(net, probe)
     with torch.inference_mode():
-        return int(net.encode_text(tokenise([""]).to(device)).shape[1])
+        dim = int(read_texts(probe).shape[1])
+    return ClipModel(net, prepare, tokenise, read_texts, where, dtype, dim)
 
 
 def _check_names(open_clip: Any, model: str, pretrained: str | None) -> None:

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from curate.contracts import reason_name
 from curate.errors import MediaError
-from curate.scorers.speech.sound import Samples, read_ahead, read_sound
+from curate.media import read_ahead
+from curate.scorers.speech.sound import LEAD, Samples, read_sound
 
 __all__ = ["Hearing", "answer", "column", "hear", "unscored"]
 
@@ -37,7 +38,7 @@ def hear(
     """
     rows = unscored(reasons)
     held: list[tuple[int, Samples]] = []
-    sounds = read_ahead(lambda uri: read_sound(uri, how.rate)[0], [uris[row] for row in rows])
+    sounds = read_ahead(lambda uri: read_sound(uri, how.rate)[0], [uris[row] for row in rows], LEAD)
     for row, found in zip(rows, sounds, strict=True):
         if isinstance(found, MediaError):
             reasons[row] = "no audio" if uris[row] is None else f"{found.code}: {found}"

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from curate.contracts import View, detail, flag, score
 from curate.errors import InputError, MediaError
 from curate.fitting import FittedTable, answered, numbers, order_by_id
+from curate.media import read_ahead
 from curate.scorers.speech.rate import RateFound, speech_rate, spoken_length
-from curate.scorers.speech.sound import read_ahead, read_sound, voiced_seconds
+from curate.scorers.speech.sound import LEAD, read_sound, voiced_seconds
 
 __all__ = ["SpeechRate"]
 
@@ -98,10 +99,10 @@ def _measure(
     reasons = np.full(len(uris), None, object)
     rows = np.flatnonzero(wanted)
 
-    def measure(uri: str) -> float:
+    def measure(uri: str | None) -> float:
         return voiced_seconds(*read_sound(uri))
 
-    for row, found in zip(rows, read_ahead(measure, [uris[r] for r in rows]), strict=True):
+    for row, found in zip(rows, read_ahead(measure, [uris[r] for r in rows], LEAD), strict=True):
         if isinstance(found, MediaError):
             reasons[row] = "no audio" if uris[row] is None else f"{found.code}: {found}"
         elif found <= 0:

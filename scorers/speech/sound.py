@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,13 +10,14 @@ import numpy.typing as npt
 from curate.errors import InputError, MediaError, require
 from curate.media import open_audio
 
-__all__ = ["SILENT", "read_ahead", "read_sound", "resample", "voiced_seconds"]
+__all__ = ["LEAD", "SILENT", "read_sound", "resample", "voiced_seconds"]
 
 Samples = npt.NDArray[np.float32]
 SILENT = 1e-3
 """Peak below which a sound is called silent: -60 dB below full scale."""
+LEAD = 8
+"""Sounds opened ahead of those that are listened to."""
 _FRAME = 0.01
-_THREADS = 4
 
 
 def voiced_seconds(samples: npt.NDArray[Any], rate: int, *, below: float = 30.0) -> float:
@@ -48,11 +46,14 @@ def resample(samples: Samples, rate: int, wanted: int) -> Samples:
     return np.asarray(soxr.resample(samples, rate, wanted, quality="HQ"), np.float32)
 
 
-def read_sound(uri: str, wanted: int | None = None) -> tuple[Samples, int]:
+def read_sound(uri: str | None, wanted: int | None = None) -> tuple[Samples, int]:
     """The mean of the channels as float32, at `wanted` Hz (None: as it is), and the rate.
 
-    Raises MediaError as `open_audio` does, and with code `empty` (no sample) or `silent` (peak below -60 dBFS).
+    Raises MediaError as `open_audio` does, and with code `missing` (no address), `empty` (no sample) or `silent` (peak
+    below -60 dBFS).
     """
+    if uri is None:
+        raise MediaError("missing", "no audio")
     samples, rate = open_audio(uri)
     if not len(samples):
         raise MediaError("empty", f"{uri}: no sample")
@@ -64,29 +65,3 @@ def read_sound(uri: str, wanted: int | None = None) -> tuple[Samples, int]:
     if wanted is None or wanted == rate:
         return mono, rate
     return resample(mono, rate, wanted), wanted
-
-
-def read_ahead(
-    read: Callable[[str], Any], uris: Sequence[str | None], lead: int = 2 * _THREADS
-) -> Iterator[Any]:
-    """What `read` gives for each address, in order, or the MediaError it raised; `lead` at most are held at a time.
-
-    Decoding goes on in threads while the caller works on what came. A null address gives MediaError `missing`.
-    """
-
-    def attempt(uri: str | None) -> Any:
-        if uri is None:
-            return MediaError("missing", "no audio")
-        try:
-            return read(uri)
-        except MediaError as error:
-            return error
-
-    with ThreadPoolExecutor(_THREADS) as pool:
-        waiting: deque[Future[Any]] = deque()
-        for uri in uris:
-            waiting.append(pool.submit(attempt, uri))
-            if len(waiting) >= lead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

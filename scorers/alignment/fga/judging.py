@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError, MediaError, require
+from curate.media import read_ahead
 from curate.scorers.alignment.fga.captions import MAX_WORDS, clean_caption, element_text, find_span
 from curate.scorers.alignment.fga.formulas import element_scores, overall_scores
 from curate.scorers.alignment.fga.network import FgaModel
-from curate.scorers.alignment.fga.pictures import open_picture, prepare_picture, read_ahead
+from curate.scorers.alignment.fga.pictures import open_picture, prepare_picture
 
 __all__ = ["Judged", "judge_pairs", "locate_elements"]
 
@@ -121,11 +122,8 @@ def _batches(
     groups = _group(images, wanted, size)
     distinct = [place for _, firsts, _ in groups for place in firsts]
 
-    def load(row: int) -> npt.NDArray[np.float32] | MediaError:
-        try:
-            return prepare_picture(open_picture(images[row]), model.image_size)
-        except MediaError as error:
-            return error
+    def load(row: int) -> npt.NDArray[np.float32]:
+        return prepare_picture(open_picture(images[row]), model.image_size)
 
     decoded = read_ahead(load, distinct, 3 * size)
     for rows, firsts, places in groups:

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from curate.contracts import digest
 from curate.errors import InputError, MediaError, require
+from curate.media import read_ahead
 from curate.scorers.alignment.fga.formulas import VarianceWeight, learning_rate
 from curate.scorers.alignment.fga.network import FgaModel, new_mask_head
-from curate.scorers.alignment.fga.pictures import augment, open_picture, prepare_picture, read_ahead
+from curate.scorers.alignment.fga.pictures import augment, open_picture, prepare_picture
 from curate.scorers.alignment.fga.ratings import Missing, Prepared, Rating, prepare_ratings
 from curate.scorers.alignment.fga.resuming import read_state, write_state
 
@@ -183,11 +184,8 @@ class _Run:
                 self.done += 1
                 yield self.history[-1]
 
-    def _look(self, epoch: int, row: int) -> npt.NDArray[np.float32] | MediaError:
-        try:
-            image = open_picture(self.images[row])
-        except MediaError as error:
-            return error
+    def _look(self, epoch: int, row: int) -> npt.NDArray[np.float32]:
+        image = open_picture(self.images[row])
         rng = np.random.default_rng([self.how.seed, epoch, row])
         image = augment(image, rng, self.how.crop, self.how.flip)
         return prepare_picture(image, self.model.image_size)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from curate.errors import InputError, MissingModelError, UnknownNameError
 from curate.scorers.embedding.clip import Clip, ClipScore, match
-from curate.scorers.embedding.clip_model import _ahead, load_clip
+from curate.scorers.embedding.clip_model import load_clip
 from curate.testing import ArrayView, check_scorer, score_all
 from curate.weights import no_waiting_for_the_hub
 
@@ -134,12 +134,61 @@ def test_an_unreachable_hub_is_not_waited_for_unless_there_is_a_proxy(
         assert constants.HF_HUB_OFFLINE is False
 
 
-def test_reading_ahead_keeps_the_order() -> None:
-    import time
+@pytest.mark.usefixtures("open_clip")
+def test_texts_are_read_without_their_padding_to_the_same_vectors() -> None:
+    import torch
 
-    def slow_first(value: int) -> int:
-        time.sleep(0.02 if value == 0 else 0)
-        return value
+    model = load_clip(SMALL, None, "cpu", "fp32")
+    seen: list[int] = []
+    model.model.transformer.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))
+    texts = ["", "a dog", "two men talk about a car " * 30, "a dog"]
+    short = model.encode_texts(texts, batch_size=3)
+    assert seen == [77]  # the longest of the three decides, and equal texts are read once
+    seen.clear()
+    model.encode_texts(texts[:2], batch_size=3)
+    assert seen == [4]
+    with torch.inference_mode():
+        whole = model.model.encode_text(model.tokenise(texts), normalize=True).numpy()
+    assert np.abs(short - whole).max() < 1e-5
 
-    for lead in (1, 3, 100):
-        assert list(_ahead(slow_first, range(10), lead)) == list(range(10))
+
+@pytest.mark.usefixtures("open_clip")
+@pytest.mark.parametrize("change", ["both ways", "last token", "other release"])
+def test_texts_are_read_whole_where_padding_counts(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import copy
+
+    from curate.scorers.embedding import clip_text
+
+    model = load_clip(SMALL, None, "cpu", "fp32")
+    net = copy.copy(model.model)
+    net._buffers = dict(net._buffers)
+    probe = model.tokenise(["", "a word or two"])
+    assert clip_text.choose_text_tower(net, probe) != net.encode_text
+    if change == "both ways":
+        net.attn_mask = None
+    elif change == "last token":
+        net.text_pool_type = "last"
+    else:
+        monkeypatch.setattr(clip_text, "_encode_short", lambda net, tokens: -net.encode_text(tokens))
+    assert clip_text.choose_text_tower(net, probe) == net.encode_text
+
+
+@pytest.mark.usefixtures("open_clip")
+def test_an_image_of_many_texts_is_opened_once(view: ArrayView, monkeypatch: pytest.MonkeyPatch) -> None:
+    from curate.scorers.embedding import clip_model
+
+    opened: list[str] = []
+    real = clip_model.open_image
+    monkeypatch.setattr(clip_model, "open_image", lambda address: (opened.append(address), real(address))[1])
+    path = view.to_arrow(["image"]).column(0)[0].as_py()
+    model = load_clip(SMALL, None, "cpu", "fp32")
+    vectors, reasons = model.encode_images([path, "/none.png", path, None, path], 2)
+    assert sorted(opened) == ["/none.png", path]
+    assert (vectors[[2, 4]] == vectors[0]).all() and vectors[0].any()
+    assert [reason and reason.partition(":")[0] for reason in reasons] == [
+        None,
+        "missing",
+        None,
+        "missing",
+        None,
+    ]
