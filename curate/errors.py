@@ -15,6 +15,7 @@
     │   ├── ConflictError         another process changed what this commit replaces; run again
     │   ├── BusyError             another process holds the lock longer than we wait
     │   └── CorruptionError       bytes on disk are not what was committed
+    ├── AnnotatorError            the annotators' tool cannot be reached, refuses, or is not as it was left
     └── RunError                  a run ended without doing all it was asked
 
 Messages say what happened, the offending value, what exists, and the next step.
@@ -26,6 +27,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "AnnotatorError",
     "BusyError",
     "ConflictError",
     "CorruptionError",
@@ -121,6 +123,10 @@ class BusyError(StoreError):
 
 class CorruptionError(StoreError):
     """Bytes on disk are not the bytes that were committed."""
+
+
+class AnnotatorError(CurateError):
+    """The tool of the annotators cannot be reached, refuses what is asked, or is not as it was left."""
 
 
 class RunError(CurateError):

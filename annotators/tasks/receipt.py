@@ -35,13 +35,14 @@ class _Receipt(Mapping[str, Any]):
         return "; ".join([", ".join(counts) or "nothing to do", *reasons])
 
 
-@dataclass(frozen=True, repr=True, eq=True)
+@dataclass(frozen=True, eq=False)
 class PushReceipt(_Receipt):
     """What became of the items that were to be shown.
 
     `created` tasks are new, `present` were there already, `repaired` were there twice, or half, and are right now;
     `changed` were there, but show an item as it was before it changed (it is shown anew in the next round); `failed`
     cannot be shown; `unguessed` have no pre-annotation though one was wanted. `reasons` counts the last two by why.
+    `deleted` were sent before and somebody has deleted them since: they are made again only when asked for.
     `round`, and `place`: where to find the tasks. `planned`: a dry run that created nothing.
     """
 
@@ -51,13 +52,14 @@ class PushReceipt(_Receipt):
     changed: int = 0
     failed: int = 0
     unguessed: int = 0
+    deleted: int = 0
     round: int = 1
     place: str = ""
     planned: bool = False
     reasons: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, repr=True, eq=True)
+@dataclass(frozen=True, eq=False)
 class PullReceipt(_Receipt):
     """What came back. `new` rows of answers were recorded, `known` were there already; `answers` (whole annotations read)
     are the sum of the next five, `edited` among them those that replace an earlier version.

@@ -1,0 +1,218 @@
+"""What we remember of a server: which task stands for which item, what was sent, and how far answers were read.
+
+One SQLite file inside the store's folder. It is a memory, not the truth: what is on the server is listed again before
+anything is sent, and what was answered is in the store. Lost, it is made anew by the next push; only which tasks were
+deleted over there, and whether their data was edited, cannot be known then.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate.errors import AnnotatorError, BusyError
+
+__all__ = ["Ledger", "Project", "Sent", "exclusive"]
+
+FOLDER = "annotate"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS project(
+  source TEXT PRIMARY KEY, url TEXT NOT NULL, id INTEGER NOT NULL, dataset TEXT NOT NULL, round INTEGER NOT NULL,
+  template TEXT NOT NULL, spec TEXT NOT NULL, config TEXT NOT NULL, watermark TEXT NOT NULL DEFAULT '',
+  gone INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS task(
+  source TEXT NOT NULL REFERENCES project, key TEXT NOT NULL, id INTEGER NOT NULL, item TEXT NOT NULL,
+  hash TEXT NOT NULL, sent TEXT NOT NULL, deleted INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY(source, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS flight(
+  source TEXT PRIMARY KEY REFERENCES project, began REAL NOT NULL, keys TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS upload(
+  source TEXT NOT NULL REFERENCES project, content TEXT NOT NULL, address TEXT NOT NULL,
+  PRIMARY KEY(source, content)) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """One project of a server: the tasks of one round. `source` names it for good, in every answer that comes from it.
+
+    `spec` are the template's parameters, by which `pull` builds it again; `config` is the digest of the template.
+    `watermark` is the server's time of the last pull, "" before it; `gone`: it was deleted there.
+    """
+
+    source: str
+    url: str
+    id: int
+    dataset: str
+    round: int
+    template: str
+    spec: Mapping[str, Any]
+    config: str
+    watermark: str = ""
+    gone: bool = False
+
+    @property
+    def page(self) -> str:
+        """Where a person opens it."""
+        return f"{self.url}/projects/{self.id}/data"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A task as it was sent: its id there, the hash of what it shows, and the digest of its whole data."""
+
+    key: str
+    id: int
+    item: str
+    hash: str
+    sent: str
+    deleted: bool = False
+
+
+class Ledger:
+    """The memory of one store about Label Studio. Every method is one transaction."""
+
+    def __init__(self, store_path: Path) -> None:
+        self.path = store_path / FOLDER / "label-studio.sqlite"
+        self.path.parent.mkdir(exist_ok=True)
+        try:
+            self._con = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            self._con.execute("PRAGMA synchronous=FULL")
+            self._con.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise AnnotatorError(
+                f"the ledger {self.path} cannot be used: {error}. It holds nothing that cannot be found again: move it "
+                "away and push again"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._con.close()
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        self._con.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._con
+        except BaseException:
+            self._con.execute("ROLLBACK")
+            raise
+        self._con.execute("COMMIT")
+
+    # --- Projects -----------------------------------------------------------------------------------------------
+
+    def projects(self, url: str, dataset: str) -> list[Project]:
+        """The projects on this server with tasks of this data set, in order of rounds."""
+        rows = self._con.execute(
+            "SELECT source, url, id, dataset, round, template, spec, config, watermark, gone FROM project"
+            " WHERE url = ? AND dataset = ? ORDER BY round, template, rowid",
+            (url, dataset),
+        )
+        return [Project(*r[:6], json.loads(r[6]), r[7], r[8], bool(r[9])) for r in rows]
+
+    def remember_project(self, project: Project) -> None:
+        """Enter a project; one that is known keeps its watermark."""
+        row = (project.source, project.url, project.id, project.dataset, project.round, project.template)
+        with self._write() as con:
+            con.execute(
+                "INSERT INTO project(source, url, id, dataset, round, template, spec, config)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(source) DO UPDATE SET url = excluded.url,"
+                " id = excluded.id, gone = 0",
+                (*row, json.dumps(project.spec, sort_keys=True), project.config),
+            )
+
+    def mark_gone(self, source: str) -> None:
+        """The project is not on the server any more."""
+        with self._write() as con:
+            con.execute("UPDATE project SET gone = 1 WHERE source = ?", (source,))
+
+    def move_watermark(self, source: str, watermark: str) -> None:
+        """Answers up to this moment are in the store."""
+        with self._write() as con:
+            con.execute("UPDATE project SET watermark = ? WHERE source = ?", (watermark, source))
+
+    # --- Tasks --------------------------------------------------------------------------------------------------
+
+    def tasks(self, source: str) -> dict[str, Sent]:
+        """Everything that was sent to a project, by key."""
+        rows = self._con.execute(
+            "SELECT key, id, item, hash, sent, deleted FROM task WHERE source = ?", (source,)
+        )
+        return {r[0]: Sent(*r[:5], bool(r[5])) for r in rows}
+
+    def remember_tasks(self, source: str, tasks: Iterable[Sent], *, landed: bool = False) -> None:
+        """Enter tasks that are on the server; `landed` ends the flight they were on."""
+        rows = [(source, t.key, t.id, t.item, t.hash, t.sent, t.deleted) for t in tasks]
+        with self._write() as con:
+            con.executemany("INSERT OR REPLACE INTO task VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            if landed:
+                con.execute("DELETE FROM flight WHERE source = ?", (source,))
+
+    def mark_deleted(self, source: str, keys: Iterable[str], deleted: bool = True) -> None:
+        """These tasks were deleted on the server (or, with `deleted=False`, are there)."""
+        with self._write() as con:
+            con.executemany(
+                "UPDATE task SET deleted = ? WHERE source = ? AND key = ?",
+                [(deleted, source, k) for k in keys],
+            )
+
+    # --- What is under way --------------------------------------------------------------------------------------
+
+    def take_off(self, source: str, keys: Iterable[str]) -> None:
+        """An import of these tasks is about to be sent: if we die now, it may still arrive."""
+        with self._write() as con:
+            row = (source, time.time(), json.dumps(list(keys)))
+            con.execute("INSERT OR REPLACE INTO flight VALUES (?, ?, ?)", row)
+
+    def flight(self, source: str) -> tuple[float, list[str]] | None:
+        """(when it began, keys) of an import whose end we did not see."""
+        row = self._con.execute("SELECT began, keys FROM flight WHERE source = ?", (source,)).fetchone()
+        return None if row is None else (float(row[0]), json.loads(row[1]))
+
+    def land(self, source: str) -> None:
+        """What was under way is there, or will never be."""
+        with self._write() as con:
+            con.execute("DELETE FROM flight WHERE source = ?", (source,))
+
+    # --- Media --------------------------------------------------------------------------------------------------
+
+    def uploads(self, source: str) -> dict[str, str]:
+        """Addresses of uploaded files by their content hash."""
+        rows = self._con.execute("SELECT content, address FROM upload WHERE source = ?", (source,))
+        return dict(rows)
+
+    def remember_upload(self, source: str, content: str, address: str) -> None:
+        """A file was uploaded."""
+        with self._write() as con:
+            con.execute("INSERT OR REPLACE INTO upload VALUES (?, ?, ?)", (source, content, address))
+
+
+@contextmanager
+def exclusive(store_path: Path, what: str) -> Iterator[None]:
+    """One process at a time does `what` (push, pull) for a store; the lock ends with the process.
+
+    Raises BusyError naming who does it now.
+    """
+    path = store_path / FOLDER / f"{what}.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            who = lock.read().strip() or "another process"
+            raise BusyError(
+                f"{who} is in a {what} for {store_path} already. Nothing was changed; run again when it is done"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}")
+        lock.flush()
+        yield

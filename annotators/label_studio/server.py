@@ -1,0 +1,191 @@
+"""What we ask of a Label Studio server, each request in one place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from curate.annotators.label_studio.wire import Absent, Refused, Wire
+from curate.errors import AnnotatorError
+
+__all__ = ["Imported", "Server"]
+
+PAGE = 1000
+"""Tasks asked for at once."""
+FULL_PAGE = 200
+"""The same where annotations come with them."""
+MANY = 10_000
+"""Projects asked for at once: only their names and descriptions."""
+
+Imported = tuple[int, int, list[int]]
+"""What came of an import: tasks, predictions, and the ids of the tasks in the order sent."""
+
+
+class Server:
+    """One server. Raises what `Wire` raises: Refused, Absent, Lost, with the reason."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.url = wire.url
+
+    def whoami(self) -> dict[str, Any]:
+        """The user whose token we hold."""
+        found: dict[str, Any] = self.wire.get("/api/current-user/whoami").body
+        if not isinstance(found, dict) or "email" not in found:
+            raise AnnotatorError(f"{self.url} does not answer like Label Studio: is the address right?")
+        return found
+
+    # --- Projects -----------------------------------------------------------------------------------------------
+
+    def projects(self, text: str) -> list[dict[str, Any]]:
+        """Projects whose description holds this text, oldest first: id, title, description, task_number."""
+        query = {"page_size": MANY, "include": "id,title,description", "ordering": "id"}
+        found = self.wire.get("/api/projects/", query).body
+        listed = found["results"] if isinstance(found, dict) else found
+        return sorted((p for p in listed if text in (p.get("description") or "")), key=lambda p: int(p["id"]))
+
+    def project(self, number: int) -> dict[str, Any]:
+        """One project as the server sees it. Raises Absent."""
+        found: dict[str, Any] = self.wire.get(f"/api/projects/{number}/").body
+        return found
+
+    def create_project(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a project; what the server says of it."""
+        found: dict[str, Any] = self.wire.send("POST", "/api/projects/", dict(fields)).body
+        return found
+
+    def change_project(self, number: int, fields: Mapping[str, Any]) -> None:
+        """Change settings of a project."""
+        self.wire.send("PATCH", f"/api/projects/{number}/", dict(fields))
+
+    def delete_project(self, number: int) -> None:
+        """Delete a project with everything in it."""
+        self.wire.send("DELETE", f"/api/projects/{number}/")
+
+    # --- Tasks --------------------------------------------------------------------------------------------------
+
+    def import_tasks(self, project: int, tasks: bytes) -> Imported:
+        """Import tasks (a JSON list): all of them or none. Raises Lost where nobody knows which."""
+        path = f"/api/projects/{project}/import?return_task_ids=true"
+        found = self.wire.send_json("POST", path, tasks).body
+        return int(found["task_count"]), int(found["prediction_count"]), list(found.get("task_ids") or ())
+
+    def tasks(
+        self, project: int, include: str, filters: Sequence[Mapping[str, Any]] = ()
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Pages of the tasks of a project by ascending id, with the fields `include` names.
+
+        Each page asks for ids above the last: page numbers would skip rows when tasks vanish while we read.
+        Raises Absent if the project is gone, also in the middle.
+        """
+        light = not {"annotations", "predictions"} & set(include.split(","))
+        size, last, first = (PAGE if light else FULL_PAGE), 0, True
+        while True:
+            query = {
+                "project": project,
+                "page": 1,
+                "page_size": size,
+                "include": include,
+                "fields": "task_only" if light else "all",
+                "query": json.dumps(_query(filters, last)),
+            }
+            try:
+                found = self.wire.get("/api/tasks/", query).body
+            except Absent:
+                self.project(project)  # raises Absent where the project is what is gone
+                return
+            page = found["tasks"] if isinstance(found, dict) else found
+            if first and not page:
+                self.project(project)
+            if page:
+                yield page
+                last, first = max(int(t["id"]) for t in page), False
+            if len(page) < size:
+                return
+
+    def task(self, number: int) -> dict[str, Any]:
+        """One task with its annotations and predictions. Raises Absent."""
+        found: dict[str, Any] = self.wire.get(f"/api/tasks/{number}/").body
+        return found
+
+    def delete_task(self, number: int) -> None:
+        """Delete one task; one that is gone already stays gone."""
+        try:
+            self.wire.send("DELETE", f"/api/tasks/{number}/")
+        except Absent:
+            return
+
+    # --- Media --------------------------------------------------------------------------------------------------
+
+    def local_storages(self, project: int) -> list[dict[str, Any]]:
+        """Folders of the server's disk that the project may show files of."""
+        found = self.wire.get("/api/storages/localfiles", {"project": project}).body
+        return list(found["results"] if isinstance(found, dict) else found)
+
+    def add_local_storage(self, project: int, path: str) -> None:
+        """Allow a project to show the files below a folder of the server's disk; it need not be synced."""
+        fields = {"project": project, "path": path, "title": "curate", "use_blob_urls": True}
+        self.wire.send("POST", "/api/storages/localfiles", fields)
+
+    def upload(self, project: int, name: str, data: bytes) -> str:
+        """Upload one file without making a task of it; the address under which tasks find it."""
+        path = f"/api/projects/{project}/import?commit_to_project=false"
+        number = self.wire.upload(path, name, data).body["file_upload_ids"][0]
+        return self._address(self.wire.get(f"/api/import/file-upload/{number}").body)
+
+    def uploaded(self, project: int) -> dict[str, str]:
+        """Files uploaded to a project: the name they were given here -> the address there."""
+        found = self.wire.get(f"/api/projects/{project}/file-uploads", {"all": "true"}).body
+        addresses = [self._address(one) for one in found]
+        return {a.rsplit("/", 1)[-1].partition("-")[2]: a for a in addresses}
+
+    def _address(self, upload: Mapping[str, Any]) -> str:
+        return f"/data/{str(upload['file']).lstrip('/')}"
+
+    # --- Webhooks and models ------------------------------------------------------------------------------------
+
+    def add_webhook(self, project: int, url: str) -> int:
+        """Have the server say when something was answered; the number of the webhook. Refused by its settings: 403."""
+        fields = {
+            "project": project,
+            "url": url,
+            "send_payload": True,
+            "send_for_all_actions": False,
+            "actions": ["ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED", "TASKS_DELETED"],
+        }
+        return int(self.wire.send("POST", "/api/webhooks/", fields).body["id"])
+
+    def remove_webhook(self, number: int) -> None:
+        """Take a webhook away."""
+        try:
+            self.wire.send("DELETE", f"/api/webhooks/{number}/")
+        except Refused:
+            return
+
+    def add_model(self, project: int, url: str, title: str) -> int:
+        """Connect an ML backend; its number."""
+        fields = {"project": project, "url": url, "title": title, "is_interactive": False}
+        return int(self.wire.send("POST", "/api/ml/", fields).body["id"])
+
+
+def _query(filters: Sequence[Mapping[str, Any]], after: int) -> dict[str, Any]:
+    """A filter of the data manager: all of these, and ids above the last."""
+    above = {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": after}
+    return {"filters": {"conjunction": "and", "items": [*filters, above]}, "ordering": ["tasks:id"]}
+
+
+def changed_since(moment: datetime) -> dict[str, Any]:
+    """A filter: tasks that were changed after this moment. The server takes this one spelling of a time."""
+    return {
+        "filter": "filter:tasks:updated_at",
+        "operator": "greater",
+        "type": "Datetime",
+        "value": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+    }
+
+
+def more_than_none(counter: str) -> dict[str, Any]:
+    """A filter: tasks of which this counter (`total_annotations`, `cancelled_annotations`) is not zero."""
+    return {"filter": f"filter:tasks:{counter}", "operator": "greater", "type": "Number", "value": 0}
