@@ -9,19 +9,53 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from curate.scorers.influence.curvature import datainf, trak
     from curate.scorers.influence.gradient_store import GradientStore
     from curate.scorers.influence.header import Header
+    from curate.scorers.influence.last_layer import el2n, grand, last_layer_gradients
+        from curate.scorers.influence.matching import grad_cos, less, self_influence, tracin
     from curate.scorers.influence.projection import Projection, project
+    from curate.scorers.influence.subspace import gist, target_subspace
+    from curate.scorers.influence.warm_up import loss_drop
 
 _HOMES = {
     "GradientStore": "gradient_store",
     "Header": "header",
     "Projection": "projection",
+    "datainf": "curvature",
+    "el2n": "last_layer",
+    "gist": "subspace",
+    "grad_cos": "matching",
+    "grand": "last_layer",
+    "last_layer_gradients": "last_layer",
+    "less": "matching",
+    "loss_drop": "warm_up",
     "project": "projection",
+    "self_influence": "matching",
+    "target_subspace": "subspace",
+    "tracin": "matching",
+    "trak": "curvature",
 }
 """Public name -> the module it lies in."""
 
-__all__ = ["GradientStore", "Header", "Projection", "project"]
+__all__ = [
+    "GradientStore",
+    "Header",
+    "Projection",
+    "datainf",
+    "el2n",
+    "gist",
+    "grad_cos",
+    "grand",
+    "last_layer_gradients",
+    "less",
+    "loss_drop",
+    "project",
+    "self_influence",
+    "target_subspace",
+    "tracin",
+    "trak",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -232,7 +232,8 @@ class GradientStore:
     def _decoded(self, rows: Any) -> npt.NDArray[Any]:
         codes, width = self._files["rows.bin"][rows], self.shape[1]
         if self._plain:
-            return codes.reshape(len(codes), width)
+            plain: npt.NDArray[Any] = codes.reshape(len(codes), width)
+            return plain
         scales = self._files["scales.bin"][rows]
         values = decode(codes.reshape(scales.size, codes.shape[-1]), scales.reshape(-1), self.header.dim)
         return np.asarray(values.reshape(len(codes), width))

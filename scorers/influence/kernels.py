@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from curate.errors import require
 
-__all__ = ["LANES", "compiled", "draw_signs", "sketch"]
+__all__ = ["LANES", "compiled", "dots_of_bytes", "draw_signs", "sketch"]
 
 LANES = 16
 """Gradients that are taken side by side: a bucket of sixteen float32 is one cache line."""
@@ -20,13 +20,15 @@ Floats = npt.NDArray[np.float32]
 
 
 @cache
-def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(kernel: Callable[..., Any], reorder: bool = False) -> Callable[..., Any]:
     """The kernel in machine code, kept on disk for the next process. Raises MissingExtraError without `select`.
 
+    `reorder` lets sums be taken in another order than written, several at a time; a kernel is always asked for in one way.
     It lets go of Python's lock while it runs: threads may share the work.
     """
     numba: Any = require("numba", "select")
-    fast: Callable[..., Any] = numba.njit(kernel, nogil=True, cache=True)
+    freely = {"reassoc", "contract"} if reorder else False  # NaN must stay NaN
+    fast: Callable[..., Any] = numba.njit(kernel, nogil=True, cache=True, fastmath=freely)
     return fast
 
 
@@ -80,3 +82,30 @@ def draw_signs(offset: int, key: np.uint64, signs: Floats) -> None:
             for bit in range(64):
                 one = (z >> np.uint64(bit)) & np.uint64(1)
                 signs[j, word * 64 + bit] = np.float32(1) - np.float32(2) * np.float32(one)
+
+
+def dots_of_bytes(codes: npt.NDArray[np.int8], scales: Floats, queries: Floats, out: Floats) -> None:
+    """Products of rows of bytes with a few queries, at the speed of reading: `out` (n, m).
+
+    `codes` (n, t, d) int8, of which each (n, t) block is multiplied by `scales`; `queries` (m, t, d). Four rows are read
+    side by side: one alone is a single stream, which waits for memory.
+    """
+    n, t, d = codes.shape
+    for i in range(0, n, 4):
+        i1, i2, i3 = min(i + 1, n - 1), min(i + 2, n - 1), min(i + 3, n - 1)
+        for j in range(queries.shape[0]):
+            s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+            for c in range(t):
+                query = queries[j, c]
+                r0, r1, r2, r3 = codes[i, c], codes[i1, c], codes[i2, c], codes[i3, c]
+                a0, a1, a2, a3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+                for k in range(d):
+                    a0 += np.float32(r0[k]) * query[k]
+                    a1 += np.float32(r1[k]) * query[k]
+                    a2 += np.float32(r2[k]) * query[k]
+                    a3 += np.float32(r3[k]) * query[k]
+                s0 += a0 * scales[i, c]
+                s1 += a1 * scales[i1, c]
+                s2 += a2 * scales[i2, c]
+                s3 += a3 * scales[i3, c]
+            out[i, j], out[i1, j], out[i2, j], out[i3, j] = s0, s1, s2, s3
