@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from curate.scorers.influence.gradient_store import GradientStore
     from curate.scorers.influence.header import Header
     from curate.scorers.influence.last_layer import el2n, grand, last_layer_gradients
-        from curate.scorers.influence.matching import grad_cos, less, self_influence, tracin
+    from curate.scorers.influence.matching import grad_cos, less, self_influence, tracin
     from curate.scorers.influence.projection import Projection, project
     from curate.scorers.influence.subspace import gist, target_subspace
     from curate.scorers.influence.warm_up import loss_drop
