@@ -276,12 +276,20 @@ def resolve_budget(budget: Budget | None, n: int) -> int:
 
 @runtime_checkable
 class Annotator(Protocol):
-    """Sends items to people and brings back every answer. Both directions are idempotent."""
+    """Sends items of a store to people and brings back every answer. A dataclass: its fields say where to.
+
+    `push(store, template=..., params=..., where=..., within=..., ids=..., round=1, guesses=..., dry_run=False)` makes a
+    task for each item meant that has none in this round; `pull(store)` records every answer that is not recorded yet
+    (`store.record_answers`, `ANSWERS`). Both are idempotent, survive being killed, and give receipts: how many were
+    `created`, `present`, `failed`; how many answers are `new`, `known`, `skips`, `stale`, `quarantined`, `rejected`,
+    `edited`. `status(store)` has a row for each round. `curate.testing.check_annotator` tries all that.
+    """
 
     name: ClassVar[str]
 
-    def push(self, items: pa.Table) -> Mapping[str, Any]: ...
-    def pull(self) -> pa.Table: ...
+    def push(self, store: Any, **what: Any) -> Mapping[str, Any]: ...
+    def pull(self, store: Any) -> Mapping[str, Any]: ...
+    def status(self, store: Any) -> Any: ...
 
 
 ANSWERS = pa.schema(

@@ -61,11 +61,11 @@ class PushReceipt(_Receipt):
 
 @dataclass(frozen=True, eq=False)
 class PullReceipt(_Receipt):
-    """What came back. `new` rows of answers were recorded, `known` were there already; `answers` (whole annotations read)
-    are the sum of the next five, `edited` among them those that replace an earlier version.
+    """What came back. `new` rows of answers were recorded, `known` were there already.
 
-    `ok`, `skips`, `stale` (the item changed since it was shown), `quarantined` (the task is not what was sent),
-    `rejected` (nobody could give this value; where a part is fine, the rest counts as ok).
+    `answers` are whole annotations, or new versions of one, that were not recorded yet: the sum of `ok`, `skips`, `stale`
+    (the item changed since it was shown), `quarantined` (the task is not what was sent) and `rejected` (nobody could give
+    this value; where a part is fine it counts as ok). `edited` of them replace an earlier version.
     `withdrawn` answers were deleted at their source, `deleted` tasks too; `foreign` are answers to tasks that are not
     ours. `reasons` counts what is not ok by why.
     """

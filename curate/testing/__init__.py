@@ -1,4 +1,4 @@
-"""Conformance suites that anyone runs on their own scorer, selector or analysis, and a view in memory to run them on.
+"""Conformance suites that anyone runs on their own scorer, selector, annotator or analysis, and a view in memory to run them on.
 
     from curate.testing import ArrayView, check_scorer
     check_scorer(Sharpness(), ArrayView({"id": ["a", "b"], "image": ["a.png", "b.png"]}), planted=("a", "b"))
@@ -34,8 +34,18 @@ from curate.contracts import (
 )
 from curate.errors import CurateError, InputError
 from curate.memory import ArrayVectors, ArrayView
+from curate.testing.annotators import People, check_annotator
 
-__all__ = ["ArrayVectors", "ArrayView", "check_analysis", "check_scorer", "check_selector", "score_all"]
+__all__ = [
+    "ArrayVectors",
+    "ArrayView",
+    "People",
+    "check_analysis",
+    "check_annotator",
+    "check_scorer",
+    "check_selector",
+    "score_all",
+]
 
 
 # --- What scorers and selectors have in common ------------------------------------------------------------------
