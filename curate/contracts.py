@@ -278,11 +278,9 @@ def resolve_budget(budget: Budget | None, n: int) -> int:
 class Annotator(Protocol):
     """Sends items of a store to people and brings back every answer. A dataclass: its fields say where to.
 
-    `push(store, template=..., params=..., where=..., within=..., ids=..., round=1, guesses=..., dry_run=False)` makes a
-    task for each item meant that has none in this round; `pull(store)` records every answer that is not recorded yet
-    (`store.record_answers`, `ANSWERS`). Both are idempotent, survive being killed, and give receipts: how many were
-    `created`, `present`, `failed`; how many answers are `new`, `known`, `skips`, `stale`, `quarantined`, `rejected`,
-    `edited`. `status(store)` has a row for each round. `curate.testing.check_annotator` tries all that.
+    `push` (template, params, where, within, ids, round, guesses, dry_run) makes a task for each item meant that has none
+    in this round; `pull` records every answer that is not recorded yet (`ANSWERS`). Both are idempotent, survive being
+    killed and give receipts; `status` has a row for each round. `curate.testing.check_annotator` tries all that.
     """
 
     name: ClassVar[str]
@@ -292,28 +290,12 @@ class Annotator(Protocol):
     def status(self, store: Any) -> Any: ...
 
 
-ANSWERS = pa.schema(
-    [
-        ("item", pa.string()),
-        ("annotator", pa.string()),
-        ("round", pa.int32()),
-        ("control", pa.string()),
-        ("value", pa.string()),
-        ("skipped", pa.bool_()),
-        ("created_at", pa.timestamp("us", "UTC")),
-        ("touched", pa.bool_()),
-        ("model_version", pa.string()),
-        ("updated_at", pa.timestamp("us", "UTC")),
-        ("seconds", pa.float64()),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-        ("source", pa.string()),
-        ("key", pa.string()),
-        ("answer_id", pa.string()),
-        ("gold", pa.bool_()),
-        ("hash", pa.string()),
-    ]
-)
+_S, _T = pa.string(), pa.timestamp("us", "UTC")
+ANSWERS = pa.schema([
+    ("item", _S), ("annotator", _S), ("round", pa.int32()), ("control", _S), ("value", _S), ("skipped", pa.bool_()),
+    ("created_at", _T), ("touched", pa.bool_()), ("model_version", _S), ("updated_at", _T), ("seconds", pa.float64()),
+    ("status", _S), ("reason", _S), ("source", _S), ("key", _S), ("answer_id", _S), ("gold", pa.bool_()), ("hash", _S),
+])  # fmt: skip
 """Answers of annotators, one row per control of each version of each answer; rows are only ever added.
 
 `item`, `annotator`, `round` (from 1): who was asked what, when. `control`: the question; `value`: the answer as text, a

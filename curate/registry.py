@@ -87,7 +87,9 @@ SELECTORS: dict[str, str] = {
     "feature-mapping": "curate.selectors.pruning.items:FeatureMapping",
 }
 
-ANNOTATORS: dict[str, str] = {}
+ANNOTATORS: dict[str, str] = {
+    "offline": "curate.annotators.offline.connector:Offline",
+}
 
 ANALYSES: dict[str, str] = {
     "annotators": "curate.annotators.consensus.analyses:Annotators",
@@ -104,6 +106,7 @@ ANALYSES: dict[str, str] = {
 
 PAGES: dict[str, str] = {
     "view": "curate.report:view_html",
+    "item": "curate.report:item_html",
     "run": "curate.report:run_html",
 }
 """What draws an object in a notebook, by kind of object: the report knows the store, not the other way round."""

@@ -1,7 +1,8 @@
-"""Every registered scorer, selector and analysis keeps the promises of `curate.contracts`."""
+"""Every registered scorer, selector, annotator and analysis keeps the promises of `curate.contracts`."""
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 import soundfile
 from PIL import Image, ImageFilter
 
+import curate
 from curate import registry
 from curate.errors import MissingExtraError, MissingModelError
 from curate.memory import ArrayView
-from curate.testing import check_analysis, check_scorer, check_selector
+from curate.testing import check_analysis, check_annotator, check_scorer, check_selector
 
 
 @dataclass(frozen=True)
@@ -281,7 +283,12 @@ def view_of(everything: dict[str, Any], columns: tuple[str, ...]) -> ArrayView:
     return ArrayView({name: values for name, values in wanted.items() if name not in vectors}, vectors)
 
 
+ANNOTATORS = {"offline": "tests.annotators.offline.conftest"}
+"""Where a function `trial` makes an annotator, and people who answer what it asks."""
+
+
 def test_every_registered_component_has_an_example() -> None:
+    assert set(ANNOTATORS) == set(registry.ANNOTATORS)
     assert set(SCORERS) == set(registry.SCORERS)
     assert set(SELECTORS) == set(registry.SELECTORS)
     assert set(ANALYSES) == set(registry.ANALYSES)
@@ -334,3 +341,10 @@ def test_analysis(name: str, everything: dict[str, Any]) -> None:
     analysis = registry.build("analyses", name, example.params)
     found = check_analysis(analysis, view_of(everything, example.columns))
     assert found.findings
+
+
+@pytest.mark.parametrize("name", sorted(ANNOTATORS))
+def test_annotator(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    annotator, people = importlib.import_module(ANNOTATORS[name]).trial(request, tmp_path)
+    with curate.open(tmp_path / "trial.curate", create=True) as store:
+        check_annotator(annotator, store, people)

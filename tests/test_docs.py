@@ -11,7 +11,11 @@ from curate.errors import MissingExtraError, MissingModelError
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PAGES = sorted(page for group in ("scorers", "selectors", "analyses") for page in (DOCS / group).glob("*.md"))
+PAGES = sorted(
+    page
+    for group in ("scorers", "selectors", "annotators", "analyses")
+    for page in (DOCS / group).glob("*.md")
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import curate
+from curate import registry
 from curate.annotators.offline.folder import Folder
 
 
@@ -98,3 +99,10 @@ class LinePeople(FilePeople):
 def store(tmp_path: Path) -> Any:
     with curate.open(tmp_path / "s.curate", create=True) as opened:
         yield opened
+
+
+def trial(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Any, FilePeople]:
+    """An annotator and people who answer it, for the conformance suite."""
+    return registry.build("annotators", "offline", {"folder": str(tmp_path / "folder")}), FilePeople(
+        tmp_path / "folder"
+    )
