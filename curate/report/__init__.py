@@ -1,7 +1,7 @@
 """The HTML report of a store and a run, and the views that notebooks show.
 
-`write_report` makes one self-contained file. `store_html`, `view_html`, `selection_html`, `findings_html` and
-`run_html` give fragments for `_repr_html_`.
+`write_report` makes one self-contained file. `store_html`, `view_html`, `item_html`, `selection_html`,
+`findings_html` and `run_html` give fragments for `_repr_html_`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from curate.report.item import item_html
     from curate.report.notebook import findings_html, run_html, selection_html, store_html, view_html
     from curate.report.writer import write_report
 
 _HOME = {
     "findings_html": "notebook",
+    "item_html": "item",
     "run_html": "notebook",
     "selection_html": "notebook",
     "store_html": "notebook",
@@ -22,7 +24,15 @@ _HOME = {
     "write_report": "writer",
 }
 
-__all__ = ["findings_html", "run_html", "selection_html", "store_html", "view_html", "write_report"]
+__all__ = [
+    "findings_html",
+    "item_html",
+    "run_html",
+    "selection_html",
+    "store_html",
+    "view_html",
+    "write_report",
+]
 
 
 def __getattr__(name: str) -> Any:

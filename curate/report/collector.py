@@ -8,7 +8,9 @@ from curate.report import words
 from curate.report.balance import collect_balances
 from curate.report.cards import CardMaker, ChosenReasons, find_layout
 from curate.report.decision import Decision, decide
+from curate.report.disagreements import collect_disagreements
 from curate.report.duplicates import collect_duplicates
+from curate.report.elements import collect_elements
 from curate.report.excerpts import Excerpts
 from curate.report.failures import collect_failures, count_rejected, count_unscored
 from curate.report.findings import collect_findings, serious
@@ -64,6 +66,8 @@ def collect(
     columns = score_columns(decision)
     scores = main_scores(decision) if len(decision.view) else []
     galleries = collect_galleries(maker, scores, limits.gallery)
+    elements = collect_elements(maker, limits.gallery)
+    disagreements = collect_disagreements(maker, scores, limits.gallery)
     duplicates = collect_duplicates(maker, limits.groups) if limits.groups else ()
     labels = collect_labels(maker, limits.gallery)
     findings = collect_findings(store, run)
@@ -79,6 +83,8 @@ def collect(
         flags=collect_flags(decision),
         findings=findings,
         galleries=galleries,
+        elements=elements,
+        disagreements=disagreements,
         duplicates=duplicates,
         labels=labels,
         balances=collect_balances(decision, layout),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from markupsafe import Markup
 
 from curate.report.bins import choose_ticks
-from curate.report.model import Curve
+from curate.report.evidence import Curve
 from curate.report.words import clean, number
 
 WIDTH, HEIGHT = 560, 250

@@ -10,15 +10,16 @@ import pyarrow as pa
 
 from curate.contracts import Finding, Findings
 from curate.report import words
-from curate.report.model import Bar, Curve, Evidence, FindingSet, Heat
+from curate.report.evidence import Bar, Curve, Evidence, FindingSet, Heat, Interval
 from curate.run.ledger import RunRecord
 from curate.run.steps.analysing import recall_findings
 from curate.store import PartStore
 
 MOST_ROWS = 60
 MOST_BARS = 12
+MOST_INTERVALS = 40
 MOST_CELLS = 24
-"""Rows of a table, bars, and rows or columns of a matrix that are shown."""
+"""Rows of a table, bars, intervals, and rows or columns of a matrix that are shown."""
 
 
 def collect_findings(store: PartStore, run: RunRecord | None) -> tuple[FindingSet, ...]:
@@ -44,12 +45,23 @@ def _make(finding: Finding) -> Evidence:
     head = tuple(table.column_names)
     numeric = tuple(_is_number(f.type) for f in table.schema)
     rows = tuple(tuple(_text(v) for v in row.values()) for row in table.slice(0, MOST_ROWS).to_pylist())
-    bars = _bars(table) if finding.chart == "bars" else ()
+    intervals = _intervals(table) if finding.chart == "bars" else ()
+    bars = _bars(table) if finding.chart == "bars" and not intervals else ()
     heat = _heat(table) if finding.chart == "matrix" else None
     curve = _curve(table, finding.title) if finding.chart == "line" else None
     left_out = max(0, len(table) - MOST_ROWS)
     return Evidence(
-        finding.title, finding.text, finding.serious, head, rows, numeric, left_out, bars, heat, curve
+        finding.title,
+        finding.text,
+        finding.serious,
+        head,
+        rows,
+        numeric,
+        left_out,
+        bars,
+        intervals,
+        heat,
+        curve,
     )
 
 
@@ -58,6 +70,20 @@ def _bars(table: pa.Table) -> tuple[Bar, ...]:
     peak = max((abs(v) for v in values if v is not None), default=0) or 1
     return tuple(
         Bar(_text(n), _text(v), 100 * abs(v or 0) / peak) for n, v in zip(names, values, strict=True)
+    )
+
+
+def _intervals(table: pa.Table) -> tuple[Interval, ...]:
+    """Values with their intervals; none where a table has no columns `low` and `high`. A missing end is the value."""
+    if not {"low", "high"} <= set(table.column_names[2:]):
+        return ()
+    table = table.slice(0, MOST_INTERVALS)
+    names = [_text(v) for v in table.column(0).to_pylist()]
+    values, lows, highs = (_floats(table.column(c)) for c in (1, "low", "high"))
+    return tuple(
+        Interval(name, words.number(v), v, v if low is None else low, v if high is None else high)
+        for name, v, low, high in zip(names, values, lows, highs, strict=True)
+        if v is not None
     )
 
 

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from curate.report.evidence import FindingSet
+
 __all__ = [
     "Balance",
-    "Bar",
     "Card",
     "Confusion",
-    "Curve",
     "DuplicateGroup",
     "Duplicates",
-    "Evidence",
-    "FindingSet",
+    "Element",
+    "ElementSet",
     "Flag",
     "Gallery",
     "GallerySet",
-    "Heat",
     "Histogram",
     "Listing",
     "Picture",
@@ -32,6 +31,7 @@ __all__ = [
     "Section",
     "Sound",
     "Step",
+    "Stretch",
     "Table",
     "TableColumn",
     "Threshold",
@@ -140,8 +140,37 @@ class Sound:
 
 
 @dataclass(frozen=True)
+class Element:
+    """A part of an item and how well it fits. `phrase` is looked for in the text, `name` is what is shown.
+
+    `score` as text, empty where there is none; `tone` from -1 (worst) to 1 (best), None without a score. `note` is what
+    was seen, or why there is no score; `box` is where in the picture: left, top, right, bottom in per cent.
+    """
+
+    name: str
+    phrase: str
+    score: str = ""
+    tone: float | None = None
+    type: str = ""
+    note: str = ""
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A piece of a text: shaded by `tone` (-1 to 1; None: not), `said` names the elements that cover it, if any do."""
+
+    text: str
+    tone: float | None = None
+    said: str = ""
+
+
+@dataclass(frozen=True)
 class Card:
-    """One item as shown: `texts` are (column, text) pairs, `scores` (column, value as text) pairs."""
+    """One item as shown: `texts` are (column, text) pairs, `scores` (column, value as text) pairs.
+
+    With `elements`, `shaded` are the same texts in stretches, and `note` what the scorer says of the elements.
+    """
 
     id: str
     status: str = ""
@@ -153,6 +182,9 @@ class Card:
     suggested: str = ""
     scores: tuple[tuple[str, str], ...] = ()
     badge: str = ""
+    elements: tuple[Element, ...] = ()
+    shaded: tuple[tuple[str, tuple[Stretch, ...]], ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,6 +202,17 @@ class GallerySet:
 
     title: str
     note: str
+    galleries: tuple[Gallery, ...]
+
+
+@dataclass(frozen=True)
+class ElementSet:
+    """Items whose elements one column scores. `low` and `high` are the values of the palest and the strongest shades."""
+
+    column: str
+    note: str
+    low: str
+    high: str
     galleries: tuple[Gallery, ...]
 
 
@@ -205,61 +248,6 @@ class Confusion:
     total: int
     left_out: int
     gallery: Gallery
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar of a finding: its name, its value as text, and its length in per cent of the longest."""
-
-    name: str
-    text: str
-    percent: float
-
-
-@dataclass(frozen=True)
-class Heat:
-    """A matrix: (text, strength of the colour in per cent) for each cell; `more` rows or columns are not shown."""
-
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    cells: tuple[tuple[tuple[str, float], ...], ...]
-    more: int = 0
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Lines over x, null where a value is missing, and a band of (low, high) for each x, if there is one."""
-
-    title: str
-    x_name: str
-    x: tuple[float, ...]
-    lines: tuple[tuple[str, tuple[float | None, ...]], ...]
-    band: tuple[tuple[float | None, float | None], ...] = ()
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """One finding of an analysis: what was found, the table as text (`left_out` rows are not in it), and its chart."""
-
-    title: str
-    text: str
-    serious: bool = False
-    head: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-    numeric: tuple[bool, ...] = ()
-    left_out: int = 0
-    bars: tuple[Bar, ...] = ()
-    heat: Heat | None = None
-    curve: Curve | None = None
-
-
-@dataclass(frozen=True)
-class FindingSet:
-    """What one analysis found."""
-
-    name: str
-    summary: str
-    findings: tuple[Evidence, ...]
 
 
 @dataclass(frozen=True)
@@ -339,6 +327,8 @@ class ReportData:
     flags: tuple[Flag, ...] = ()
     findings: tuple[FindingSet, ...] = ()
     galleries: tuple[GallerySet, ...] = ()
+    elements: tuple[ElementSet, ...] = ()
+    disagreements: tuple[GallerySet, ...] = ()
     duplicates: tuple[Duplicates, ...] = ()
     labels: tuple[Confusion, ...] = ()
     balances: tuple[Balance, ...] = ()

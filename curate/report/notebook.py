@@ -14,10 +14,11 @@ from curate.contracts import Findings
 from curate.report import words
 from curate.report.cards import CardMaker, ChosenReasons, Layout, find_layout
 from curate.report.decision import Decision, decide
+from curate.report.evidence import FindingSet
 from curate.report.excerpts import Excerpts
 from curate.report.findings import make_set
 from curate.report.funnel import make_step
-from curate.report.model import Card, FindingSet, Histogram, Section, Step
+from curate.report.model import Card, Histogram, Section, Step
 from curate.report.page import asset, environment
 from curate.report.scores import collect_histograms, score_columns
 from curate.run.ledger import RunRecord
@@ -84,12 +85,12 @@ def run_html(run: RunRecord) -> str:
     sentence = (
         f"{run.status}, {len(run.steps)} steps ({reused} taken over) in {run.seconds:.1f} s, seed {run.seed}."
     )
-    return _render(f"Run {run.run_id[:8]}", sentence, steps=steps)
+    return render_fragment(f"Run {run.run_id[:8]}", sentence, steps=steps)
 
 
 def findings_html(name: str, found: Findings) -> str:
     """What an analysis found: the summary, then each finding with its chart and its table."""
-    return _render(name, "", findings=[make_set(name, found)])
+    return render_fragment(name, "", findings=[make_set(name, found)])
 
 
 def _columns(snapshot: Snapshot) -> Section:
@@ -135,7 +136,7 @@ def _fit(
         maker = CardMaker(decision, _layout(decision), excerpts, reasons)
         made = maker.make(rows[:cards], columns[:3], badges)
         notes = [f"{len(columns) - drawn} more scores are not drawn."] if len(columns) > drawn else []
-        page = _render(
+        page = render_fragment(
             heading,
             sentence,
             sections=sections,
@@ -153,7 +154,7 @@ def _layout(decision: Decision) -> Layout:
     return find_layout(decision.view, decision.snapshot.kinds())
 
 
-def _render(
+def render_fragment(
     heading: str,
     sentence: str,
     *,
@@ -164,7 +165,9 @@ def _render(
     histograms: Sequence[Histogram] = (),
     notes: Sequence[str] = (),
     findings: Sequence[FindingSet] = (),
+    pairs: Sequence[Card] = (),
 ) -> str:
+    """The fragment with its style; everything in it escaped."""
     return (
         environment()
         .get_template("notebook.html.j2")
@@ -179,5 +182,6 @@ def _render(
             histograms=histograms,
             notes=notes,
             findings=findings,
+            pairs=pairs,
         )
     )

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from curate.report import words
 from curate.report.curves import draw_curve
 from curate.report.drawing import draw_envelope, draw_histogram
+from curate.report.intervals import draw_intervals
 from curate.report.model import ReportData, Table
 
 _MEDIA = re.compile(r"data:(?:image|audio)/[a-z0-9.+-]+;base64,[A-Za-z0-9+/=]+")
@@ -78,6 +79,8 @@ def list_sections(data: ReportData) -> list[tuple[str, str]]:
         ("scores", "Scores", data.histograms or data.flags),
         ("findings", "Findings", data.findings),
         ("galleries", "Items to look at", data.galleries),
+        ("elements", "Elements", data.elements),
+        ("disagreements", "Where scores disagree", data.disagreements),
         ("duplicates", "Duplicates", data.duplicates),
         ("labels", "Doubtful labels", data.labels),
         ("balance", "Balance", data.balances),
@@ -107,9 +110,11 @@ def environment() -> Environment:
         number=words.number,
         curve=draw_curve,
         histogram=draw_histogram,
+        intervals=draw_intervals,
         envelope=draw_envelope,
         media=_trust_media,
         status_class=_status_class,
+        tone=_tone_style,
     )
     return made
 
@@ -123,6 +128,12 @@ def _finalize(value: Any) -> Any:
 def _status_class(status: str) -> str:
     """The style of a status; of anything else, none."""
     return status.replace(" ", "-") if status in ("kept", "dropped", "selected", "not selected") else ""
+
+
+def _tone_style(tone: float) -> Markup:
+    """The colour of a tone from -1 (worst) to 1 (best), as CSS: its side, and how strong in per cent."""
+    side = "kept" if tone >= 0 else "dropped"
+    return Markup("--tone: var(--{}); --heat: {:.0f}%").format(side, 5 + 55 * min(abs(tone), 1.0))
 
 
 def _trust_media(uri: str) -> Markup:

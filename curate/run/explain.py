@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate import registry
 from curate.errors import UnknownNameError
 from curate.run.ledger import StepRecord
 from curate.store import Expression, PartStore, StoreView
@@ -26,7 +27,10 @@ class Decision:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The story of one item, in the order in which things happened. `str()` is made for reading."""
+    """The story of one item, in the order in which things happened. `str()` is made for reading, a notebook draws it.
+
+    `view` and `row` say where the item lies.
+    """
 
     id: str
     kind: str
@@ -35,6 +39,8 @@ class Explanation:
     scores: dict[str, Any]
     reasons: dict[str, str]
     decisions: list[Decision] = field(default_factory=list)
+    view: StoreView | None = field(default=None, repr=False, compare=False)
+    row: int = field(default=0, repr=False, compare=False)
 
     def __str__(self) -> str:
         lines = [f"{self.id}  ({self.kind}, from {self.source or 'memory'})"]
@@ -45,7 +51,7 @@ class Explanation:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
+        return f"<pre>{escape(str(self))}</pre>" if self.view is None else registry.draw("item", self)
 
 
 def explain(store: PartStore, item: str) -> Explanation:
@@ -72,6 +78,8 @@ def explain(store: PartStore, item: str) -> Explanation:
         scores,
         reasons,
         decisions(store, view, position, row),
+        view,
+        position,
     )
 
 

@@ -7,8 +7,9 @@ import pyarrow as pa
 from curate.contracts import Finding, Findings
 from curate.report import findings_html
 from curate.report.curves import draw_curve
+from curate.report.evidence import Curve, Interval
 from curate.report.findings import MOST_ROWS, make_set, serious
-from curate.report.model import Curve
+from curate.report.intervals import draw_intervals
 
 
 def one(table: pa.Table, chart: str) -> object:
@@ -18,6 +19,34 @@ def one(table: pa.Table, chart: str) -> object:
 def test_bars_are_drawn_against_the_longest() -> None:
     made = one(pa.table({"class": ["cat", "dog"], "rate": [0.1, 0.4]}), "bars")
     assert [(b.name, b.text, b.percent) for b in made.bars] == [("cat", "0.1", 25.0), ("dog", "0.4", 100.0)]
+
+
+def test_values_with_low_and_high_are_drawn_as_intervals() -> None:
+    table = pa.table(
+        {
+            "model": ["flux", "<sd>", "none"],
+            "mean": [3.5, 2.0, None],
+            "low": [3.0, None, None],
+            "high": [4.0, 2.5, None],
+        }
+    )
+    made = one(table, "bars")
+    assert made.bars == ()
+    assert [(i.name, i.value, i.low, i.high) for i in made.intervals] == [
+        ("flux", 3.5, 3.0, 4.0),
+        ("<sd>", 2.0, 2.0, 2.5),
+    ]
+    svg = str(draw_intervals(made.intervals))
+    assert svg.count("<circle") == 2 and "&lt;sd&gt;" in svg
+    # the scale runs from 2 - 0.08 to 4 + 0.08 over 190 to 574, so 3.5 lies at 190 + 384 * 1.58 / 2.16
+    assert f'cx="{190 + 384 * 1.58 / 2.16:.1f}"' in svg
+    assert "interval 3 to 4" in svg
+
+
+def test_intervals_of_one_value_can_be_drawn() -> None:
+    assert "<svg" in draw_intervals(
+        [Interval("a", "1", 1.0, 1.0, 1.0), Interval("b" * 90, "1", 1.0, 1.0, 1.0)]
+    )
 
 
 def test_a_matrix_is_coloured_by_what_lies_off_the_diagonal() -> None:

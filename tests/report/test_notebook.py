@@ -8,12 +8,15 @@ from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
-from curate.contracts import score
+import curate
+from curate.contracts import detail, score
 from curate.errors import UnknownNameError
-from curate.report import run_html, selection_html, store_html, view_html
+from curate.report import item_html, run_html, selection_html, store_html, view_html
+from curate.run.explain import Explanation
 from curate.run.ledger import RunRecord, StepRecord
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\u202e"
@@ -115,3 +118,38 @@ def test_large_pictures_and_texts_stay_below_the_cap(make_store: Callable[..., A
     page = store_html(store.store)
     check(page)
     assert page.count("<article") == 8 and "(1,000,000 characters)" in page
+
+
+def test_an_item_shows_its_elements_scores_and_decisions(
+    tmp_path: Any, picture: Callable[[str, int], str]
+) -> None:
+    rows = [
+        {"id": f"i{i}", "image": picture(f"q{i}", 50 * i), "caption": f"{EVIL} two red dogs"}
+        for i in range(3)
+    ]
+    with curate.open(tmp_path / "s.curate", create=True) as store:
+        store.add(rows, kind="image-text", id="id")
+        store.score("elements")
+        store.keep("elements > 1", name="some")
+        told = store.explain("i1")
+        fragment = told._repr_html_()
+    check(fragment)
+    assert "<script" not in fragment and "What happened to it" in fragment and 'title="i1"' in fragment
+    assert "elements &gt; 1" in fragment and "data:image/webp" in fragment
+    assert "i1  (image-text" in str(told) and "view" not in repr(told)
+
+
+def test_an_item_with_element_scores_is_shaded(maker: Any) -> None:
+    parts = pa.list_(pa.struct([("element", pa.string()), ("score", pa.float32())]))
+    values = [[{"element": "caption", "score": i / 20}] for i in range(20)]
+    maker.score("fit", [(score("fit"), [0.5] * 20), (detail("fit_elements", parts), values)])
+    view = maker.store.view()
+    told = Explanation("i19", "image-text", "", {}, {"fit": 0.5}, {"other": EVIL}, [], view, 19)
+    fragment = item_html(told)
+    check(fragment)
+    assert (
+        '<mark class="tone" style="--tone: var(--kept); --heat: 54%" title="caption: 0.95">caption</mark>'
+        in fragment
+    )
+    plain = Explanation("i19", "image-text", "", {}, {}, {})
+    assert plain._repr_html_().startswith("<pre>")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from curate.report import evidence as v
 from curate.report import model as m
 from curate.report.page import render
 
@@ -43,6 +44,15 @@ def fill(text: str) -> m.ReportData:
         ((text, text), (text, text)), text, text, ((text, text),), text,
     )  # fmt: skip
     gallery, reason = m.Gallery(text, text, (card,)), (m.Reason(text, 3),)
+    elements = (
+        m.Element(text, text, text, 0.5, text, text, (0, 10, 20, 30)),
+        m.Element(text, text, text, None, text, text),
+    )
+    shaded = (
+        (text, (m.Stretch(text, -0.5, text), m.Stretch(text, None, text))),
+        (text, (m.Stretch(text, 1.0, text),)),
+    )
+    pair = dataclasses.replace(card, elements=elements, shaded=shaded, note=text)
     return m.ReportData(
         title=text,
         sentence=text,
@@ -52,9 +62,11 @@ def fill(text: str) -> m.ReportData:
         histograms=(m.Histogram(text, (0.0, 1.0), (1,), (2,), (3,), 1, reason, 1, 1, (m.Threshold(text, 0.5),), True, text, 0.5),),
         flags=(m.Flag(text, 1, 2, 0, text),),
         galleries=(m.GallerySet(text, text, (gallery,)),),
+        elements=(m.ElementSet(text, text, text, text, (m.Gallery(text, text, (pair,)),)),),
+        disagreements=(m.GallerySet(text, text, (gallery,)),),
         duplicates=(m.Duplicates(text, 1, 1, (m.DuplicateGroup((card, card), 2),)),),
         labels=(m.Confusion(text, (text,), (text,), ((1,),), 1, 0, gallery),),
-        findings=(m.FindingSet(text, text, (m.Evidence(text, text, True, (text,), ((text,),), (False,), 0, (m.Bar(text, text, 5.0),)), m.Evidence(text, text, heat=m.Heat((text,), (text,), (((text, 5.0),),)), curve=m.Curve(text, text, (0.0, 1.0), ((text, (0.0, 1.0)),)))),),),
+        findings=(v.FindingSet(text, text, (v.Evidence(text, text, True, (text,), ((text,),), (False,), 0, (v.Bar(text, text, 5.0),)), v.Evidence(text, text, intervals=(v.Interval(text, text, 1, 0, 2),)), v.Evidence(text, text, heat=v.Heat((text,), (text,), (((text, 5.0),),)), curve=v.Curve(text, text, (0.0, 1.0), ((text, (0.0, 1.0)),)))),),),
         balances=(m.Balance(text, ((text, 2, 1),), 1, (0, 0), 2, 1),),
         table=m.Table((m.TableColumn("status", "status"), m.TableColumn(text, "text")), (("dropped", text),), 1, text, (text,)),
         failures=(m.Listing(text, text, 1, reason, (text,), ((text,),)),),

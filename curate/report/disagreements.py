@@ -1,0 +1,139 @@
+"""Items on which scorers that judge the same thing disagree most, by rank.
+
+No scorer is known by name: two judge the same thing if they read, directly or through what other scorers made, the same
+columns of the items, at least two of them (an image and its text, an image and its label).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from itertools import combinations
+
+from curate import registry
+from curate.contracts import role_of
+from curate.errors import CurateError
+from curate.report import words
+from curate.report.cards import CardMaker
+from curate.report.galleries import has_values
+from curate.report.model import Gallery, GallerySet
+from curate.report.scores import quote
+from curate.store import ColumnSet, Snapshot
+
+__all__ = ["Lineage", "collect_disagreements", "comparable_scores"]
+
+MOST_PAIRS = 3
+MOST_SCORES = 6
+
+
+class Lineage:
+    """What every set of columns was made from."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+    @cached_property
+    def _needs(self) -> Mapping[str, tuple[str, ...]]:
+        return {name: _needs(made) for name, made in self.snapshot.sets.items()}
+
+    def ancestors(self, name: str) -> frozenset[str]:
+        """The sets that a set was made from, and those they were made from."""
+        found: set[str] = set()
+        ahead = [name]
+        while ahead:
+            for need in self._needs.get(ahead.pop(), ()):
+                home = self.snapshot.column_home.get(need)
+                if home is not None and home.name not in found:
+                    found.add(home.name)
+                    ahead.append(home.name)
+        return frozenset(found)
+
+    def sources(self, name: str) -> frozenset[str]:
+        """The columns and roles of the items themselves that a set was made from in the end."""
+        homes = self.snapshot.column_home
+        every = (need for one in (name, *self.ancestors(name)) for need in self._needs.get(one, ()))
+        return frozenset(need for need in every if homes.get(need) is None)
+
+
+def _needs(made: ColumnSet) -> tuple[str, ...]:
+    """What the scorer of a set reads; nothing where that cannot be told: it is no longer installed, or was attached."""
+    try:
+        component = registry.build("scorers", made.scorer, made.params)
+    except (CurateError, ImportError):
+        return ()
+    return tuple(component.needs)
+
+
+def comparable_scores(maker: CardMaker, first: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Pairs of main scores that judge the same thing, none made from the other; those of `first` before others."""
+    snapshot, view = maker.decision.snapshot, maker.decision.view
+    mains = {f.name: home for f in view.schema if role_of(f) == "score" and (home := _home(snapshot, f.name))}
+    ordered = [n for n in dict.fromkeys([*first, *mains]) if n in mains and has_values(view, n)]
+    lineage = Lineage(snapshot)
+    pairs = []
+    for a, b in combinations(ordered[:MOST_SCORES], 2):
+        one, other = mains[a], mains[b]
+        made = one in lineage.ancestors(other) or other in lineage.ancestors(one)
+        shared = lineage.sources(one)
+        if one != other and not made and len(shared) >= 2 and shared == lineage.sources(other):
+            pairs.append((a, b))
+    return pairs
+
+
+def _home(snapshot: Snapshot, column: str) -> str:
+    home = snapshot.column_home.get(column)
+    return home.name if home else ""
+
+
+def collect_disagreements(maker: CardMaker, first: Sequence[str], most: int) -> tuple[GallerySet, ...]:
+    """For at most three such pairs, the items that one ranks high and the other low, both ways round."""
+    if most < 1 or not len(maker.decision.view):
+        return ()
+    pairs = comparable_scores(maker, first)[:MOST_PAIRS]
+    return tuple(made for a, b in pairs if (made := _compare(maker, a, b, max(1, most // 2))) is not None)
+
+
+def _compare(maker: CardMaker, a: str, b: str, most: int) -> GallerySet | None:
+    view = maker.decision.view
+    ranked = f"with ranked as ({_ranks(a, b)}) "
+    total = view.sql(ranked + "select count(*) as n, corr(first, second) as rho from ranked", ["id", a, b])
+    n, rho = total["n"][0].as_py(), total["rho"][0].as_py()
+    if n < 3:
+        return None
+    galleries = []
+    for high, low, gap in ((a, b, "first - second"), (b, a, "second - first")):
+        found = view.sql(
+            ranked
+            + f"select _row, first, second from ranked where {gap} > 0 order by {gap} desc, id limit {most}",
+            ["id", a, b],
+        ).to_pylist()
+        badges = {row["_row"]: _badge(row["first"], row["second"]) for row in found}
+        cards = maker.make([row["_row"] for row in found], [a, b], badges)
+        note = f"Ranked high by {high} and low by {low}; the widest gap first."
+        galleries.append(Gallery(f"{high} says keep, {low} does not", note, cards))
+    agreement = "cannot be told" if rho is None or math.isnan(rho) else f"is {rho:.2f}"
+    note = (
+        f"Both judge the same columns. Over the {words.items(n)} that have both scores their rank correlation {agreement} "
+        "(1: the same order, 0: as chance has it). The badge says what per cent of the items each ranks below: "
+        f"{a} | {b}."
+    )
+    return GallerySet(f"{a} and {b}", note, tuple(galleries))
+
+
+def _ranks(a: str, b: str) -> str:
+    """Items with both scores, and the share of them that each ranks below; ties share the middle."""
+    first, second = f"{quote(a)}::double", f"{quote(b)}::double"
+
+    def place(of: str) -> str:
+        tied = f"count(*) over (partition by {of})"
+        return f"(rank() over (order by {of}) - 1 + 0.5 * ({tied} - 1) + 0.5) / count(*) over ()"
+
+    return (
+        f"select _row, id, {place(first)} as first, {place(second)} as second from view "
+        f"where isfinite({first}) and isfinite({second})"
+    )
+
+
+def _badge(first: float, second: float) -> str:
+    return f"{100 * first:.0f} % | {100 * second:.0f} %"
