@@ -69,7 +69,7 @@ def grand(
             raise InputError(f"features of shape {seen.shape} for {len(labels)} items")
         squared = np.einsum("ij,ij->i", seen, seen, dtype=np.float64) + bias
         lengths.append(np.linalg.norm(errors_of(probs, labels), axis=1) * np.sqrt(squared))
-    return np.mean(lengths, axis=0, dtype=np.float64).astype(np.float32)
+    return np.asarray(np.mean(lengths, axis=0), np.float32)
 
 
 def last_layer_gradients(
