@@ -182,6 +182,17 @@ class Store:
             self._context(), step, None if is_path else vectors, None if isinstance(ids, (str, Path)) else ids
         )
 
+    def join(
+        self, columns: Any, *, name: str, key: str = "id", origin: Mapping[str, Any] | None = None
+    ) -> StepRecord:
+        """Join plain columns of a frame (labels, ratings) to items by the ids in its column `key`; others are null.
+
+        Under the same `name` again they replace what was there (`at` shows it). `origin` says how they were made.
+        """
+        from curate.run.steps.joining import run_join
+
+        return run_join(self._context(), columns, name=name, key=key, origin=origin)
+
     def score(
         self, scorer: str, *, name: str | None = None, where: str | None = None, **params: Any
     ) -> StepRecord:
