@@ -110,7 +110,7 @@ def decisions(store: PartStore, view: StoreView, position: int, row: dict[str, A
 def _decide(
     store: PartStore, view: StoreView, position: int, row: dict[str, Any], seq: int, step: StepRecord
 ) -> Decision | None:
-    if step.kind == "score":
+    if step.kind in ("score", "join"):
         given = [c for c in step.columns if row.get(c) is not None and not isinstance(row.get(c), list)]
         said = ", ".join(f"{c} = {_short(row[c])}" for c in given[:8])
         why = next(
