@@ -34,9 +34,6 @@ CREATE TABLE IF NOT EXISTS task(
   PRIMARY KEY(source, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS flight(
   source TEXT PRIMARY KEY REFERENCES project, began REAL NOT NULL, keys TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS upload(
-  source TEXT NOT NULL REFERENCES project, content TEXT NOT NULL, address TEXT NOT NULL,
-  PRIMARY KEY(source, content)) WITHOUT ROWID;
 """
 
 
@@ -116,16 +113,16 @@ class Ledger:
             " WHERE url = ? AND dataset = ? ORDER BY round, template, rowid",
             (url, dataset),
         )
-        return [Project(*r[:6], json.loads(r[6]), r[7], r[8], bool(r[9])) for r in rows]
+        return [_project(r) for r in rows]
 
     def remember_project(self, project: Project) -> None:
-        """Enter a project; one that is known keeps its watermark."""
+        """Enter a project; one that is known keeps its watermark, and its template's parameters where none are given."""
         row = (project.source, project.url, project.id, project.dataset, project.round, project.template)
         with self._write() as con:
             con.execute(
                 "INSERT INTO project(source, url, id, dataset, round, template, spec, config)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(source) DO UPDATE SET url = excluded.url,"
-                " id = excluded.id, gone = 0",
+                " id = excluded.id, gone = 0, spec = CASE excluded.spec WHEN '{}' THEN spec ELSE excluded.spec END",
                 (*row, json.dumps(project.spec, sort_keys=True), project.config),
             )
 
@@ -146,7 +143,7 @@ class Ledger:
         rows = self._con.execute(
             "SELECT key, id, item, hash, sent, deleted FROM task WHERE source = ?", (source,)
         )
-        return {r[0]: Sent(*r[:5], bool(r[5])) for r in rows}
+        return {r[0]: Sent(r[0], r[1], r[2], r[3], r[4], bool(r[5])) for r in rows}
 
     def remember_tasks(self, source: str, tasks: Iterable[Sent], *, landed: bool = False) -> None:
         """Enter tasks that are on the server; `landed` ends the flight they were on."""
@@ -182,18 +179,6 @@ class Ledger:
         with self._write() as con:
             con.execute("DELETE FROM flight WHERE source = ?", (source,))
 
-    # --- Media --------------------------------------------------------------------------------------------------
-
-    def uploads(self, source: str) -> dict[str, str]:
-        """Addresses of uploaded files by their content hash."""
-        rows = self._con.execute("SELECT content, address FROM upload WHERE source = ?", (source,))
-        return dict(rows)
-
-    def remember_upload(self, source: str, content: str, address: str) -> None:
-        """A file was uploaded."""
-        with self._write() as con:
-            con.execute("INSERT OR REPLACE INTO upload VALUES (?, ?, ?)", (source, content, address))
-
 
 @contextmanager
 def exclusive(store_path: Path, what: str) -> Iterator[None]:
@@ -216,3 +201,8 @@ def exclusive(store_path: Path, what: str) -> Iterator[None]:
         lock.write(f"process {os.getpid()}")
         lock.flush()
         yield
+
+
+def _project(row: tuple[Any, ...]) -> Project:
+    spec = json.loads(row[6])
+    return Project(row[0], row[1], row[2], row[3], row[4], row[5], spec, row[7], row[8], bool(row[9]))

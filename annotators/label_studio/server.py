@@ -10,7 +10,7 @@ from typing import Any
 from curate.annotators.label_studio.wire import Absent, Refused, Wire
 from curate.errors import AnnotatorError
 
-__all__ = ["Imported", "Server"]
+__all__ = ["Imported", "Server", "changed_since", "equal_to", "more_than_none"]
 
 PAGE = 1000
 """Tasks asked for at once."""
@@ -36,6 +36,12 @@ class Server:
         if not isinstance(found, dict) or "email" not in found:
             raise AnnotatorError(f"{self.url} does not answer like Label Studio: is the address right?")
         return found
+
+    def people(self) -> dict[str, str]:
+        """E-mail addresses of everybody in the organization by their number: annotations name people by it."""
+        found = self.wire.get("/api/users/", {"page_size": MANY}).body
+        listed = found["results"] if isinstance(found, dict) else found
+        return {str(one["id"]): str(one["email"]) for one in listed if one.get("email")}
 
     # --- Projects -----------------------------------------------------------------------------------------------
 
@@ -73,15 +79,15 @@ class Server:
         return int(found["task_count"]), int(found["prediction_count"]), list(found.get("task_ids") or ())
 
     def tasks(
-        self, project: int, include: str, filters: Sequence[Mapping[str, Any]] = ()
+        self, project: int, include: str, filters: Sequence[Mapping[str, Any]] = (), after: int = 0
     ) -> Iterator[list[dict[str, Any]]]:
-        """Pages of the tasks of a project by ascending id, with the fields `include` names.
+        """Pages of the tasks of a project with ids above `after`, ascending, with the fields `include` names.
 
         Each page asks for ids above the last: page numbers would skip rows when tasks vanish while we read.
         Raises Absent if the project is gone, also in the middle.
         """
         light = not {"annotations", "predictions"} & set(include.split(","))
-        size, last, first = (PAGE if light else FULL_PAGE), 0, True
+        size, last, first = (PAGE if light else FULL_PAGE), after, True
         while True:
             query = {
                 "project": project,
@@ -184,6 +190,11 @@ def changed_since(moment: datetime) -> dict[str, Any]:
         "type": "Datetime",
         "value": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }
+
+
+def equal_to(name: str, value: str) -> dict[str, Any]:
+    """A filter: tasks whose data has this value under this name."""
+    return {"filter": f"filter:tasks:data.{name}", "operator": "equal", "type": "String", "value": value}
 
 
 def more_than_none(counter: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from curate.annotators.label_studio.ledger import Ledger, Project
+from curate.annotators.label_studio.ledger import Project
 from curate.annotators.label_studio.server import Server
 from curate.errors import AnnotatorError, InputError, MediaError
 from curate.media import open_bytes
@@ -64,7 +64,6 @@ class Serving:
     """
 
     server: Server
-    ledger: Ledger
     project: Project
     how: Media = "auto"
     files: str = ""
@@ -100,20 +99,19 @@ class Serving:
     # --- Uploads ------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _uploads(self) -> dict[str, str]:
-        known = self.ledger.uploads(self.project.source)
-        there = {name.partition(".")[0]: at for name, at in self.server.uploaded(self.project.id).items()}
-        return {content: at for content, at in {**known, **there}.items() if content in there}
+    def _shelf(self) -> tuple[int, dict[str, str]]:
+        """The project that holds uploads, and the addresses of those that are there by content."""
+        number = media_project(self.server, self.project.dataset)
+        there = self.server.uploaded(number)
+        return number, {name.partition(".")[0]: address for name, address in there.items()}
 
     def _upload(self, address: str) -> str:
         data = open_bytes(address)
         content = hashlib.sha256(data).hexdigest()[:32]
-        if content not in self._uploads:
-            name = f"{content}.{media_type(data)[1]}"
-            at = self.server.upload(self.project.id, name, data)
-            self.ledger.remember_upload(self.project.source, content, at)
-            self._uploads[content] = at
-        return self._uploads[content]
+        number, there = self._shelf
+        if content not in there:
+            there[content] = self.server.upload(number, f"{content}.{media_type(data)[1]}", data)
+        return there[content]
 
     # --- Local files --------------------------------------------------------------------------------------------
 
@@ -156,3 +154,14 @@ class Serving:
         if path not in {str(s.get("path")) for s in self.server.local_storages(self.project.id)}:
             self.server.add_local_storage(self.project.id, path)
         self._allowed.add(folder)
+
+
+def media_project(server: Server, dataset: str) -> int:
+    """The project of a data set that holds uploads; made where there is none."""
+    mark = f"[curate-media:{dataset}]"
+    found = server.projects(mark)
+    if not found:
+        about = f"Pictures and sounds of other projects, which need them. Leave this line as it is: {mark}"
+        server.create_project({"title": "Media (shown by other projects)", "description": about})
+        found = server.projects(mark)
+    return int(found[0]["id"])

@@ -23,7 +23,7 @@ from urllib.parse import urlencode, urlsplit
 
 from curate.errors import AnnotatorError, InputError
 
-__all__ = ["Absent", "Answer", "Lost", "Refused", "Wire"]
+__all__ = ["Absent", "Answer", "Failed", "Lost", "Refused", "Wire"]
 
 TIMEOUT = 300.0
 """Seconds until an answer is given up. An import of a thousand tasks takes a few; a busy server a minute."""
@@ -48,6 +48,10 @@ class Absent(Refused):
 
 class Lost(AnnotatorError):
     """The connection failed, or the server did: whether it did what was asked is unknown."""
+
+
+class Failed(Lost):
+    """The server said that it failed (500): it is done with the request, whatever came of it."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +209,7 @@ class Wire:
                 status, f"{self.url} sends us to {response.headers.get('Location')}: give that address"
             )
         if status >= 500:
-            raise Lost(f"{self.url} failed at {what} ({status}){said}")
+            raise (Failed if status == 500 else Lost)(f"{self.url} failed at {what} ({status}){said}")
         raise Refused(status, f"{self.url} refused {what} ({status}){said}")
 
 

@@ -1,0 +1,176 @@
+"""`label-studio`: items to a Label Studio server, every answer back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import InitVar, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from curate.annotators.label_studio.ledger import Ledger, exclusive
+from curate.annotators.label_studio.server import Server
+from curate.annotators.label_studio.serving import Media
+from curate.annotators.label_studio.wire import Wire
+from curate.annotators.tasks import PreAnnotations, PullReceipt, PushReceipt, Template, build_template
+from curate.annotators.tasks.items import chosen_items
+from curate.errors import InputError
+
+__all__ = ["LabelStudio"]
+
+URL, TOKEN = "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"
+
+
+@dataclass(frozen=True)
+class LabelStudio:
+    """Sends items to a Label Studio server as tasks and brings every answer back.
+
+    `url` of the server and `token` (a legacy token or a personal access token) come from LABEL_STUDIO_URL and
+    LABEL_STUDIO_API_KEY where they are not given; a token is kept in no recipe, no store and no message.
+    `template` (with its `params`), `round`, `guesses` are what `push` sends where it is not told otherwise.
+    `annotators`: how many people see each task; `blind`: pre-annotations are sent but not shown.
+    `media`: how pictures and sounds get there: "url", "local" (files below `files`, the folder that the server was told to
+    show files of, which it finds at `files_there` if that is elsewhere for it), "upload", "data", or "auto".
+    `chunk`: tasks in one import; `patience`: seconds until an import that was cut off is taken for lost.
+    """
+
+    url: str = ""
+    token: InitVar[str] = ""
+    template: str = ""
+    params: Mapping[str, Any] | None = None
+    round: int = 1
+    guesses: PreAnnotations | None = None
+    annotators: int = 1
+    blind: bool = False
+    media: Media = "auto"
+    files: str = ""
+    files_there: str = ""
+    chunk: int = 1000
+    patience: float = 30.0
+
+    name: ClassVar[str] = "label-studio"
+
+    def __post_init__(self, token: str) -> None:
+        object.__setattr__(self, "_token", token)
+        if self.annotators < 1 or self.chunk < 1 or self.round < 1 or self.patience < 0:
+            raise InputError(
+                f"annotators={self.annotators}, chunk={self.chunk}, round={self.round} are 1 or more, and "
+                f"patience={self.patience} is 0 or more seconds"
+            )
+
+    def push(
+        self,
+        store: Any,
+        where: Any = None,
+        *,
+        template: str | Template | None = None,
+        params: Mapping[str, Any] | None = None,
+        within: Any = None,
+        ids: Iterable[Any] | None = None,
+        round: int | None = None,
+        guesses: PreAnnotations | None = None,
+        dry_run: bool = False,
+        recreate: bool = False,
+    ) -> PushReceipt:
+        """Bring a task for each item meant onto the server that has none there in this round.
+
+        `where` is an expression, a selection (or its name), or a list of ids; `ids` a list, or a frame with a column
+        `item` or `id` such as `ask_again` gives. Each round has a project of its own. Items that are there are left as they
+        are, also after a kill at any moment. `dry_run` only says what would be created; `recreate` makes tasks and
+        projects again that were deleted over there.
+        Raises InputError where no item is meant or the round asks something else, BusyError where another push is under
+        way, AnnotatorError where the server cannot be reached or refuses, saying what is there.
+        """
+        from curate.annotators.label_studio.pushing import Asked, push
+
+        view = _meant(store, where, within, ids)
+        asked = self._template(template, params).fit(view)
+        asked.parsed  # noqa: B018 - what cannot be used is refused before anything is sent
+        whole = Asked(
+            view,
+            asked,
+            self.round if round is None else round,
+            guesses or self.guesses,
+            self.annotators,
+            self.blind,
+            self.media,
+            self.files,
+            self.files_there,
+            self.chunk,
+            self.patience,
+            dry_run,
+            recreate,
+        )
+        with exclusive(Path(store.path), "push"), self._open(store) as (server, ledger):
+            return push(server, ledger, store.id, whole)
+
+    def pull(self, store: Any, *, template: Template | None = None, full: bool = False) -> PullReceipt:
+        """Record every answer of all rounds that the store does not hold yet. Nothing is ever overwritten.
+
+        Only tasks that changed since the last pull are read, all of them with `full`. `template` is needed only where tasks
+        were made by one that is not registered. Raises InputError where nothing was pushed, BusyError where another
+        pull is under way, AnnotatorError where the server cannot be reached; what was recorded stays, run it again.
+        """
+        from curate.annotators.label_studio.pulling import pull
+
+        with exclusive(Path(store.path), "pull"), self._open(store) as (server, ledger):
+            return pull(server, ledger, store, template, full=full)
+
+    def status(self, store: Any) -> Any:
+        """A row for each round: tasks, how many are answered, by whom, what became of the answers. Drawn in a notebook."""
+        from curate.annotators.label_studio.status import status
+
+        with self._open(store) as (server, ledger):
+            return status(server, ledger, store)
+
+    @property
+    def _secret(self) -> str:
+        token: str = self._token  # type: ignore[attr-defined]
+        return token
+
+    def _template(self, given: str | Template | None, params: Mapping[str, Any] | None) -> Template:
+        if given is None and params is None:
+            params = self.params
+        named = given or self.template
+        if not named:
+            from curate.annotators.tasks import TEMPLATES
+
+            raise InputError(f"which template? There are {', '.join(sorted(TEMPLATES))}")
+        return build_template(named, params)
+
+    @contextmanager
+    def _open(self, store: Any) -> Iterator[tuple[Server, Ledger]]:
+        wire, ledger = self.wire(), Ledger(Path(store.path))
+        try:
+            yield Server(wire), ledger
+        finally:
+            wire.close()
+            ledger.close()
+
+    def wire(self) -> Wire:
+        """A connection to the server. Raises InputError where address or token are missing."""
+        url, token = self.url or os.environ.get(URL, ""), self._secret or os.environ.get(TOKEN, "")
+        if not url or not token:
+            missing = " and ".join(n for n, v in ((URL, url), (TOKEN, token)) if not v)
+            raise InputError(
+                f"where is the server? Set {missing} in the environment (the token is in its account settings)"
+            )
+        return Wire(url, token)
+
+
+def _meant(store: Any, where: Any, within: Any, ids: Any) -> Any:
+    if isinstance(where, str) and within is None and where in store.items.snapshot.selections:
+        where, within = None, where
+    elif where is not None and not isinstance(where, str):
+        if hasattr(where, "stats") and hasattr(where, "name"):
+            where, within = None, where
+        elif ids is None:
+            where, ids = None, where
+    for name in ("item", "id"):
+        columns = getattr(ids, "column_names", None) or getattr(ids, "columns", None)
+        if columns is not None and name in list(columns):
+            ids = ids[name]
+    if hasattr(ids, "to_pylist"):
+        ids = ids.to_pylist()
+    return chosen_items(store, where=where, within=within, ids=ids)

@@ -1,0 +1,206 @@
+"""`push`: from items to tasks on the server, each once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from curate.annotators.label_studio.ledger import Ledger, Project
+from curate.annotators.label_studio.places import Places, still_there
+from curate.annotators.label_studio.server import Server
+from curate.annotators.label_studio.serving import Media, Serving
+from curate.annotators.label_studio.shelf import Parcel, Shelf
+from curate.annotators.tasks import PreAnnotations, PushReceipt, Task, Template
+from curate.annotators.tasks.items import rows_of
+from curate.errors import AnnotatorError, InputError, MediaError
+
+__all__ = ["Asked", "push"]
+
+CHUNK_BYTES = 16 << 20
+"""An import is not longer: the server fails at bodies over 250 MB, and holds each several times."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be shown, and how. `template` is fitted; `chunk` tasks go in one import."""
+
+    view: Any
+    template: Template
+    round: int = 1
+    guesses: PreAnnotations | None = None
+    annotators: int = 1
+    blind: bool = False
+    media: Media = "auto"
+    files: str = ""
+    there: str = ""
+    chunk: int = 1000
+    patience: float = 30.0
+    dry_run: bool = False
+    recreate: bool = False
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the items that are read."""
+        more = self.guesses.needs if self.guesses else ()
+        return list(dict.fromkeys([*self.template.columns(self.view.columns), *more]))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the project."""
+        return {"maximum_annotations": self.annotators, "show_collab_predictions": not self.blind}
+
+
+def push(server: Server, ledger: Ledger, dataset: str, asked: Asked) -> PushReceipt:
+    """Bring a task for every item onto the server that has none there in this round; see `LabelStudio.push`."""
+    places = Places(server, ledger, dataset)
+    project = places.find(asked.round, asked.template, gone_is_none=asked.recreate)
+    if project is None and asked.dry_run:
+        return _Making(asked, dataset, None, None).plan()
+    if project is None:
+        project = places.make(asked.round, asked.template, asked.settings)
+    project = places.settle_spec(project, asked.template)
+    shelf = Shelf(server, ledger, project, asked.patience)
+    if not asked.dry_run:
+        shelf.settle()
+    shelf.look()
+    serving = Serving(server, project, asked.media, asked.files, asked.there)
+    making = _Making(asked, dataset, shelf, serving)
+    if asked.dry_run:
+        return making.plan()
+    making.counts["repaired"] += shelf.repair()
+    making.send()
+    _check(shelf, making)
+    _set_up(server, project, asked)
+    return making.receipt(project.page)
+
+
+def _check(shelf: Shelf, making: _Making) -> None:
+    """Is everything there, once? Counted by the server; listed where the count is another, or something was cut off."""
+    if not shelf.lost and shelf.agrees():
+        return
+    shelf.look()
+    making.counts["repaired"] += shelf.repair()
+    missing = making.sent - shelf.there.keys()
+    if missing:
+        raise AnnotatorError(
+            f"{len(missing)} of the tasks sent to {shelf.project.page} are not there any more: somebody deletes them while "
+            "we push. Run it again to see which"
+        )
+
+
+def _set_up(server: Server, project: Project, asked: Asked) -> None:
+    """Settings that only hold once there are tasks: pre-annotations are shown if the project names their model."""
+    now = still_there(server, project)
+    wanted = dict(asked.settings)
+    if asked.guesses is not None and now.get("total_predictions_number"):
+        wanted["model_version"] = asked.guesses.model_version
+    changed = {name: value for name, value in wanted.items() if now.get(name) != value}
+    if changed:
+        server.change_project(project.id, changed)
+
+
+@dataclass
+class _Making:
+    """Making tasks of rows, sending those that are missing, and what is to be told about it."""
+
+    asked: Asked
+    dataset: str
+    shelf: Shelf | None
+    serving: Serving | None
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    sent: set[str] = field(default_factory=set)
+
+    def plan(self) -> PushReceipt:
+        """What `send` would do."""
+        for _ in self._missing():
+            self.counts["created"] += 1
+        if self.shelf is not None:
+            self.counts["repaired"] = sum(len(ids) - 1 for ids in self.shelf.twice.values())
+        return self.receipt(self.shelf.project.page if self.shelf else "")
+
+    def send(self) -> None:
+        """Send what is missing, a chunk at a time."""
+        assert self.shelf is not None
+        waiting: list[Parcel] = []
+        size = 0
+        for row, plain in self._missing():
+            parcel = self._parcel(row, plain)
+            if parcel is None:
+                continue
+            if waiting and (len(waiting) >= self.asked.chunk or size + len(parcel.json) > CHUNK_BYTES):
+                self._flush(waiting)
+                waiting, size = [], 0
+            waiting.append(parcel)
+            size += len(parcel.json)
+        if waiting:
+            self._flush(waiting)
+
+    def _flush(self, parcels: list[Parcel]) -> None:
+        assert self.shelf is not None
+        self.shelf.send(parcels)
+        self.sent |= {p.task.key for p in parcels} - {t.key for t, _ in self.shelf.refused}
+
+    def _missing(self) -> Iterator[tuple[Mapping[str, Any], Task]]:
+        """Rows that have no task yet, with the task they would be."""
+        there = self.shelf.there if self.shelf else {}
+        before = self.shelf.ledger.tasks(self.shelf.project.source) if self.shelf else {}
+        for row in rows_of(self.asked.view, self.asked.columns):
+            try:
+                task = self.asked.template.task(row, dataset=self.dataset, round=self.asked.round)
+            except InputError as error:
+                self._fail(row, error)
+                continue
+            seen = there.get(task.key)
+            if seen is not None:
+                self.counts["present"] += 1
+                self.counts["changed"] += seen.hash != task.hash
+            elif task.key in before and before[task.key].deleted and not self.asked.recreate:
+                self.counts["deleted"] += 1
+            else:
+                yield row, task
+
+    def _parcel(self, row: Mapping[str, Any], plain: Task) -> Parcel | None:
+        assert self.serving is not None
+        try:
+            task = plain
+            if self.asked.template.media:
+                task = self.asked.template.task(
+                    row, dataset=self.dataset, round=self.asked.round, serve=self.serving.serve
+                )
+            if self.asked.guesses is not None:
+                task = dataclasses.replace(task, predictions=self._guess(row, task))
+        except (InputError, MediaError) as error:
+            self._fail(row, error)
+            return None
+        return Parcel(task, json.dumps(task.to_json(), ensure_ascii=False).encode())
+
+    def _guess(self, row: Mapping[str, Any], task: Task) -> tuple[dict[str, Any], ...]:
+        assert self.asked.guesses is not None
+        guesses, problems = self.asked.guesses.guess(self.asked.template, row, task.data)
+        self.counts["unguessed"] += not guesses
+        self.reasons.update(problems)
+        return tuple(guesses)
+
+    def _fail(self, row: Mapping[str, Any], error: Exception) -> None:
+        self.counts["failed"] += 1
+        self.reasons[str(error).replace(f"item {row['id']!r} ", "the item ")] += 1
+
+    def receipt(self, place: str) -> PushReceipt:
+        """What was done, or would be."""
+        if self.shelf is not None:
+            self.counts["created"] += self.shelf.created
+            self.counts["failed"] += len(self.shelf.refused)
+            self.counts["unguessed"] += self.shelf.unguessed
+            self.reasons.update(why for _, why in self.shelf.refused)
+        return PushReceipt(
+            **self.counts,
+            round=self.asked.round,
+            place=place,
+            planned=self.asked.dry_run,
+            reasons=dict(self.reasons),
+        )
