@@ -14,7 +14,16 @@ import pyarrow.compute as pc
 from curate.contracts import ROW, View, reason_name, role_of
 from curate.errors import ExpressionError, InputError, SchemaError
 
-__all__ = ["FittedTable", "answered", "columns_of", "numbers", "order_by_id", "read_labels", "read_vectors"]
+__all__ = [
+    "FittedTable",
+    "answered",
+    "columns_of",
+    "number_pieces",
+    "numbers",
+    "order_by_id",
+    "read_labels",
+    "read_vectors",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,22 +145,31 @@ def numbers(values: pa.ChunkedArray, expression: str, *, compact: bool = False) 
 
     Raises InputError where it is not a number.
     """
+    pieces = number_pieces(values, expression, compact=compact)
+    array: npt.NDArray[np.floating] = np.concatenate(pieces)
+    return array
+
+
+def number_pieces(
+    values: pa.ChunkedArray, expression: str, *, compact: bool = False
+) -> list[npt.NDArray[np.floating]]:
+    """The same in pieces, one at least, without a copy where they are as they should be; do not write to them."""
     kind = values.type
     number = pa.types.is_primitive(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)
     if not number or pa.types.is_temporal(kind):
         raise InputError(f"{expression!r} gives {kind}, and a number is needed")
-    if pa.types.is_boolean(kind):
-        values = values.cast(pa.int8())
-    short = compact and pa.types.is_float32(kind)
-    values = values if short else values.cast(pa.float64())
-    array: npt.NDArray[np.floating] = np.empty(len(values), np.float32 if short else np.float64)
-    done = 0
-    for chunk in values.chunks:  # by buffers, nulls aside: pyarrow's own ways import pandas where they can
-        chunk = chunk.fill_null(float("nan")) if chunk.null_count else chunk
-        piece = np.frombuffer(chunk.buffers()[1], array.dtype, len(chunk), chunk.offset * array.itemsize)
-        array[done : done + len(chunk)] = piece
-        done += len(chunk)
-    return array
+    type_ = pa.float32() if compact and pa.types.is_float32(kind) else pa.float64()
+    pieces = [_as_numpy(chunk, type_) for chunk in values.chunks]
+    return pieces or [np.empty(0, np.float32 if pa.types.is_float32(type_) else np.float64)]
+
+
+def _as_numpy(chunk: pa.Array, type_: pa.DataType) -> npt.NDArray[np.floating]:
+    """By buffers, nulls aside: pyarrow's own ways import pandas where they can."""
+    chunk = chunk.cast(pa.int8()) if pa.types.is_boolean(chunk.type) else chunk
+    chunk = chunk.cast(type_)
+    chunk = chunk.fill_null(float("nan")) if chunk.null_count else chunk
+    dtype = np.dtype(np.float32 if pa.types.is_float32(type_) else np.float64)
+    return np.frombuffer(chunk.buffers()[1] or b"", dtype, len(chunk), chunk.offset * dtype.itemsize)
 
 
 def columns_of(expression: str) -> tuple[str, ...]:

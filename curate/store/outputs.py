@@ -114,11 +114,13 @@ def _joined(held: list[pa.RecordBatch]) -> pa.RecordBatch:
 def computed(query: Query, expression: Expression) -> pa.ChunkedArray:
     """The value of an expression for each row."""
     names = sorted(expression.columns)
-    with query.open(names) as (cursor, sql):
-        text = expression.render({name: f"c{i}" for i, name in enumerate(names)})
-        reader = cursor.sql(f"SELECT {text} AS value FROM ({sql})").to_arrow_reader(1 << 17)
-        chunks = [batch.column(0) for batch in reader]  # as they come: a table would be held twice
-        return pa.chunked_array(chunks, reader.schema.field(0).type)
+    text = expression.render({name: f"c{i}" for i, name in enumerate(names)})
+    chunks: list[pa.Array] = []
+    for piece in query.pieces():
+        with piece.open(names) as (cursor, sql):
+            reader = cursor.sql(f"SELECT {text} AS value FROM ({sql})").to_arrow_reader(1 << 17)
+            chunks += [batch.column(0) for batch in reader]  # as they come: a table would be held twice
+    return pa.chunked_array(chunks, reader.schema.field(0).type)
 
 
 @contextmanager

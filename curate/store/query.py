@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from curate.store.engine import Engine, duckdb_types
+from curate.store.engine import Engine, duckdb_types, give_back_memory
 from curate.store.expression import Expression
 from curate.store.layout import Layout
 from curate.store.parts import Part
@@ -18,6 +18,9 @@ from curate.store.rowset import RowSet
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+PIECE = 1 << 20
+"""Rows, about, that one query reads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +48,32 @@ class Query:
 
     def table(self, names: Sequence[str]) -> pa.Table:
         """All rows at once, as `c0`, `c1`, ... and `seq`."""
-        with self.open(names) as (cursor, sql):
-            return cursor.sql(sql).to_arrow_table()
+        pieces = []
+        for piece in self.pieces():
+            with piece.open(names) as (cursor, sql):
+                pieces.append(cursor.sql(sql).to_arrow_table())
+        return pa.concat_tables(pieces)
 
     def stream(self, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """The same in batches of about `rows`, without ever holding more than a few of them."""
-        with self.open(names) as (cursor, sql):
-            yield from cursor.sql(sql).to_arrow_reader(rows)
+        for piece in self.pieces():
+            with piece.open(names) as (cursor, sql):
+                yield from cursor.sql(sql).to_arrow_reader(rows)
+
+    def pieces(self) -> Iterator[Query]:
+        """The same rows by runs of parts, each of about `PIECE` rows: what DuckDB keeps of every file that a query has
+        opened is gone when that query ends, so memory does not grow with the table. There is one at least; a limit is one's."""
+        start = size = 0
+        if self.limit is not None:
+            yield self
+            return
+        for stop, part in enumerate(self.parts):
+            if size and size + part.rows > PIECE:
+                yield replace(self, parts=self.parts[start:stop])
+                give_back_memory()
+                start, size = stop, 0
+            size += part.rows
+        yield replace(self, parts=self.parts[start:])
 
     def _filtered(self, made: Relation, columns: Sequence[str], wanted: int) -> str:
         listed = ", ".join([*(f"c{i}" for i in range(wanted)), SEQ])

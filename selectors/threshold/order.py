@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,9 +12,18 @@ import pyarrow.compute as pc
 
 from curate.choosing import capacity
 from curate.contracts import View
-from curate.fitting import columns_of, numbers
+from curate.fitting import columns_of, number_pieces, numbers
 
-__all__ = ["Ids", "ViewIds", "ascending", "capacity", "columns_of", "numbers", "some"]
+__all__ = [
+    "Ids",
+    "ViewIds",
+    "ascending",
+    "by_key_and_id",
+    "capacity",
+    "columns_of",
+    "number_pieces",
+    "numbers",
+]
 
 
 _BLOCK = 1 << 17
@@ -37,16 +47,6 @@ class ViewIds:
         return self._view.take(_plain(indices), ["id"]).column("id")
 
 
-class _Some:
-    """Ids of some rows of a longer list: row i here is row `rows[i]` there."""
-
-    def __init__(self, ids: Ids, rows: npt.NDArray[np.int64]) -> None:
-        self._ids, self._rows = ids, rows
-
-    def take(self, indices: pa.Array) -> Any:
-        return self._ids.take(_arrow(self._rows[_plain(indices)]))
-
-
 # Between Arrow and NumPy by buffers: pyarrow's own ways import pandas where they can, which costs more than the rest.
 
 
@@ -57,11 +57,6 @@ def _plain(indices: pa.Array) -> npt.NDArray[np.int64]:
 def _arrow(rows: npt.NDArray[np.int64]) -> pa.Array:
     data = np.ascontiguousarray(rows, np.int64)
     return pa.Array.from_buffers(pa.int64(), len(data), [None, pa.py_buffer(data)])
-
-
-def some(ids: Ids, rows: npt.NDArray[np.int64]) -> Ids:
-    """The ids of these rows, still to be read."""
-    return _Some(ids, rows)
 
 
 def ascending(keys: npt.NDArray[Any], ids: Ids, count: int | None = None) -> npt.NDArray[np.int64]:
@@ -80,28 +75,48 @@ def ascending(keys: npt.NDArray[Any], ids: Ids, count: int | None = None) -> npt
         picked = keys[rows]
     equal = picked[1:] == picked[:-1]
     if equal.any():
-        tied = np.append(equal, False) | np.append(False, equal)
-        rows[tied] = _by_key_and_id(picked[tied], ids, rows[tied])
+        by_key_and_id(picked, rows, np.append(equal, False) | np.append(False, equal), ids)
     return rows[:count]
 
 
-def _by_key_and_id(keys: npt.NDArray[Any], ids: Ids, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Equal `keys` lie side by side. Ids are compared by their first eight bytes; only what is still equal is read whole."""
-    heads = np.empty(len(rows), np.uint64)
-    nearest = np.argsort(rows)  # in the order of rows a block of ids lies in few files
-    for start in range(0, len(rows), _BLOCK):
-        block = nearest[start : start + _BLOCK]
-        heads[block] = _heads(ids.take(_arrow(rows[block])))
-    del nearest
-    order = np.lexsort((heads, keys))
-    rows, heads, keys = rows[order], heads[order], keys[order]
-    equal = (heads[1:] == heads[:-1]) & (keys[1:] == keys[:-1])
-    if equal.any():
-        tied = np.append(equal, False) | np.append(False, equal)
-        by_id = pc.sort_indices(ids.take(_arrow(rows[tied])))
-        by_id = np.frombuffer(by_id.buffers()[1], np.uint64, len(by_id))
-        rows[tied] = rows[tied][by_id[np.argsort(keys[tied][by_id], kind="stable")]]
-    return rows
+def by_key_and_id(
+    keys: npt.NDArray[Any], rows: npt.NDArray[Any], tied: npt.NDArray[np.bool_], ids: Ids
+) -> None:
+    """Bring `rows`, which are in the order of their `keys`, into that of their ids where keys are equal, in place.
+
+    `tied` marks what has an equal beside it. Ids are compared by their first eight bytes, and only what is still equal is
+    read whole. They are read in the order of rows, in which a block of them lies in few files.
+    """
+    near = np.sort(rows[tied])
+    heads = np.empty(len(near), np.uint64)
+    for start in range(0, len(near), _BLOCK):
+        block = near[start : start + _BLOCK].astype(np.int64)
+        heads[start : start + _BLOCK] = _heads(ids.take(_arrow(block)))
+    for at in _ties(keys, tied):
+        mine = heads[np.searchsorted(near, rows[at])]
+        order = np.lexsort((mine, keys[at]))
+        rows[at], mine = rows[at][order], mine[order]
+        same = (mine[1:] == mine[:-1]) & (keys[at][1:] == keys[at][:-1])
+        if same.any():
+            _by_whole_id(keys, rows, at[np.append(same, False) | np.append(False, same)], ids)
+
+
+def _ties(keys: npt.NDArray[Any], tied: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.int64]]:
+    """Where `tied` is true, a block at a time; no run of equal keys is cut."""
+    start = 0
+    while start < len(keys):
+        stop = min(start + _BLOCK, len(keys))
+        if stop < len(keys) and keys[stop - 1] == keys[stop]:
+            stop = int(np.searchsorted(keys, keys[stop], side="right"))
+        if len(at := np.flatnonzero(tied[start:stop])):
+            yield at + start
+        start = stop
+
+
+def _by_whole_id(keys: npt.NDArray[Any], rows: npt.NDArray[Any], at: npt.NDArray[np.int64], ids: Ids) -> None:
+    by_id = pc.sort_indices(ids.take(_arrow(rows[at].astype(np.int64))))
+    by_id = np.frombuffer(by_id.buffers()[1], np.uint64, len(by_id))
+    rows[at] = rows[at][by_id[np.argsort(keys[at][by_id], kind="stable")]]
 
 
 def _heads(ids: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:

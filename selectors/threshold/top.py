@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.contracts import Budget, Selection, View
-from curate.selectors.threshold.order import Ids, ViewIds, ascending, capacity, columns_of, numbers, some
+from curate.selectors.threshold.order import Ids, ViewIds, capacity, columns_of, number_pieces
+from curate.selectors.threshold.ranking import leading, ranked
 
 __all__ = ["Top", "top_rows"]
 
@@ -36,15 +37,18 @@ class Top:
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         start = time.perf_counter()
-        values = numbers(view.compute(self.by), self.by, compact=True)
-        known = int(np.count_nonzero(~np.isnan(values)))
+        pieces = number_pieces(view.compute(self.by), self.by, compact=True)
+        known = sum(len(piece) - int(np.count_nonzero(np.isnan(piece))) for piece in pieces)
         count = capacity(budget, len(view), known, f"a value of {self.by!r}")
-        rows = top_rows(values, ViewIds(view), count, self.lowest)
-        gain = values[rows].astype(np.float32, copy=False)
-        end = "lowest" if self.lowest else "highest"
         random = {}
         with np.errstate(invalid="ignore"):  # infinities of both signs have no mean
-            chance = float(np.nansum(values, dtype=np.float64)) / max(known, 1)
+            chance = float(sum(np.nansum(piece, dtype=np.float64) for piece in pieces)) / max(known, 1)
+        best = leading(pieces, count, self.lowest)
+        del pieces  # the values of all rows: the largest thing here
+        rows, values = best.in_order(ViewIds(view))
+        del best
+        gain = values.astype(np.float32, copy=False)
+        end = "lowest" if self.lowest else "highest"
         if count and np.isfinite(chance):
             random = {"objective": float(gain.mean(dtype=np.float64)), "random": chance}
         return Selection(
@@ -61,13 +65,5 @@ def top_rows(values: npt.NDArray[Any], ids: Ids, count: int, lowest: bool = Fals
 
     `values` (n,) numbers, `ids` (n,) unique strings (an Arrow array, or `ViewIds`). Returns (at most count,) int64.
     """
-    values = values if values.dtype.kind == "f" else values.astype(np.float64)
-    known = len(values) - int(np.count_nonzero(np.isnan(values)))
-    count = min(count, known)
-    if not count:
-        return np.empty(0, np.int64)
-    place = count - 1 if lowest else known - count  # NaN is partitioned to the end
-    last = np.partition(values, place)[place]
-    rows = np.flatnonzero(values <= last if lowest else values >= last)
-    keys = values[rows]
-    return rows[ascending(keys if lowest else -keys, some(ids, rows), count)]
+    values = values if values.dtype.kind == "f" and values.itemsize >= 4 else values.astype(np.float64)
+    return ranked([values], ids, count, lowest)[0]

@@ -85,9 +85,17 @@ def best(rows: list[Row], prefer: bool) -> list[Row]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(chain=steps)
-def test_chains(world: tuple[PartStore, list[Row], set[int]], chain: list[tuple[str, Any]]) -> None:
-    store, rows, core = world
+@given(chain=steps, piece=st.sampled_from([1, 7, 1000]))
+def test_chains(
+    world: tuple[PartStore, list[Row], set[int]], chain: list[tuple[str, Any]], piece: int
+) -> None:
+    """`piece`: a chain gives the same in one query and in many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("curate.store.query.PIECE", piece)
+        _check_chain(*world, chain)
+
+
+def _check_chain(store: PartStore, rows: list[Row], core: set[int], chain: list[tuple[str, Any]]) -> None:
     view = store.view()
     for step, value in chain:
         if step == "where":
