@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,25 +77,30 @@ def read_genai_bench(path: _Path) -> pa.Table:
     return _table(rows)
 
 
-def read_richhf(path: _Path) -> pa.Table:
-    """RichHF-18K, exported as JSON lines or a JSON list: four scores from 0 to 1 an image (already means over three
-    annotators) and the words of the prompt that the image does not show.
+def read_richhf(path: _Path, *, prompts: Mapping[str, str] | None = None, maps: bool = False) -> pa.Table:
+    """RichHF-18K: its TFRecord files, or an export as JSON lines or a JSON list. Four scores from 0 to 1 an image (already
+    means over three annotators) and the words of the prompt that the image does not show.
 
     `score` and `ratings` are its `misalignment_score` (higher = better aligned, as the data set has it); the others
     (`artifact_score`, `aesthetics_score`, `overall_score`) are columns; `words` is the label of each word, 1 = shown.
-    The heat maps and the TFRecord files themselves are not read.
+    The files hold no prompts: `prompts` maps the names of images (without folder and ending: the ids of Pick-a-pic) to
+    theirs; `richhf.label_words` joins them with `words`. With `maps`, `artifact_map` and `misalignment_map` are the heat
+    maps, encoded as in the file: `richhf.heat_map` opens them.
     """
     rows = []
-    for i, entry in enumerate(_entries(path)):
+    for i, entry in enumerate(_examples(path) if _is_tfrecord(path) else _entries(path)):
         _need(entry, ("filename", "misalignment_score"), path, i)
         own = entry["misalignment_score"]
         words = entry.get("prompt_misalignment_label")
-        row = _rated(str(entry["filename"]), entry.get("prompt"), None, [] if own is None else [own], path)
+        prompt = entry.get("prompt") or (prompts or {}).get(Path(str(entry["filename"])).stem)
+        row = _rated(str(entry["filename"]), prompt, None, [] if own is None else [own], path)
         row["image"] = str(entry["filename"])
         for name in ("artifact_score", "aesthetics_score", "overall_score"):
             row[name] = None if entry.get(name) is None else float(entry[name])
         words = words.split() if isinstance(words, str) else words
         row["words"] = None if words is None else [int(float(word)) for word in words]
+        for name in ("artifact_map", "misalignment_map") if maps else ():
+            row[name] = entry.get(name)
         rows.append(row)
     return _table(rows)
 
@@ -243,6 +248,28 @@ def _entries(path: _Path) -> list[Any]:
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is neither a JSON list nor JSON lines: {error}") from error
     return list(found)
+
+
+def _is_tfrecord(path: _Path) -> bool:
+    """By its content: JSON begins with a letter or a bracket, a record with its length in 8 bytes, or gzip."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(8)
+    except OSError:
+        return False
+    return head[:2] == b"\x1f\x8b" or (len(head) == 8 and head[5:] == b"\0\0\0")
+
+
+def _examples(path: _Path) -> Iterator[dict[str, Any]]:
+    """Records with one value for each name; words are text, other bytes stay."""
+    from curate.formats.tfrecord import read_examples
+
+    for example in read_examples(path):
+        entry: dict[str, Any] = {name: values[0] for name, values in example.items() if values}
+        for name in ("filename", "prompt", "prompt_misalignment_label"):
+            if isinstance(entry.get(name), bytes):
+                entry[name] = entry[name].decode("utf-8", "replace")
+        yield entry
 
 
 def _csv(path: _Path, names: tuple[str, ...]) -> list[dict[str, str]]:

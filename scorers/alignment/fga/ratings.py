@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from curate.errors import InputError
+from curate.errors import InputError, SchemaError
 from curate.scorers.alignment.fga.captions import clean_caption
 from curate.scorers.alignment.fga.formulas import (
     VarianceWeight,
@@ -21,7 +22,7 @@ from curate.scorers.alignment.fga.formulas import (
 from curate.scorers.alignment.fga.judging import locate_elements
 from curate.scorers.alignment.fga.network import FgaModel
 
-__all__ = ["Missing", "Prepared", "Rating", "prepare_ratings"]
+__all__ = ["Missing", "Prepared", "Rated", "Rating", "prepare_ratings", "ratings_of"]
 
 Missing = Literal["drop", "skip"]
 Floats = npt.NDArray[np.float32]
@@ -58,6 +59,60 @@ class Prepared:
     weights: Floats
     asked: Floats
     dropped: dict[int, str]
+
+
+class Rated(NamedTuple):
+    """`ratings`, and the row of the table that each is of, (n,) int64; `dropped` maps the other rows to why."""
+
+    ratings: list[Rating]
+    rows: npt.NDArray[np.int64]
+    dropped: dict[int, str]
+
+
+def ratings_of(table: pa.Table, *, folder: str = "", meaningful: bool = False) -> Rated:
+    """Ratings to train on from a table of EvalMuse-40K, as `curate.formats.evalmuse.read` gives it.
+
+    It needs the columns `prompt`, `img_path` and `score`; `element_score` (a list of structs with `element` and `mean`),
+    `prompt_id` and `prompt_meaningless` are used where they are there. `folder` is put before the paths of images.
+    Elements without a mean are left out; where nobody was asked for elements (the test split) there are none.
+    `meaningful` leaves out prompts that most annotators call meaningless. A row without an image, a prompt or a score is
+    dropped, with the reason.
+    Raises SchemaError where a column is missing.
+    """
+    missing = [name for name in ("prompt", "img_path", "score") if name not in table.column_names]
+    if missing:
+        raise SchemaError(
+            f"no column {', '.join(missing)}: ratings are made of a table as curate.formats.evalmuse.read gives it"
+        )
+    found = Rated([], np.empty(0, np.int64), {})
+    rows = []
+    for row, entry in enumerate(table.to_pylist()):
+        why = _unusable(entry, meaningful)
+        if why is not None:
+            found.dropped[row] = why
+            continue
+        rows.append(row)
+        image = f"{folder.rstrip('/')}/{entry['img_path']}" if folder else entry["img_path"]
+        prompt = entry.get("prompt_id")
+        found.ratings.append(Rating(image, entry["prompt"], entry["score"], _means(entry), prompt))
+    return found._replace(rows=np.array(rows, np.int64))
+
+
+def _unusable(entry: Mapping[str, Any], meaningful: bool) -> str | None:
+    for name in ("img_path", "prompt", "score"):
+        if entry[name] is None:
+            return f"no {name}"
+    votes = [vote for vote in entry.get("prompt_meaningless") or () if vote is not None]
+    if meaningful and votes and sum(votes) / len(votes) > 0.5:
+        return "its prompt is meaningless to most annotators"
+    return None
+
+
+def _means(entry: Mapping[str, Any]) -> dict[str, float] | None:
+    elements = entry.get("element_score")
+    if elements is None:
+        return None
+    return {one["element"]: one["mean"] for one in elements if one["mean"] is not None}
 
 
 def prepare_ratings(
