@@ -1,0 +1,119 @@
+"""Facility location: every item should have something like it among those chosen."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.choosing import Constraints, Meter, Terms, at_random
+from curate.contracts import Budget, Selection
+from curate.errors import InputError
+from curate.selectors.coreset.exact import Picks, exact_greedy, finish_sparse, gains_of
+from curate.selectors.coreset.neighbours import neighbour_graph
+from curate.selectors.coreset.rows import Floats, Ints, generator
+from curate.selectors.coreset.similarity import Likeness, Similarity
+
+__all__ = ["Method", "facility_location", "group_sizes"]
+
+Method = Literal["auto", "exact", "sparse", "stochastic"]
+
+_EXACT = 5e11
+"""Multiplications of all pairs up to which "auto" is exact: some ten seconds of one core."""
+_SHOWN = 2e10
+"""Multiplications spent on the objective at most: beyond, it is that of a sample of the items."""
+
+
+def facility_location(
+    x: npt.NDArray[Any],
+    budget: Budget,
+    *,
+    rng: np.random.Generator | None = None,
+    within: Constraints | None = None,
+    similarity: Similarity = "cosine",
+    method: Method = "auto",
+    neighbours: int | None = None,
+    epsilon: float = 0.01,
+    reweight: bool = False,
+) -> Selection:
+    """Choose rows S of `x` (n, d) so that sum over i of max over j in S of s_ij is high: greedily, which is at least
+    1 - 1/e of the best there is.
+
+    `budget`     a count, a fraction or a percentage; of cost, if `within` gives costs.
+    `similarity` "cosine" (negative ones count as 0), or "euclidean": c - |x_i - x_j|, c twice the greatest distance
+                 from the mean (CRAIG).
+    `method`     "exact": the greedy choice over all pairs, which are never held: memory is some times that of x, time
+                 goes with n^2 d. "sparse": each item counts only the `neighbours` most like it, found in nearby
+                 clusters: time goes with n. "stochastic": at each step only (n / k) log(1 / `epsilon`) candidates,
+                 drawn with `rng`, are looked at, over all pairs (Mirzasoleiman et al. 2015): 1 - 1/e - epsilon in
+                 expectation, and slower than "exact" here unless items have hardly anything in common. "auto": exact
+                 where that takes seconds, or the budget is so small that neighbours would not reach, else sparse.
+    `neighbours` of "sparse"; default four for each item that one chosen stands for, 64 to 512.
+    `reweight`   weigh each chosen item by how many it stands for, mean 1; otherwise all weigh 1.
+    `within`     mandatory and forbidden rows, costs, groups; mandatory rows come first, with what they add.
+
+    Returns a Selection: `index` (k,) in the order chosen; `gain` (k,) what each added, falling (per cost, where there are
+    costs); `random` the objective per item, in [0, 1] for cosine, here and for a random choice (of a sample of the items
+    where n k d is above 2e10). Equal gains go to the lower row. Raises InputError as `Constraints.terms` does, and for
+    rows that are not finite; rows of zeros are like nothing. Needs the extra `select`.
+    """
+    meter, rng = Meter(), generator(rng)
+    likeness = Likeness(x, similarity)
+    n, d = likeness.z.shape
+    terms = (within or Constraints()).terms(n, budget)
+    reach = neighbours or min(512, max(64, 4 * n // max(1, terms.most)))
+    if neighbours is not None and neighbours < 1:
+        raise InputError(f"neighbours {neighbours}: at least 1, the item itself")
+    if method == "auto":
+        method = "exact" if neighbours is None and float(n) * n * d <= _EXACT else "sparse"
+    if method == "exact":
+        rows, gains = exact_greedy(likeness, terms)
+    elif method == "sparse":
+        picks = Picks(likeness, terms)
+        rows, gains = finish_sparse(neighbour_graph(likeness, reach, rng), picks, terms.most)
+    elif method == "stochastic":
+        rows, gains = _stochastic(likeness, terms, epsilon, rng)
+    else:
+        raise InputError(f"method {method!r}: 'auto', 'exact', 'sparse' or 'stochastic'")
+    weight = group_sizes(likeness, rows) if reweight else np.ones(len(rows), np.float32)
+    return Selection(
+        rows,
+        weight=(weight / weight.mean()).astype(np.float32),
+        gain=gains.astype(np.float32),
+        random=_objective(likeness, rows, terms, rng),
+        **meter.read(),
+    )
+
+
+def _stochastic(
+    likeness: Likeness, terms: Terms, epsilon: float, rng: np.random.Generator
+) -> tuple[Ints, npt.NDArray[np.float64]]:
+    if not 0 < epsilon < 1:
+        raise InputError(f"epsilon {epsilon}: between 0 and 1; 0.01 looks at 4.6 n / k candidates a step")
+    picks = Picks(likeness, terms)
+    count = max(1, round(len(likeness) / max(1, terms.most) * float(np.log(1 / epsilon))))
+    while (free := np.flatnonzero(picks.affordable())).size:
+        drawn = np.sort(rng.choice(free, min(count, len(free)), replace=False))
+        columns = likeness.columns(drawn)
+        gains = gains_of(columns, picks.cover)
+        best = int((gains / terms.cost[drawn]).argmax())
+        picks.add(int(drawn[best]), float(gains[best]), columns[best])
+    return np.array(picks.rows, np.int64), np.array(picks.gains)
+
+
+def group_sizes(likeness: Likeness, rows: Ints) -> Floats:
+    """How many items each of these rows stands for: those more like it than like any other, and itself. (k,)."""
+    nearest = likeness.coverage(rows)[1]
+    nearest[rows] = np.arange(len(rows))
+    return np.bincount(nearest, minlength=len(rows)).astype(np.float32)
+
+
+def _objective(likeness: Likeness, rows: Ints, terms: Terms, rng: np.random.Generator) -> dict[str, float]:
+    """Coverage per item of the choice and of one at random."""
+    n, d = likeness.z.shape
+    size = max(1000, int(_SHOWN / (max(1, len(rows)) * d)))
+    items = np.sort(rng.choice(n, size, replace=False)) if size < n else np.arange(n)
+    other = at_random(terms, rng)
+    pairs = (("objective", rows), ("random", other))
+    return {name: float(likeness.coverage(s, items)[0].mean(dtype=np.float64)) for name, s in pairs}
