@@ -88,6 +88,7 @@ SELECTORS: dict[str, str] = {
 }
 
 ANNOTATORS: dict[str, str] = {
+    "label-studio": "curate.annotators.label_studio.connector:LabelStudio",
     "offline": "curate.annotators.offline.connector:Offline",
 }
 

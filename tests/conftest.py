@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -501,3 +502,20 @@ class _ChatHandler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
+
+
+@pytest.fixture(scope="session")
+def label_studio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A running Label Studio. Where there is none: skipped, but REQUIRE_LABEL_STUDIO=1 makes that a failure."""
+    folder = str(Path(__file__).parent / "annotators" / "label_studio")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    from label_studio_server import LabelStudioServer, ServerUnavailable
+
+    running = LabelStudioServer(tmp_path_factory.mktemp("label-studio"))
+    try:
+        running.start()
+    except ServerUnavailable as error:
+        (pytest.fail if os.environ.get("REQUIRE_LABEL_STUDIO") else pytest.skip)(str(error))
+    yield running
+    running.stop()

@@ -283,7 +283,10 @@ def view_of(everything: dict[str, Any], columns: tuple[str, ...]) -> ArrayView:
     return ArrayView({name: values for name, values in wanted.items() if name not in vectors}, vectors)
 
 
-ANNOTATORS = {"offline": "tests.annotators.offline.conftest"}
+ANNOTATORS = {
+    "label-studio": "tests.annotators.label_studio.conftest",
+    "offline": "tests.annotators.offline.conftest",
+}
 """Where a function `trial` makes an annotator, and people who answer what it asks."""
 
 

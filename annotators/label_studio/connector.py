@@ -14,6 +14,7 @@ from curate.annotators.label_studio.server import Server
 from curate.annotators.label_studio.serving import Media
 from curate.annotators.label_studio.wire import Wire
 from curate.annotators.tasks import PreAnnotations, PullReceipt, PushReceipt, Template, build_template
+from curate.annotators.tasks.guesses import read_guesses
 from curate.annotators.tasks.items import chosen_items
 from curate.errors import InputError
 
@@ -28,7 +29,6 @@ class LabelStudio:
 
     `url` of the server and `token` (a legacy token or a personal access token) come from LABEL_STUDIO_URL and
     LABEL_STUDIO_API_KEY where they are not given; a token is kept in no recipe, no store and no message.
-    `template` (with its `params`), `round`, `guesses` are what `push` sends where it is not told otherwise.
     `annotators`: how many people see each task; `blind`: pre-annotations are sent but not shown.
     `media`: how pictures and sounds get there: "url", "local" (files below `files`, the folder that the server was told to
     show files of, which it finds at `files_there` if that is elsewhere for it), "upload", "data", or "auto".
@@ -37,10 +37,6 @@ class LabelStudio:
 
     url: str = ""
     token: InitVar[str] = ""
-    template: str = ""
-    params: Mapping[str, Any] | None = None
-    round: int = 1
-    guesses: PreAnnotations | None = None
     annotators: int = 1
     blind: bool = False
     media: Media = "auto"
@@ -53,10 +49,10 @@ class LabelStudio:
 
     def __post_init__(self, token: str) -> None:
         object.__setattr__(self, "_token", token)
-        if self.annotators < 1 or self.chunk < 1 or self.round < 1 or self.patience < 0:
+        if self.annotators < 1 or self.chunk < 1 or self.patience < 0:
             raise InputError(
-                f"annotators={self.annotators}, chunk={self.chunk}, round={self.round} are 1 or more, and "
-                f"patience={self.patience} is 0 or more seconds"
+                f"annotators={self.annotators} and chunk={self.chunk} are 1 or more, patience={self.patience} is 0 or more "
+                "seconds"
             )
 
     def push(
@@ -64,19 +60,19 @@ class LabelStudio:
         store: Any,
         where: Any = None,
         *,
-        template: str | Template | None = None,
+        template: str | Template,
         params: Mapping[str, Any] | None = None,
         within: Any = None,
         ids: Iterable[Any] | None = None,
-        round: int | None = None,
-        guesses: PreAnnotations | None = None,
+        round: int = 1,
+        guesses: PreAnnotations | Mapping[str, Any] | None = None,
         dry_run: bool = False,
         recreate: bool = False,
     ) -> PushReceipt:
         """Bring a task for each item meant onto the server that has none there in this round.
 
         `where` is an expression, a selection (or its name), or a list of ids; `ids` a list, or a frame with a column
-        `item` or `id` such as `ask_again` gives. Each round has a project of its own. Items that are there are left as they
+        `item` or `id` such as `ask_again` gives. `guesses` are pre-annotations. Each round has a project of its own. Items that are there are left as they
         are, also after a kill at any moment. `dry_run` only says what would be created; `recreate` makes tasks and
         projects again that were deleted over there.
         Raises InputError where no item is meant or the round asks something else, BusyError where another push is under
@@ -85,13 +81,13 @@ class LabelStudio:
         from curate.annotators.label_studio.pushing import Asked, push
 
         view = _meant(store, where, within, ids)
-        asked = self._template(template, params).fit(view)
+        asked = build_template(template, params).fit(view)
         asked.parsed  # noqa: B018 - what cannot be used is refused before anything is sent
         whole = Asked(
             view,
             asked,
-            self.round if round is None else round,
-            guesses or self.guesses,
+            round,
+            read_guesses(guesses),
             self.annotators,
             self.blind,
             self.media,
@@ -128,16 +124,6 @@ class LabelStudio:
     def _secret(self) -> str:
         token: str = self._token  # type: ignore[attr-defined]
         return token
-
-    def _template(self, given: str | Template | None, params: Mapping[str, Any] | None) -> Template:
-        if given is None and params is None:
-            params = self.params
-        named = given or self.template
-        if not named:
-            from curate.annotators.tasks import TEMPLATES
-
-            raise InputError(f"which template? There are {', '.join(sorted(TEMPLATES))}")
-        return build_template(named, params)
 
     @contextmanager
     def _open(self, store: Any) -> Iterator[tuple[Server, Ledger]]:

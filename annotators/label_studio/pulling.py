@@ -239,15 +239,17 @@ class _Pulling:
         return rows
 
     def _count(self, rows: list[dict[str, Any]]) -> None:
+        known = {old["answer_id"]: old["updated_at"] for old in self.known.get(rows[0]["key"], ())}
+        before = known.get(rows[0]["answer_id"])
+        if before is not None and before >= rows[0]["updated_at"]:
+            return
         statuses = {row["status"] for row in rows}
         self.counts["answers"] += 1
+        self.counts["edited"] += before is not None
         if rows[0]["skipped"] and statuses == {"ok"}:
             self.counts["skips"] += 1
         else:
             self.counts["ok" if "ok" in statuses else min(statuses)] += 1
-        known = {old["answer_id"]: old["updated_at"] for old in self.known.get(rows[0]["key"], ())}
-        before = known.get(rows[0]["answer_id"])
-        self.counts["edited"] += before is not None and before < rows[0]["updated_at"]
         self.reasons.update(row["reason"] for row in rows if row["reason"])
 
     def _record(self, rows: list[dict[str, Any]]) -> None:

@@ -13,7 +13,7 @@ from curate.annotators.tasks.result import check_result
 from curate.annotators.tasks.template import Template
 from curate.errors import InputError, UnknownNameError
 
-__all__ = ["PreAnnotations"]
+__all__ = ["PreAnnotations", "read_guesses"]
 
 YES_NO = (0.4, 0.6)
 """A score for an element below the first is a no, above the second a yes, between them unsure."""
@@ -123,3 +123,19 @@ class PreAnnotations:
         if isinstance(given, (list, tuple)) and control.form in ("choices", "texts"):
             return json.dumps([str(one) for one in given], ensure_ascii=False)
         return given
+
+
+def read_guesses(given: PreAnnotations | Mapping[str, Any] | None) -> PreAnnotations | None:
+    """Pre-annotations as they are, or from the plain values of a recipe. Raises InputError for what is neither."""
+    if given is None or isinstance(given, PreAnnotations):
+        return given
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(PreAnnotations).validate_python(dict(given))
+    except (TypeError, ValueError, ValidationError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        where = ".".join(str(part) for part in first["loc"]) or "guesses"
+        raise InputError(
+            f"pre-annotations: {where!r}: {first['msg']}; columns and model_version are meant"
+        ) from error

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curate.errors import ExpressionError, InputError, SchemaError, UnknownNameError
+from curate.errors import ExpressionError, InputError, RecipeError, SchemaError, UnknownNameError
 from curate.recipe.reader import build_recipe
 from curate.run.plan import plan
 
@@ -261,8 +261,25 @@ def test_an_unknown_selection_lists_those_there_are(filled):
 
 
 def test_annotate_without_an_annotator_says_so(filled):
-    with pytest.raises(UnknownNameError, match="Known: none"):
+    with pytest.raises(UnknownNameError, match="Did you mean 'label-studio'"):
+        filled.run({"steps": [{"annotate": "labelstudio", "with": {"template": "custom"}}]})
+    with pytest.raises(RecipeError, match="Name a template"):
         filled.run({"steps": [{"annotate": "label-studio"}]})
+
+
+def test_annotate_sends_what_is_meant_once(filled, tmp_path):
+    ask = {
+        "template": "text-classification",
+        "params": {"labels": ["yes", "no"]},
+        "folder": str(tmp_path / "f"),
+    }
+    step = {"annotate": "offline", "when": "width > 20", "with": ask}
+    wide = len(filled.items.where("width > 20"))
+    first, again = (filled.run({"steps": [step]}).steps[0] for _ in range(2))
+    assert (first.counts["rows"], first.counts["created"], again.counts["created"]) == (wide, wide, 0)
+    assert again.counts["present"] == wide and first.notes
+    nobody = filled.run({"steps": [{**step, "when": "width > 1e9"}]}).steps[0]
+    assert nobody.counts == {"rows": 0}
 
 
 def test_an_empty_store_has_views_and_a_report(store, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,17 @@ from label_studio_server import LabelStudioServer
 from PIL import Image
 
 import curate
-from curate.annotators.tasks import PreAnnotations
+from curate.annotators.label_studio import LabelStudio
+from curate.annotators.tasks import PreAnnotations, PushReceipt
 
 TEMPLATE = "text-classification"
 PARAMS = {"labels": ("good", "bad")}
 GUESSES = PreAnnotations({"label": "guess"}, "guesser-1", score="sure")
+
+
+def push(studio: LabelStudio, store: curate.Store, where: Any = None, **more: Any) -> PushReceipt:
+    """A push that asks for one of two labels."""
+    return studio.push(store, where, **{"template": TEMPLATE, "params": PARAMS, **more})
 
 
 def text_store(path: Path, texts: Mapping[str, str]) -> curate.Store:
@@ -88,7 +94,3 @@ def answer(
 def project_of(place: str) -> int:
     """The number of a project by where a receipt says it is."""
     return int(place.rsplit("/projects/", 1)[1].split("/")[0])
-
-
-def tokens(server: LabelStudioServer) -> Iterator[tuple[str, str]]:
-    yield from server.people.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,12 @@ import pytest
 from label_studio_server import LabelStudioServer
 from label_studio_work import (
     GUESSES,
-    PARAMS,
-    TEMPLATE,
     answer,
     by_item,
     image_store,
     many_texts,
     project_of,
+    push,
     said,
     tasks_on,
     text_store,
@@ -29,10 +27,12 @@ import curate
 from curate.annotators.label_studio import LabelStudio
 from curate.errors import AnnotatorError, BusyError, InputError
 
+ALIGNMENT = "image-text-alignment"
+
 
 @pytest.fixture
 def studio(server: LabelStudioServer) -> LabelStudio:
-    return LabelStudio(server.url, server.token, TEMPLATE, PARAMS, patience=2.0)
+    return LabelStudio(server.url, server.token, patience=2.0)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def store(tmp_path: Path) -> curate.Store:
 def test_items_are_there_once_however_often_they_are_pushed(
     server: LabelStudioServer, studio: LabelStudio, store: curate.Store
 ) -> None:
-    planned = studio.push(store, dry_run=True)
+    planned = push(studio, store, dry_run=True)
     assert (
         planned.created,
         planned.planned,
@@ -52,17 +52,17 @@ def test_items_are_there_once_however_often_they_are_pushed(
         *(12, True),
         len(server.call("GET", "/api/projects/?page_size=1000")["results"]),
     )
-    first = studio.push(store, "id < 'item-00008'", guesses=GUESSES)
+    first = push(studio, store, "id < 'item-00008'", guesses=GUESSES)
     assert (first.created, first.present, first.repaired) == (8, 0, 0)
     assert (first["created"], first.round, first.planned) == (8, 1, False)
     project = project_of(first.place)
     assert {k: len(v) for k, v in by_item(server, project).items()} == dict.fromkeys(
         [f"item-{i:05d}" for i in range(8)], 1
     )
-    assert studio.push(store, dry_run=True).created == 4
-    again = studio.push(store, guesses=GUESSES)
+    assert push(studio, store, dry_run=True).created == 4
+    again = push(studio, store, guesses=GUESSES)
     assert (again.created, again.present, again.place) == (4, 8, first.place)
-    assert studio.push(store).created == 0
+    assert push(studio, store).created == 0
     assert len(tasks_on(server, project)) == 12
     assert server.call("GET", f"/api/projects/{project}/")["model_version"] == "guesser-1"
     task = server.call("GET", f"/api/tasks/{by_item(server, project)['item-00000'][0]}/")
@@ -74,7 +74,7 @@ def test_items_are_there_once_however_often_they_are_pushed(
 def test_every_answer_comes_back_once_and_nothing_is_overwritten(
     server: LabelStudioServer, studio: LabelStudio, store: curate.Store
 ) -> None:
-    project = project_of(studio.push(store, guesses=GUESSES).place)
+    project = project_of(push(studio, store, guesses=GUESSES).place)
     ids = {item: numbers[0] for item, numbers in by_item(server, project).items()}
     ada, ben, cleo = server.people.values()
     task = server.call("GET", f"/api/tasks/{ids['item-00000']}/")
@@ -121,7 +121,7 @@ def test_every_answer_comes_back_once_and_nothing_is_overwritten(
 def test_an_answer_that_was_deleted_is_withdrawn_and_one_that_went_stale_is_kept(
     server: LabelStudioServer, studio: LabelStudio, store: curate.Store
 ) -> None:
-    project = project_of(studio.push(store).place)
+    project = project_of(push(studio, store).place)
     ids = {item: numbers[0] for item, numbers in by_item(server, project).items()}
     ada = server.people["ada@example.com"]
     gone = answer(server, ids["item-00000"], said("good"), ada)
@@ -145,29 +145,29 @@ def test_an_answer_that_was_deleted_is_withdrawn_and_one_that_went_stale_is_kept
     }
     assert studio.pull(store).withdrawn == 0, "once"
     assert studio.pull(store, full=True).new == 0
-    receipt = studio.push(store)
+    receipt = push(studio, store)
     assert (receipt.present, receipt.changed, receipt.created) == (12, 1, 0)
 
 
 def test_tasks_and_projects_that_were_deleted_are_not_made_again_unasked(
     server: LabelStudioServer, studio: LabelStudio, store: curate.Store
 ) -> None:
-    project = project_of(studio.push(store).place)
+    project = project_of(push(studio, store).place)
     ids = {item: numbers[0] for item, numbers in by_item(server, project).items()}
     answer(server, ids["item-00011"], said("good"), server.people["ada@example.com"])
     studio.pull(store)
     server.call("DELETE", f"/api/tasks/{ids['item-00011']}/")  # the newest: its number is given again
     assert studio.pull(store).deleted == 1
-    receipt = studio.push(store)
+    receipt = push(studio, store)
     assert (receipt.created, receipt.present, receipt.deleted) == (0, 11, 1)
-    assert studio.push(store, recreate=True).created == 1
+    assert push(studio, store, recreate=True).created == 1
     assert studio.pull(store).deleted == 0
     assert len(store.answers.where("status = 'ok'")) == 1, "what was answered stays"
     server.call("DELETE", f"/api/projects/{project}/")
     with pytest.raises(AnnotatorError, match="was deleted on"):
-        studio.push(store)
+        push(studio, store)
     assert "was deleted on the server" in next(iter(studio.pull(store).reasons))
-    made = studio.push(store, recreate=True)
+    made = push(studio, store, recreate=True)
     assert made.created == 12 and len(store.answers) == 1
     again = {item: numbers[0] for item, numbers in by_item(server, project_of(made.place)).items()}
     answer(server, again["item-00011"], said("bad"), server.people["ada@example.com"])
@@ -178,7 +178,7 @@ def test_tasks_and_projects_that_were_deleted_are_not_made_again_unasked(
 def test_what_is_there_twice_is_repaired_and_an_answer_to_a_copy_counts(
     server: LabelStudioServer, studio: LabelStudio, store: curate.Store
 ) -> None:
-    project = project_of(studio.push(store).place)
+    project = project_of(push(studio, store).place)
     tasks = tasks_on(server, project)
     copies = [{"data": t["data"]} for t in tasks.values()][:4]
     server.call("POST", f"/api/projects/{project}/import", copies)
@@ -186,7 +186,7 @@ def test_what_is_there_twice_is_repaired_and_an_answer_to_a_copy_counts(
     assert len(twice) == 4
     item, numbers = next(iter(twice.items()))
     answer(server, max(numbers), said("good"), server.people["ada@example.com"])
-    receipt = studio.push(store)
+    receipt = push(studio, store)
     assert (receipt.created, receipt.present, receipt.repaired) == (0, 12, 4)
     assert by_item(server, project)[item] == [max(numbers)], "the one that somebody worked on stays"
     assert studio.pull(store).ok == 1
@@ -200,14 +200,14 @@ def test_what_is_there_twice_is_repaired_and_an_answer_to_a_copy_counts(
 def test_a_lost_ledger_is_made_anew(
     server: LabelStudioServer, studio: LabelStudio, store: curate.Store
 ) -> None:
-    first = studio.push(store, guesses=GUESSES)
+    first = push(studio, store, guesses=GUESSES)
     ids = by_item(server, project_of(first.place))
     answer(server, ids["item-00000"][0], said("good"), server.people["ada@example.com"])
     studio.pull(store)
     (store.path / "annotate" / "label-studio.sqlite").unlink()
     with pytest.raises(InputError, match="hand it over"):
         studio.pull(store)
-    again = studio.push(store)
+    again = push(studio, store)
     assert (again.created, again.present, again.place) == (0, 12, first.place)
     got = studio.pull(store)
     assert (got.new, got.known) == (0, 1)
@@ -216,25 +216,25 @@ def test_a_lost_ledger_is_made_anew(
 def test_which_items_are_meant(server: LabelStudioServer, studio: LabelStudio, store: curate.Store) -> None:
     store.keep("sure > 0.85", name="sure-ones")
     sure = len(store.selections["sure-ones"])
-    assert studio.push(store, "sure-ones", dry_run=True).created == sure
-    assert studio.push(store, store.selections["sure-ones"], dry_run=True).created == sure
-    assert studio.push(store, ["item-00003", "item-00001"], dry_run=True).created == 2
+    assert push(studio, store, "sure-ones", dry_run=True).created == sure
+    assert push(studio, store, store.selections["sure-ones"], dry_run=True).created == sure
+    assert push(studio, store, ["item-00003", "item-00001"], dry_run=True).created == 2
     frame = pl.DataFrame({"item": ["item-00003"], "more": [1]})
-    assert studio.push(store, frame, dry_run=True).created == 1
-    assert studio.push(store, ids=frame["item"], dry_run=True).created == 1
+    assert push(studio, store, frame, dry_run=True).created == 1
+    assert push(studio, store, ids=frame["item"], dry_run=True).created == 1
     with pytest.raises(InputError, match="nobody"):
-        studio.push(store, ["nobody"], dry_run=True)
-    with pytest.raises(InputError, match="which template"):
-        LabelStudio(server.url, server.token).push(store)
+        push(studio, store, ["nobody"], dry_run=True)
+    with pytest.raises(InputError, match="Did you mean 'text-classification'"):
+        studio.push(store, template="text-clasification")
 
 
 def test_a_round_asks_one_thing_and_each_round_has_a_project(
     server: LabelStudioServer, studio: LabelStudio, store: curate.Store
 ) -> None:
-    first = studio.push(store)
+    first = push(studio, store)
     with pytest.raises(InputError, match="asks by another"):
-        studio.push(store, params={"labels": ("good", "bad", "ugly")})
-    second = studio.push(store, round=2, params={"labels": ("good", "bad", "ugly")})
+        push(studio, store, params={"labels": ("good", "bad", "ugly")})
+    second = push(studio, store, round=2, params={"labels": ("good", "bad", "ugly")})
     assert second.created == 12 and second.place != first.place
     for place, value in ((first.place, "good"), (second.place, "ugly")):
         number = by_item(server, project_of(place))["item-00000"][0]
@@ -246,9 +246,8 @@ def test_a_round_asks_one_thing_and_each_round_has_a_project(
 def test_blind_rounds_and_several_annotators(
     server: LabelStudioServer, studio: LabelStudio, store: curate.Store
 ) -> None:
-    blind = dataclasses.replace(studio, blind=True, annotators=2, round=3)
-    object.__setattr__(blind, "_token", server.token)
-    found = server.call("GET", f"/api/projects/{project_of(blind.push(store, guesses=GUESSES).place)}/")
+    blind = LabelStudio(server.url, server.token, blind=True, annotators=2)
+    found = server.call("GET", f"/api/projects/{project_of(push(blind, store, guesses=GUESSES).place)}/")
     assert (found["show_collab_predictions"], found["maximum_annotations"]) == (False, 2)
     assert found["label_config"] and "[curate:" in found["description"]
 
@@ -259,8 +258,8 @@ def test_pictures_reach_the_annotator(server: LabelStudioServer, tmp_path: Path,
 
     store = image_store(tmp_path / "store", 3)
     files = str(server.files) if how == "local" else ""
-    studio = LabelStudio(server.url, server.token, "image-text-alignment", media=how, files=files)
-    receipt = studio.push(store)
+    studio = LabelStudio(server.url, server.token, media=how, files=files)
+    receipt = studio.push(store, template=ALIGNMENT)
     assert (receipt.created, receipt.failed) == (3, 0)
     for task in tasks_on(server, project_of(receipt.place)).values():
         address = task["data"]["image"]
@@ -272,7 +271,7 @@ def test_pictures_reach_the_annotator(server: LabelStudioServer, tmp_path: Path,
             request = urllib.request.Request(server.url + address, headers=headers)
             found = urllib.request.urlopen(request).read()
         assert found == wanted
-    assert studio.push(store).present == 3
+    assert studio.push(store, template=ALIGNMENT).present == 3
     annotated = next(iter(tasks_on(server, project_of(receipt.place)).values()))
     rating = [{"from_name": "overall", "to_name": "image", "type": "rating", "value": {"rating": 4}}]
     answer(server, annotated["id"], rating, server.people["ada@example.com"])
@@ -282,7 +281,7 @@ def test_pictures_reach_the_annotator(server: LabelStudioServer, tmp_path: Path,
 def test_a_picture_that_cannot_be_shown_keeps_no_other_out(server: LabelStudioServer, tmp_path: Path) -> None:
     store = image_store(tmp_path / "store", 3)
     (tmp_path / "store-pictures" / "1.png").unlink()
-    receipt = LabelStudio(server.url, server.token, "image-text-alignment", media="data").push(store)
+    receipt = LabelStudio(server.url, server.token, media="data").push(store, template=ALIGNMENT)
     assert (receipt.created, receipt.failed) == (2, 1)
     assert "no such file" in next(iter(receipt.reasons))
 
@@ -291,7 +290,7 @@ def test_status_says_where_each_round_stands(
     server: LabelStudioServer, studio: LabelStudio, store: curate.Store
 ) -> None:
     assert len(studio.status(store)) == 0 and "nothing was pushed" in studio.status(store)._repr_html_()
-    number = by_item(server, project_of(studio.push(store, guesses=GUESSES).place))["item-00000"][0]
+    number = by_item(server, project_of(push(studio, store, guesses=GUESSES).place))["item-00000"][0]
     answer(server, number, said("good"), server.people["ada@example.com"])
     studio.pull(store)
     status = studio.status(store)
@@ -310,8 +309,8 @@ def test_two_at_once(studio: LabelStudio, store: curate.Store) -> None:
     from curate.annotators.label_studio.ledger import exclusive
 
     with exclusive(store.path, "push"), pytest.raises(BusyError, match=r"process \d+ is in a push"):
-        studio.push(store)
-    studio.push(store)
+        push(studio, store)
+    push(studio, store)
     with exclusive(store.path, "pull"), pytest.raises(BusyError, match="run again when it is done"):
         studio.pull(store)
     studio.pull(store)
@@ -323,18 +322,18 @@ def test_nothing_pushed_no_server_no_token(
     with pytest.raises(InputError, match="nothing of this data set was pushed"):
         studio.pull(store)
     with pytest.raises(AnnotatorError, match="does not accept the token") as refused:
-        LabelStudio(server.url, "f" * 40, TEMPLATE, PARAMS).push(store)
+        push(LabelStudio(server.url, "f" * 40), store)
     assert "f" * 40 not in str(refused.value)
     monkeypatch.setattr("curate.annotators.label_studio.wire.PAUSE", 0.01)
     with pytest.raises(AnnotatorError, match="nothing answers at"):
-        LabelStudio("http://127.0.0.1:9", server.token, TEMPLATE, PARAMS).push(store)
+        push(LabelStudio("http://127.0.0.1:9", server.token), store)
     monkeypatch.delenv("LABEL_STUDIO_URL", raising=False)
     monkeypatch.delenv("LABEL_STUDIO_API_KEY", raising=False)
     with pytest.raises(InputError, match="LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY"):
-        LabelStudio().push(store, template=TEMPLATE, params=PARAMS)
+        push(LabelStudio(), store)
     monkeypatch.setenv("LABEL_STUDIO_URL", server.url)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", server.token)
-    assert LabelStudio().push(store, template=TEMPLATE, params=PARAMS).created == 12
+    assert push(LabelStudio(), store).created == 12
     assert server.token not in repr(LabelStudio(server.url, server.token))
 
 
@@ -342,9 +341,9 @@ def test_a_personal_access_token_is_as_good(
     server: LabelStudioServer, store: curate.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     personal = server.call("POST", "/api/token/", {}, server.people["cleo@example.com"])["token"]
-    studio = LabelStudio(server.url, personal, TEMPLATE, PARAMS)
-    assert studio.push(store).created == 12
+    studio = LabelStudio(server.url, personal)
+    assert push(studio, store).created == 12
     monkeypatch.setattr(
         "curate.annotators.label_studio.wire.FRESH", timedelta(0)
     )  # every access token has run out
-    assert studio.push(store).present == 12
+    assert push(studio, store).present == 12
