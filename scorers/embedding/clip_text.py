@@ -31,7 +31,7 @@ def choose_text_tower(net: Any, probe: Any) -> TextTower:
     short = partial(_encode_short, net)
     with torch.inference_mode():
         vectors = [torch.nn.functional.normalize(tower(probe).float(), dim=-1) for tower in (whole, short)]
-    near = _NEAR[str(net.token_embedding.weight.dtype).removeprefix("torch.")]
+    near = _NEAR[str(net.transformer.get_cast_dtype()).removeprefix("torch.")]
     return short if torch.allclose(*vectors, rtol=0, atol=near) else whole
 
 

@@ -164,6 +164,8 @@ def test_texts_are_read_whole_where_padding_counts(change: str, monkeypatch: pyt
     net._buffers = dict(net._buffers)
     probe = model.tokenise(["", "a word or two"])
     assert clip_text.choose_text_tower(net, probe) != net.encode_text
+    half = load_clip(SMALL, None, "cpu", "bf16")
+    assert half.read_texts != half.model.encode_text
     if change == "both ways":
         net.attn_mask = None
     elif change == "last token":
