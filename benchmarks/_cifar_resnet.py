@@ -17,11 +17,11 @@ def features_and_logits(images: Iterable[Image.Image], weights: Path) -> tuple[A
     """(n, 64) and (n, 10) float32 of images, which are brought to 32 x 32."""
     import torch
 
-    state, pixels = _state(weights), _pixels(images)
+    state, pixels = read_state(weights), _pixels(images)
     rows: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
     with torch.inference_mode():
         for low in range(0, len(pixels), 500):
-            found = _forward(_normal(pixels[low : low + 500]), state)
+            found = forward(_normal(pixels[low : low + 500]), state)
             rows.append((found.numpy(), (found @ state["linear.weight"].T + state["linear.bias"]).numpy()))
     return np.concatenate([r[0] for r in rows]), np.concatenate([r[1] for r in rows])
 
@@ -35,7 +35,7 @@ def fine_tuned(
 
     state = {
         name: value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
-        for name, value in _state(weights).items()
+        for name, value in read_state(weights).items()
     }
     learnt = [value.requires_grad_() for name, value in state.items() if "running" not in name]
     x = torch.nn.functional.pad(_normal(_pixels(images)), (4, 4, 4, 4))
@@ -76,7 +76,8 @@ def averaged(images: Iterable[Image.Image], state: dict[str, Any]) -> npt.NDArra
     return np.asarray(total.numpy())
 
 
-def _state(weights: Path) -> dict[str, Any]:
+def read_state(weights: Path) -> dict[str, Any]:
+    """Weights by name, on the CPU."""
     import torch
 
     state = torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
@@ -98,11 +99,11 @@ def _logits(x: Any, state: dict[str, Any], training: bool = False) -> Any:
     import torch
 
     with torch.autocast("cpu", torch.bfloat16):
-        found = _forward(x, state, training=training)
+        found = forward(x, state, training=training)
     return found.float() @ state["linear.weight"].T + state["linear.bias"]
 
 
-def _forward(x: Any, state: dict[str, Any], parts: int = 1, training: bool = False) -> Any:
+def forward(x: Any, state: dict[str, Any], parts: int = 1, training: bool = False) -> Any:
     """The 64 numbers before the last layer: a 3 x 3 convolution and three stages of residual blocks; of each of `parts` x
     `parts` parts of the picture."""
     import torch.nn.functional as nn

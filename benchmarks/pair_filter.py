@@ -86,7 +86,7 @@ def gradients(photo: Image.Image, size: int = 64, cell: int = 8, bins: int = 9) 
 def network(photos: list[Image.Image], weights: Path, size: int) -> Array:
     """ResNet-20's last features (64) of photos at a size, averaged over the whole and over its four quarters."""
     import torch
-    from _cifar_resnet import _forward
+    from _cifar_resnet import forward
 
     state = torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
     state = {name.removeprefix("module."): value for name, value in state.items()}
@@ -96,7 +96,7 @@ def network(photos: list[Image.Image], weights: Path, size: int) -> Array:
             pixels = np.stack([np.asarray(photo.resize((size, size))) for photo in photos[low : low + 50]])
             x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
             x = (x - torch.tensor(MEAN)[:, None, None]) / torch.tensor(SPREAD)[:, None, None]
-            found = [_forward(x, state, parts).numpy() for parts in (1, 2)]
+            found = [forward(x, state, parts).numpy() for parts in (1, 2)]
             rows.append(np.concatenate(found, 1))
     return np.concatenate(rows)
 

@@ -1,0 +1,240 @@
+"""Out-of-sample probabilities of CIFAR-10's test images by networks trained here, on a GPU.
+
+    python benchmarks/cifar_folds.py DIR [--data FOLDER] [--epochs 60] [--at-once 5]
+
+The test set is cut into five folds. For each, the published ResNet-20 and ResNet-32 learn on from the other four and the
+15,000 train images (with CIFAR's own labels, wrong ones included), and then a wider network learns from the same images,
+half from the labels and half from what those two say of the very same pictures, cut, flipped and blended as they are. All
+three answer for the fold: the mean over ten views. DIR gets `folds-{resnet20,resnet32,wide}.npy`, each (10000, 10), which
+`label_errors.py coverage --folder DIR` reads. Fixed before looking at the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import time
+import zipfile
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from _cifar_resnet import MEAN as PUBLISHED_MEAN
+from _cifar_resnet import SPREAD as PUBLISHED_SPREAD
+from _cifar_resnet import forward, read_state
+from PIL import Image
+from torch import nn
+
+MEAN, SPREAD = (0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261)
+FOLDS = 5
+PAD = 4
+
+
+def read(folder: Path, name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """(n, 32, 32, 3) pixels and (n,) labels of an archive of JPEGs and its index, in the order of the index."""
+    lines = (folder / f"{name}_index.csv").read_text().split()[1:]
+    rows = sorted((int(i), path, int(label)) for i, path, label, *_ in (line.split(",") for line in lines))
+    with zipfile.ZipFile(folder / f"{name}.zip") as archive:
+        pictures = [
+            np.asarray(Image.open(io.BytesIO(archive.read(path))).convert("RGB")) for _, path, _ in rows
+        ]
+    return np.stack(pictures), np.array([label for *_, label in rows])
+
+
+def _convolved(channels: int, width: int, stride: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+    pool = nn.MaxPool2d(2) if stride == 2 else nn.Identity()
+    return nn.Sequential(conv, pool, nn.BatchNorm2d(width, momentum=0.3), nn.GELU())
+
+
+class Stage(nn.Module):
+    """Half the size, `width` channels, then a residual block of two convolutions."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.halved = _convolved(channels, width, 2)
+        self.block = nn.Sequential(_convolved(width, width), _convolved(width, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.halved(x)
+        return x + self.block(x)
+
+
+def network(widths: tuple[int, ...] = (64, 128, 384, 512)) -> nn.Sequential:
+    """Shallow and wide, which a GPU is quick at: a convolution and three residual stages, 9.6M weights."""
+    stages = [Stage(a, b) for a, b in pairwise(widths)]
+    head = nn.Linear(widths[-1], 10)
+    return nn.Sequential(_convolved(3, widths[0]), *stages, nn.AdaptiveMaxPool2d(1), nn.Flatten(), head)
+
+
+class Published(nn.Module):
+    """One of the published ResNets, which knows images as they do: with other means."""
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        for name, value in read_state(weights).items():
+            key = name.replace(".", "_")
+            if "running" in name:
+                self.register_buffer(key, value)
+            else:
+                self.register_parameter(key, nn.Parameter(value))
+        self.names = list(read_state(weights))
+        ours, theirs = (torch.tensor(v)[:, None, None] for v in (SPREAD, PUBLISHED_SPREAD))
+        means = torch.tensor(MEAN)[:, None, None] - torch.tensor(PUBLISHED_MEAN)[:, None, None]
+        self.register_buffer("scale", ours / theirs)
+        self.register_buffer("shift", means / theirs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        state = {name: getattr(self, name.replace(".", "_")) for name in self.names}
+        found = forward(x * self.scale + self.shift, state, training=self.training)
+        return found @ state["linear.weight"].T + state["linear.bias"]
+
+
+def augmented(x: torch.Tensor, at: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """These images of a padded set, each shifted by up to four pixels and flipped or not, with a square of 12 gone."""
+    n, pixel = len(at), torch.arange(32, device=x.device)
+    down, right = torch.randint(0, 2 * PAD + 1, (2, n, 1), generator=rng, device=x.device)
+    turned = torch.rand(n, 1, generator=rng, device=x.device) < 0.5
+    across = torch.where(turned, 31 - pixel, pixel) + right
+    cut = x[at[:, None, None], :, (down + pixel)[:, :, None], across[:, None, :]].permute(0, 3, 1, 2)
+    row, column = torch.randint(-6, 32, (2, n, 1), generator=rng, device=x.device)
+    inside_row, inside_column = (pixel >= row) & (pixel < row + 12), (pixel >= column) & (pixel < column + 12)
+    gone = inside_row[:, None, :, None] & inside_column[:, None, None, :]
+    return cut.masked_fill(gone, 0).contiguous(memory_format=torch.channels_last)
+
+
+def mixed(
+    x: torch.Tensor, y: torch.Tensor, share: float, rng: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every image blended with another of the batch (mixup), its label as well."""
+    other = torch.randperm(len(x), generator=rng, device=x.device)
+    return share * x + (1 - share) * x[other], share * y + (1 - share) * y[other]
+
+
+def trained(
+    model: nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    plan: tuple[int, int, float],
+    teachers: tuple[nn.Module, ...] = (),
+    batch: int = 512,
+) -> nn.Module:
+    """The mean of the late weights of a model after SGD with momentum; `plan` is its seed, epochs and highest rate."""
+    (seed, epochs, rate), device = plan, x.device.type
+    model.to(x.device, memory_format=torch.channels_last).train()
+    late = torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
+    )
+    descent = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    steps = epochs * (len(x) // batch)
+    course = torch.optim.lr_scheduler.OneCycleLR(
+        descent, rate, steps, pct_start=0.2, anneal_strategy="linear"
+    )
+    padded = nn.functional.pad(x, (PAD,) * 4, mode="reflect")
+    rng, shares = torch.Generator(device).manual_seed(seed), np.random.default_rng(seed)
+    wanted = nn.functional.one_hot(y, 10).float()
+    for _ in range(epochs):
+        order = torch.randperm(len(x), generator=rng, device=device)
+        for low in range(0, len(x) - batch + 1, batch):
+            at = order[low : low + batch]
+            images, targets = mixed(augmented(padded, at, rng), wanted[at], shares.beta(0.2, 0.2), rng)
+            with torch.autocast(device, torch.bfloat16):
+                said = model(images)
+            loss = nn.functional.cross_entropy(said.float(), targets)
+            if teachers:
+                loss = (loss + taught(said.float(), images, teachers)) / 2
+            descent.zero_grad()
+            loss.backward()
+            descent.step()
+            course.step()
+            late.update_parameters(model)
+    return late.eval()
+
+
+def taught(
+    said: torch.Tensor, images: torch.Tensor, teachers: tuple[nn.Module, ...], heat: float = 2
+) -> torch.Tensor:
+    """How far from the teachers' mean, both softened (Hinton, Vinyals, Dean: Distilling the knowledge, 2015)."""
+    with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16):
+        theirs = sum((teacher(images).float() / heat).softmax(1) for teacher in teachers) / len(teachers)
+    return heat**2 * nn.functional.kl_div((said / heat).log_softmax(1), theirs, reduction="batchmean")
+
+
+def answered(model: nn.Module, x: torch.Tensor) -> npt.NDArray[np.float64]:
+    """(n, 10) probabilities: the mean over the image and four shifts of two pixels, each also flipped."""
+    padded, total = (
+        nn.functional.pad(x, (2, 2, 2, 2), mode="reflect"),
+        torch.zeros(len(x), 10, dtype=torch.float64),
+    )
+    with torch.inference_mode(), torch.autocast(x.device.type, torch.bfloat16):
+        for low in range(0, len(x), 1000):
+            for down, right in ((2, 2), (0, 2), (4, 2), (2, 0), (2, 4)):
+                view = padded[low : low + 1000, :, down : down + 32, right : right + 32]
+                for one in (view, view.flip(3)):
+                    said = model(one.contiguous(memory_format=torch.channels_last))
+                    total[low : low + 1000] += said.float().softmax(1).double().cpu() / 10
+    return np.asarray(total.numpy())
+
+
+def of_fold(k: int, data: Path, epochs: int, rows: int | None) -> list[npt.NDArray[np.float64]]:
+    """What the three networks say of fold k, each (m, 10)."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cudnn.benchmark = True
+    torch.manual_seed(k)
+    sets = [
+        [part[:rows] for part in read(data / "cifar10_images", name)] for name in ("test", "train_first15000")
+    ]
+    pixels, y = (torch.from_numpy(np.concatenate(parts)).to(device) for parts in zip(*sets, strict=True))
+    mean, spread = (torch.tensor(v, device=device)[:, None, None] for v in (MEAN, SPREAD))
+    x = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / spread
+    tests = len(sets[0][1])
+    fold = folds(tests)
+    mine = torch.from_numpy(np.append(fold != k, np.ones(len(x) - tests, bool))).to(device)
+    asked = x[:tests][torch.from_numpy(fold == k).to(device)]
+    start, models = time.perf_counter(), []
+    for name in ("resnet20-12fca82f.th", "resnet32-d509ac18.th"):
+        model = Published(data / "weights_resnet_cifar10" / name)
+        models.append(trained(model, x[mine], y[mine], (k, max(1, epochs // 2), 0.05)))
+    models.append(trained(network(), x[mine], y[mine], (k, epochs, 0.2), tuple(models)))
+    print(f"fold {k}: {time.perf_counter() - start:.0f} s", flush=True)
+    return [answered(model, asked) for model in models]
+
+
+def folds(n: int) -> npt.NDArray[np.int64]:
+    """Which fold each test image is in."""
+    return np.random.default_rng(0).permutation(n) % FOLDS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("CURATE_DATA", "../shared/data")))
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--rows", type=int, help="only so many images of each set")
+    parser.add_argument("--at-once", type=int, default=1, help="folds that share the GPU")
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    _, labels = read(asked.data / "cifar10_images", "test")
+    labels = labels[: asked.rows]
+    fold = folds(len(labels))
+    said = np.zeros((3, len(labels), 10), np.float32)
+    with ProcessPoolExecutor(asked.at_once, get_context("spawn")) as pool:
+        found = pool.map(
+            of_fold, range(FOLDS), *([value] * FOLDS for value in (asked.data, asked.epochs, asked.rows))
+        )
+        for k, answers in enumerate(found):
+            said[:, fold == k] = answers
+    for name, one in zip(("resnet20", "resnet32", "wide"), said, strict=True):
+        np.save(asked.folder / f"folds-{name}.npy", one)
+        print(f"{name}: {(one.argmax(1) == labels).mean():.2%} as given", flush=True)
+
+
+if __name__ == "__main__":
+    main()
