@@ -204,13 +204,11 @@ def dsg_table(likert: Path, answers: Path) -> str:
             for child, parent in zip(row["children"], row["parents"], strict=True)
         ]
     )
-    direct = right.copy()
-    direct[edges[right[edges[:, 1]] == 0, 0]] = 0
     y = [human[row["id"]] for row in rows]
     means = {
         "no dependencies": np.add.reduceat(right, start[:-1]) / np.diff(start),
-        "a parent answered no (the authors' code)": np.add.reduceat(direct, start[:-1]) / np.diff(start),
-        "any ancestor (`dsg_score`)": dsg_score(right, start, edges)[0],
+        "parents, as the authors' code": dsg_score(right, start, edges, rests_on="parents")[0],
+        "ancestors": dsg_score(right, start, edges)[0],
         "random": np.random.default_rng(0).random(len(y)),
     }
     table = [

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from curate.contracts import detail, score
 from curate.errors import InputError, SchemaError
 from curate.scorers.alignment.vqa.answers import answer, answers_type, column, lists
-from curate.scorers.alignment.vqa.measures import dsg_score, tifa_score
+from curate.scorers.alignment.vqa.measures import RESTS_ON, RestsOn, dsg_score, tifa_score
 from curate.scorers.alignment.vqa.questions import Questions, read_questions
 
 __all__ = ["Dsg", "Tifa", "match_answers"]
@@ -135,12 +135,22 @@ class Tifa(_Aggregate):
 class Dsg(_Aggregate):
     """TIFA in which a question counts only where those it depends on hold: `dsg`, 0 to 1.
 
-    `dsg_answers` has, per question, as `counted`, with what it counted: 0 where one that it rests on failed. Fields and reasons are
-    those of `Tifa`, but a question that depends on one that is not there, or on itself in a circle, is a reason too;
-    with `threshold` none a question holds from 0.5.
+    `dsg_answers` has, per question, as `counted`, with what it counted: 0 where one that it rests on failed. Fields and
+    reasons are those of `Tifa`, but a question that depends on one that is not there, or on itself in a circle, is a
+    reason too; with `threshold` none a question holds from 0.5.
+
+    `rests_on`   "ancestors": on the questions it depends on and on what these depend on in turn; "parents": on the
+                 former alone, as in the authors' code.
     """
 
+    rests_on: RestsOn = "ancestors"
+
     name: ClassVar[str] = "dsg"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rests_on not in RESTS_ON:
+            raise InputError(f"dsg: rests_on {self.rests_on!r}: {' or '.join(map(repr, RESTS_ON))}")
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
@@ -150,7 +160,9 @@ class Dsg(_Aggregate):
         asked, right, reasons = self.read(batch)
         usable = np.repeat([reason is None for reason in reasons], np.diff(asked.offsets))
         edges = asked.edges[usable[asked.edges[:, 0]]] if len(usable) else asked.edges
-        scores, counted = dsg_score(right, asked.offsets, edges, self.threshold or 0.5)
+        scores, counted = dsg_score(
+            right, asked.offsets, edges, self.threshold or 0.5, rests_on=self.rests_on
+        )
         scores[[reason is not None for reason in reasons]] = np.nan
         bounds = asked.offsets
         per_item = [

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError
 
-__all__ = ["Normalise", "dsg_score", "find_circles", "pn_vqa_score", "tifa_score", "yes_probability"]
+__all__ = [
+    "RESTS_ON",
+    "Normalise",
+    "RestsOn",
+    "dsg_score",
+    "find_circles",
+    "pn_vqa_score",
+    "tifa_score",
+    "yes_probability",
+]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Normalise = Literal["yes-no", "vocabulary"]
+RestsOn = Literal["ancestors", "parents"]
+RESTS_ON: tuple[RestsOn, ...] = get_args(RestsOn)
 
 
 def pn_vqa_score(p_yes_positive: npt.ArrayLike, p_yes_negative: npt.ArrayLike) -> Floats:
@@ -71,18 +82,27 @@ def tifa_score(right: npt.ArrayLike, offsets: npt.ArrayLike) -> Floats:
 
 
 def dsg_score(
-    right: npt.ArrayLike, offsets: npt.ArrayLike, edges: npt.ArrayLike, threshold: float = 0.5
+    right: npt.ArrayLike,
+    offsets: npt.ArrayLike,
+    edges: npt.ArrayLike,
+    threshold: float = 0.5,
+    *,
+    rests_on: RestsOn = "ancestors",
 ) -> tuple[Floats, Floats]:
     """TIFA in which a question counts only if what it rests on holds: no blue car without a car.
 
     `right` and `offsets` as in `tifa_score`. `edges` (e, 2) int64: rows (child, parent), positions in `right`, both in
     one item. A question holds where its value is at least `threshold` and all its parents hold; one with a parent that
-    does not hold counts 0, and so do those that rest on it in turn, whatever the order.
+    does not hold counts 0, and so do those that rest on it in turn, whatever the order. `rests_on` "parents" looks at the
+    answers to the parents alone, as the code the authors published does: no shiny blue without blue, but a car that is
+    not there takes only its blue along.
     Returns the item scores (n,) as `tifa_score` does, and the value with which each question counted (q,).
 
     Raises InputError for edges that leave their item or go in a circle. Source: Cho et al., Davidsonian Scene Graph
     (2023), arXiv 2310.18235, section 3: the question stays in the mean, with zero.
     """
+    if rests_on not in RESTS_ON:
+        raise InputError(f"rests_on {rests_on!r}: {' or '.join(map(repr, RESTS_ON))}")
     values, bounds = _probabilities(right, "right"), _offsets(offsets, np.size(right))
     links = _edges(edges, bounds)
     circles = find_circles(links, len(values))
@@ -93,6 +113,9 @@ def dsg_score(
         )
     counted = values.copy()
     children, parents = links[:, 0], links[:, 1]
+    if rests_on == "parents":
+        counted[children[values[parents] < threshold]] = 0.0
+        return tifa_score(counted, bounds), counted
     while True:  # at most as often as the graph is deep
         void = np.zeros(len(values), np.bool_)
         void[children[counted[parents] < threshold]] = True

@@ -202,6 +202,7 @@ def test_published_correlations_of_tifa(
 
 def test_published_correlation_of_dsg(data_dir: Path) -> None:
     from curate.formats.rated import read_dsg_answers, read_dsg_ratings
+    from curate.scorers.alignment import dsg_score
 
     folder = data_dir / "t2i_ratings" / "dsg"
     file = folder / "vqa_answers_release" / "pali17b_dsg.csv"
@@ -212,10 +213,8 @@ def test_published_correlation_of_dsg(data_dir: Path) -> None:
     x, y = [], []
     for row in read_dsg_answers(file).to_pylist():
         if row["id"] in human:
-            right = np.array(row["right"])
-            held = right.copy()
-            for child, parent in zip(row["children"], row["parents"], strict=True):
-                held[child] *= right[parent]  # the authors look at the parents only, not at theirs
-            x.append(held.mean())
+            edges = np.array([row["children"], row["parents"]], np.int64).T
+            bounds = [0, len(row["right"])]
+            x.append(dsg_score(row["right"], bounds, edges, rests_on="parents")[0][0])
             y.append(human[row["id"]])
     assert srcc(x, y) == pytest.approx(0.566, abs=5.1e-4)

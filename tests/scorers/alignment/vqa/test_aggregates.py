@@ -49,6 +49,10 @@ def test_by_hand() -> None:
     counted = [row and [a["counted"] for a in row] for row in dsg["dsg_answers"].to_pylist()]
     assert counted[:4] == [[1, 1, 1, 1], [0, 0, 0, 1], [1, 0, 0, 0], None]
     assert dsg["dsg_reason"].equals(tifa["tifa_reason"])
+    direct = score_all(Dsg(answers="answers", rests_on="parents"), view)
+    assert direct["dsg"].to_pylist() == [1.0, 0.5, 0.25, None, None, None, None]
+    with pytest.raises(InputError, match="'ancestors' or 'parents'"):
+        Dsg(rests_on="siblings")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", [Tifa, Dsg])

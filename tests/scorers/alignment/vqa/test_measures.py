@@ -82,6 +82,18 @@ def test_dsg_by_hand() -> None:
     assert counted.tolist() == [1, 1, 0, 0]
 
 
+def test_dsg_by_the_answers_to_the_parents_alone() -> None:
+    right, offsets, edges = (
+        [0, 1, 1, 1],
+        [0, 4],
+        [[1, 0], [2, 1]],
+    )  # car (no) <- blue (yes) <- shiny (yes); road
+    scores, counted = dsg_score(right, offsets, edges, rests_on="parents")
+    assert counted.tolist() == [0, 0, 1, 1] and scores.tolist() == [0.5]
+    _, counted = dsg_score([0.4, 0.9, 0.8, 1], offsets, edges, 0.3, rests_on="parents")
+    assert counted.tolist() == [0.4, 0.9, 0.8, 1]
+
+
 def test_dsg_does_not_mind_the_order_of_questions() -> None:
     scores, counted = dsg_score([1, 1, 0], [0, 3], [[0, 1], [1, 2]])  # children before their parents
     assert counted.tolist() == [0, 0, 0] and scores.tolist() == [0]
@@ -105,6 +117,8 @@ def test_dsg_refuses() -> None:
         dsg_score([1, 1], [0, 1, 2], [[1, 0]])
     with pytest.raises(InputError, match="question 2 of 2"):
         dsg_score([1, 1], [0, 2], [[2, 0]])
+    with pytest.raises(InputError, match="'ancestors' or 'parents'"):
+        dsg_score([1, 1], [0, 2], [[1, 0]], rests_on="siblings")  # type: ignore[arg-type]
 
 
 def test_circles_and_what_rests_on_them() -> None:
@@ -127,7 +141,8 @@ def test_dsg_agrees_with_asking_one_by_one_and_is_at_most_tifa(data: st.DataObje
     scores, counted = dsg_score(right, [0, n], np.array(edges, np.int64).reshape(-1, 2))
     assert counted.tolist() == expected.tolist()
     assert scores[0] == pytest.approx(expected.mean())
-    assert scores[0] <= tifa_score(right, [0, n])[0] + 1e-12
+    parents, _ = dsg_score(right, [0, n], np.array(edges, np.int64).reshape(-1, 2), rests_on="parents")
+    assert scores[0] <= parents[0] <= tifa_score(right, [0, n])[0] + 1e-12
 
 
 def test_dsg_on_the_graphs_of_the_authors(data_dir: Path) -> None:
