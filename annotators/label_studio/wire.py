@@ -65,7 +65,7 @@ class Answer:
 class Wire:
     """Connections to one server, one per thread, kept open. `token`: a legacy token, or a personal access token."""
 
-    def __init__(self, url: str, token: str, timeout: float = TIMEOUT) -> None:
+    def __init__(self, url: str, token: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
             raise InputError(
@@ -74,7 +74,7 @@ class Wire:
         if not token or not token.isascii() or any(c.isspace() for c in token):
             raise InputError("the token is empty or has spaces: copy it again from the account settings")
         self.url = url.rstrip("/")
-        self._parts, self._token, self.timeout = parts, token, timeout
+        self._parts, self._token, self.timeout = parts, token, TIMEOUT
         self._local = threading.local()
         self._access: tuple[str, datetime] | None = None
 

@@ -270,7 +270,7 @@ def test_annotate_without_an_annotator_says_so(filled):
 def test_annotate_sends_what_is_meant_once(filled, tmp_path):
     ask = {
         "template": "text-classification",
-        "params": {"labels": ["yes", "no"]},
+        "params": {"labels": ["yes", "no"], "text": "caption"},
         "folder": str(tmp_path / "f"),
     }
     step = {"annotate": "offline", "when": "width > 20", "with": ask}
