@@ -5,7 +5,7 @@ out. A component inherits the fields of `Constrained`, whose `pool` reads the it
 """
 
 from curate.choosing.budgets import Balance, allot, capacity, cost_budget, level
-from curate.choosing.constraints import Account, Constraints, Terms, at_random
+from curate.choosing.constraints import Account, Constraints, Terms, at_random, highest, in_order
 from curate.choosing.pool import Constrained, Meter, Pool, draw_seed, finite_rows, strata
 
 __all__ = [
@@ -22,6 +22,8 @@ __all__ = [
     "cost_budget",
     "draw_seed",
     "finite_rows",
+    "highest",
+    "in_order",
     "level",
     "strata",
 ]

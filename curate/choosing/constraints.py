@@ -12,7 +12,7 @@ from curate.choosing.budgets import Balance, allot, capacity, cost_budget, level
 from curate.contracts import Budget
 from curate.errors import InputError
 
-__all__ = ["Account", "Constraints", "Terms", "at_random"]
+__all__ = ["Account", "Constraints", "Terms", "at_random", "highest", "in_order"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -144,16 +144,37 @@ class Account:
         return bool(self.open.any())
 
 
+def in_order(terms: Terms, rows: Ints) -> Ints:
+    """The mandatory rows, then of `rows`, best first, those open ones that fit one after the other.
+
+    A row that costs more than its group has left then is passed over.
+    """
+    places, left = np.flatnonzero(terms.open[rows]), terms.left + 1e-9 * max(terms.spend, 1.0)
+    taken = np.zeros(len(rows), bool)
+    while len(places):
+        places = places[np.argsort(terms.group[rows[places]], kind="stable")]
+        cost, group = terms.cost[rows[places]], terms.group[rows[places]]
+        spent = np.cumsum(cost)
+        starts = np.searchsorted(group, np.arange(len(left)))
+        spent -= np.concatenate([[0.0], spent])[starts][group]  # within the group
+        fits = spent <= left[group]
+        taken[places[fits]] = True
+        left = left - np.bincount(group[fits], cost[fits], len(left))
+        places = np.sort(places[~fits & (cost <= left[group])])
+    return np.concatenate([terms.first, rows[taken]])
+
+
+def highest(terms: Terms, keys: npt.NDArray[Any]) -> Ints:
+    """The rows of the highest keys (n,) that the terms allow, equal ones by row, mandatory ones first.
+
+    The order is that of the keys alone: where items have costs, divide by them first if that is meant.
+    """
+    return in_order(terms, np.argsort(-np.asarray(keys, np.float64), kind="stable"))
+
+
 def at_random(terms: Terms, rng: np.random.Generator) -> Ints:
     """Rows chosen at random under the same terms, the mandatory ones first: what any objective is held against."""
-    rows = rng.permutation(np.flatnonzero(terms.open))
-    rows = rows[np.argsort(terms.group[rows], kind="stable")]
-    cost, group = terms.cost[rows], terms.group[rows]
-    spent = np.cumsum(cost)
-    starts = np.searchsorted(group, np.arange(len(terms.left)))
-    before = np.concatenate([[0.0], spent])[starts]
-    fits = spent - before[group] <= terms.left[group] + 1e-9 * max(terms.spend, 1.0)
-    return np.concatenate([terms.first, rows[fits]])
+    return in_order(terms, rng.permutation(len(terms.open)))
 
 
 def _rows(rows: npt.NDArray[Any] | None, n: int, what: str) -> Ints:

@@ -2,61 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from curate.selectors.coreset.kernels import Graph, best_of_rows, transpose
-from curate.selectors.coreset.rows import Floats, Ints, cluster, compiled
+from curate.selectors.coreset.rows import Clusters, Floats, Ints, cluster, compiled
 from curate.selectors.coreset.similarity import Likeness
 
-__all__ = ["neighbour_graph"]
+__all__ = ["nearest_rows", "neighbour_graph"]
 
 _EXACT = 4096
 """Up to so many rows are one cluster: every pair is looked at."""
+_WORK = 1e13
+"""Multiplications spent on products at most: one or two minutes of two cores."""
+
+Array = npt.NDArray[Any]
 
 
-def neighbour_graph(
-    likeness: Likeness, count: int, rng: np.random.Generator, *, candidates: int | None = None
-) -> Graph:
-    """For each row the `count` rows most like it, itself among them, as lists of whom each row is near to.
+def neighbour_graph(likeness: Likeness, count: int, rng: np.random.Generator) -> Graph:
+    """For each row those that count it among the `count` most like them: whom it would cover. As `nearest_rows`.
 
-    Beyond 4,096 rows a row is compared with those of the clusters nearest to its own, some `candidates` of them
-    (default: 16 for each neighbour asked for, and at least 1,024), so that some neighbours are missed, never invented.
-    Similarities of 0 and less are left out. Memory: 16 bytes a neighbour, and a copy of the rows.
+    Similarities of 0 and less are left out.
+    """
+    names, values = nearest_rows(likeness, count, rng)
+    names[values <= 0] = -1
+    items = np.repeat(np.arange(len(names), dtype=np.int32), names.shape[1])
+    return compiled(transpose)(  # type: ignore[no-any-return]
+        (names.reshape(-1), items, values.reshape(-1)), len(names)
+    )
+
+
+def nearest_rows(likeness: Likeness, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """For each row the `count` rows most like it, itself among them: int32 names and similarities, in no order.
+
+    Beyond 4,096 rows a row is compared with those of the clusters nearest to its own, as many as a pilot needs to find
+    95 % of its neighbours: few where there are clusters, all in a cloud without form, if time allows. Some neighbours
+    are missed, then, never invented. Memory: 8 bytes a neighbour.
     """
     n = len(likeness)
     count = min(count, n)
-    names, values = np.empty((n, count), np.int32), np.empty((n, count), np.float32)
-    pick = compiled(best_of_rows)
+    found = np.empty((n, count), np.int32), np.empty((n, count), np.float32)
     if n <= _EXACT:
-        for low in range(0, n, 512):
-            rows = np.arange(low, min(low + 512, n))
-            tile = likeness.block(rows, slice(None))
-            pick(tile, np.arange(n, dtype=np.int32), rows, (names, values))
+        _search(likeness, np.arange(n), np.arange(n), found)
     else:
-        wanted = candidates or max(16 * count, 1024)
-        size = max(64, round(0.7 * n**0.5))
-        clusters = cluster(likeness.z, max(2, n // size), rng)
+        clusters = cluster(likeness.z, max(2, round(1.4 * n**0.5)), rng)
         order, starts = clusters.members()
-        for own, near in _nearby(clusters.centres, np.diff(starts), max(wanted, count)):
+        nearby = _Nearby(clusters.centres, np.diff(starts))
+        most = min(n, max(16 * count, round(_WORK / (n * likeness.z.shape[1]))))
+        wanted = min(most, max(4 * count, _needed(likeness, count, clusters, nearby, rng)))
+        for own in range(len(clusters.centres)):
             rows = order[starts[own] : starts[own + 1]]
-            others = np.concatenate([order[starts[c] : starts[c + 1]] for c in near])
-            for low in range(0, len(rows), 512):
-                part = rows[low : low + 512]
-                pick(likeness.block(part, others), others.astype(np.int32), part, (names, values))
-    names[values <= 0] = -1
-    items = np.repeat(np.arange(n, dtype=np.int32), count)
-    return compiled(transpose)((names.reshape(-1), items, values.reshape(-1)), n)  # type: ignore[no-any-return]
+            if len(rows):
+                near = nearby.ranked(own)[0]
+                near = near[: 1 + np.searchsorted(np.cumsum(nearby.sizes[near]), wanted)]
+                others = np.concatenate([order[starts[c] : starts[c + 1]] for c in near])
+                _search(likeness, rows, others, found)
+    return found
 
 
-def _nearby(centres: Floats, sizes: Ints, wanted: int) -> Iterator[tuple[int, Ints]]:
-    """Each cluster that holds anything, and the nearest ones that together hold `wanted` rows, its own first."""
-    half = np.einsum("ij,ij->i", centres, centres) / 2
-    for low in range(0, len(centres), 512):
-        near = half - centres[low : low + 512] @ centres.T
-        for own in range(low, low + len(near)):
-            if sizes[own]:
-                near[own - low, own] = -np.inf
-                order = np.argsort(near[own - low], kind="stable")
-                yield own, order[: np.searchsorted(np.cumsum(sizes[order]), wanted) + 1]
+def _search(likeness: Likeness, rows: Ints, others: Ints, found: tuple[Array, Array]) -> None:
+    """The rows' best among the others, into `found`."""
+    pick, names = compiled(best_of_rows), others.astype(np.int32)
+    near = likeness.part(others)
+    step = max(1, (1 << 20) // max(1, len(others)))  # 4 MB of similarities at a time
+    for low in range(0, len(rows), step):
+        part = rows[low : low + step]
+        pick(likeness.against(part, near), names, part, found)
+
+
+class _Nearby:
+    """Which clusters are near to which."""
+
+    def __init__(self, centres: Floats, sizes: Ints) -> None:
+        self.centres, self.sizes = centres, sizes
+        self._half = np.einsum("ij,ij->i", centres, centres) / 2
+
+    def ranked(self, own: int) -> tuple[Ints, Ints]:
+        """All clusters, the nearest to `own` first and itself before all; and how many rows they hold up to each,
+        by cluster."""
+        near = self._half - self.centres @ self.centres[own]
+        near[own] = -np.inf
+        order = np.argsort(near, kind="stable")
+        held = np.empty(len(order), np.int64)
+        held[order] = np.cumsum(self.sizes[order])
+        return order, held
+
+
+def _needed(
+    likeness: Likeness, count: int, clusters: Clusters, nearby: _Nearby, rng: np.random.Generator
+) -> int:
+    """How many rows of the nearest clusters hold 95 % of the true neighbours, by a pilot of 256 rows."""
+    n = len(likeness)
+    rows = np.sort(rng.choice(n, min(n, 256), replace=False))
+    found = np.empty((n, count), np.int32), np.empty((n, count), np.float32)
+    _search(likeness, rows, np.arange(n), found)
+    needed = [nearby.ranked(int(clusters.of[row]))[1][clusters.of[found[0][row]]] for row in rows]
+    return int(np.quantile(np.concatenate(needed), 0.95))

@@ -40,29 +40,29 @@ class Likeness:
     def __len__(self) -> int:
         return len(self.z)
 
-    def block(self, rows: Ints | slice, others: Ints | slice) -> Floats:
-        """(rows, others) similarities."""
-        tile: Floats = self.z[rows] @ self.z[others].T
-        if self.similarity == "euclidean":
+    def part(self, rows: Ints | slice) -> tuple[Floats, Floats | None]:
+        """These rows, ready to be compared with many times."""
+        return self.z[rows], self.squares[rows] if self.similarity == "euclidean" else None
+
+    def against(self, rows: Ints | slice, others: tuple[Floats, Floats | None]) -> Floats:
+        """(rows, others) similarities to what `part` gave."""
+        tile: Floats = self.z[rows] @ others[0].T
+        if others[1] is not None:
             tile *= -2
             tile += self.squares[rows][:, None]
-            tile += self.squares[others]
+            tile += others[1]
             np.maximum(tile, 0, out=tile)
             np.sqrt(tile, out=tile)
             np.subtract(np.float32(self.top), tile, out=tile)
         return tile
 
+    def block(self, rows: Ints | slice, others: Ints | slice) -> Floats:
+        """(rows, others) similarities."""
+        return self.against(rows, self.part(others))
+
     def columns(self, rows: Ints) -> Floats:
         """(rows, n) similarities of these rows to all."""
         return self.block(rows, slice(None))
-
-    def tiles(self, height: int = _TILE, width: int = 4 * _TILE) -> Iterator[tuple[int, int, Floats]]:
-        """All pairs in tiles small enough for the processor's cache: (first row, first other, similarities)."""
-        n = len(self)
-        for low in range(0, n, height):
-            rows = slice(low, low + height)
-            for left in range(0, n, width):
-                yield low, left, self.block(rows, slice(left, left + width))
 
     def upper_tiles(self, size: int = _TILE) -> Iterator[tuple[int, int, Floats]]:
         """Tiles of pairs each of which is in one of them: those at and above the diagonal."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.choosing import Account, Constraints, at_random
+from curate.choosing import Account, Constraints, at_random, highest
 from curate.errors import InputError
 
 COST = np.array([1.0, 2.0, 3.0, 4.0])
@@ -95,6 +95,17 @@ def test_an_account_closes_what_no_longer_fits() -> None:
     account.take(2)
     account.take(1)
     assert not account
+
+
+def test_the_highest_that_fit_by_hand() -> None:
+    keys = np.array([1.0, 5, 5, 3, 4])
+    assert highest(Constraints().terms(5, 3), keys).tolist() == [1, 2, 4]
+    must = Constraints(np.array([0]), np.array([1]))
+    assert highest(must.terms(5, 3), keys).tolist() == [0, 2, 4]
+    groups = Constraints(group=np.array([0, 1, 1, 1, 0]), balance="equal")
+    assert highest(groups.terms(5, 2), keys).tolist() == [1, 4]
+    dear = Constraints(cost=np.array([1.0, 2, 3, 1, 1]))
+    assert highest(dear.terms(5, 4), keys).tolist() == [1, 4, 3]  # 3 more do not fit, two of 1 do
 
 
 @given(st.integers(1, 30), st.integers(0, 2**32 - 1), st.booleans(), st.booleans(), st.booleans())

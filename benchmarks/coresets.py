@@ -1,0 +1,230 @@
+"""Coresets: facility location and k-center beside apricot, submodlib and scikit-learn; a million items; a budget sweep.
+
+    python benchmarks/coresets.py speed --peers VENV     # VENV: apricot-select, submodlib-py and scikit-learn installed
+    python benchmarks/coresets.py large                  # n = 1,000,000, d = 256, k = 10,000: minutes and gigabytes
+    python benchmarks/coresets.py quality                # what sparse neighbours cost, by budget and kind of data
+
+Every contestant runs in a process of its own, imports included, on one thread; the objective is computed in one way for
+all: the mean over the items of the highest cosine to one that was chosen, negative ones counting as 0.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+K = 1000
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+
+
+def clouds(n: int, d: int, seed: int = 0, spread: float = 0.5) -> npt.NDArray[np.float32]:
+    """Items around 200 centres."""
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((200, d), np.float32)
+    x = spread * rng.standard_normal((n, d), np.float32)
+    x += centres[rng.integers(0, 200, n)]
+    return x
+
+
+def unit(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True))
+
+
+def coverage(x: npt.NDArray[Any], rows: npt.NDArray[Any]) -> float:
+    z = unit(x)
+    chosen = z[rows].T
+    best = [np.maximum((z[low : low + 4096] @ chosen).max(1), 0) for low in range(0, len(z), 4096)]
+    return float(np.concatenate(best).mean(dtype=np.float64))
+
+
+# --- Contestants, each in a process of its own -----------------------------------------------------------------------
+
+
+def ours(x: npt.NDArray[Any], k: int, what: str) -> Any:
+    from curate.selectors.coreset import facility_location, k_center
+
+    if what == "k-center":
+        return k_center(x, k).index
+    return facility_location(x, k, method=what).index  # type: ignore[arg-type]
+
+
+def apricot(x: npt.NDArray[Any], k: int, what: str) -> Any:
+    from apricot import FacilityLocationSelection
+
+    similarity = np.maximum(unit(x) @ unit(x).T, 0).astype(np.float64)
+    return FacilityLocationSelection(k, metric="precomputed", optimizer="lazy").fit(similarity).ranking
+
+
+def submodlib(x: npt.NDArray[Any], k: int, what: str) -> Any:
+    from submodlib import FacilityLocationFunction
+
+    similarity = np.maximum(unit(x) @ unit(x).T, 0)
+    function = FacilityLocationFunction(n=len(x), mode="dense", sijs=similarity, separate_rep=False)
+    return np.array([i for i, _ in function.maximize(budget=k, optimizer="LazyGreedy", show_progress=False)])
+
+
+def scikit(x: npt.NDArray[Any], k: int, what: str) -> Any:
+    from sklearn.metrics import pairwise_distances
+
+    rows, far = [int(np.linalg.norm(x - x.mean(0), axis=1).argmin())], np.full(len(x), np.inf)
+    while len(rows) < k:
+        far = np.minimum(far, pairwise_distances(x, x[rows[-1:]])[:, 0])
+        rows.append(int(far.argmax()))
+    return np.array(rows)
+
+
+CONTESTANTS = {"ours": ours, "apricot": apricot, "submodlib": submodlib, "scikit-learn": scikit}
+
+
+def task(who: str, what: str, n: int, d: int, k: int) -> None:
+    x = clouds(n, d)
+    start, cpu = time.perf_counter(), time.process_time()
+    rows = np.asarray(CONTESTANTS[who](x, k, what))
+    spent = {"wall": time.perf_counter() - start, "cpu": time.process_time() - cpu}
+    np.save(os.environ["ROWS"], rows)
+    print(json.dumps(spent))
+
+
+# --- Speed ----------------------------------------------------------------------------------------------------------
+
+JOBS = [
+    ("facility location, sparse", "ours", "sparse", 20_000, 64),
+    ("facility location, exact", "ours", "exact", 20_000, 64),
+    ("facility location, auto", "ours", "auto", 20_000, 64),
+    ("apricot, lazy, precomputed", "apricot", "", 20_000, 64),
+    ("facility location, exact", "ours", "exact", 5_000, 64),
+    ("apricot, lazy, precomputed", "apricot", "", 5_000, 64),
+    ("submodlib, LazyGreedy, dense", "submodlib", "", 5_000, 64),
+    ("k-center", "ours", "k-center", 50_000, 64),
+    ("scikit-learn, a step at a time", "scikit-learn", "", 50_000, 64),
+]
+
+
+def speed(peers: str, only: str = "") -> None:
+    from _measure import best, markdown
+
+    rows_file, table = Path(os.environ.get("TMPDIR", "/tmp")) / f"coreset_rows_{os.getpid()}.npy", []
+    for name, who, what, n, d in JOBS:
+        if only and only not in name:
+            continue
+        k = 500 if n == 5000 else K
+        python = sys.executable if who == "ours" else str(Path(peers) / "bin" / "python")
+        command = [python, __file__, "task", who, what, str(n), str(d), str(k)]
+        environment = {**os.environ, **ONE_THREAD, "ROWS": str(rows_file)}
+        got = best(command, 3 if who == "ours" else 1, **environment)
+        x, rows = clouds(n, d), np.load(rows_file)
+        chance = np.random.default_rng(1).choice(n, k, replace=False)
+        if "center" in name or "scikit" in name:
+            values = [radius(x, rows), radius(x, chance)]
+        else:
+            values = [coverage(x, rows), coverage(x, chance)]
+        table.append(
+            (
+                name,
+                f"{n:,}",
+                k,
+                f"{got.cpu:.2f}",
+                f"{got.result['cpu']:.2f}",
+                f"{got.rss:,.0f}",
+                *(f"{v:.5f}" for v in values),
+            )
+        )
+        print(table[-1], file=sys.stderr, flush=True)
+    header = ("", "n", "k", "CPU-s, whole process", "CPU-s, core", "peak MB", "objective", "random")
+    print(markdown(header, table))
+    rows_file.unlink(missing_ok=True)
+
+
+def radius(x: npt.NDArray[Any], rows: npt.NDArray[Any]) -> float:
+    squares = np.einsum("ij,ij->i", x, x)
+    chosen = x[rows]
+    own = np.einsum("ij,ij->i", chosen, chosen)
+    far = [(own - 2 * x[low : low + 4096] @ chosen.T).min(1) for low in range(0, len(x), 4096)]
+    return float(np.sqrt((np.concatenate(far) + squares).max()))
+
+
+# --- A million ------------------------------------------------------------------------------------------------------
+
+
+def large(n: int = 1_000_000, d: int = 256, k: int = 10_000) -> None:
+    from _measure import markdown, measure
+
+    rows_file = Path(os.environ.get("TMPDIR", "/tmp")) / f"coreset_rows_{os.getpid()}.npy"
+    command = [sys.executable, __file__, "task", "ours", "sparse", str(n), str(d), str(k)]
+    got = measure(command, **{**os.environ, **ONE_THREAD, "ROWS": str(rows_file)})
+    rows = np.load(rows_file)
+    rows_file.unlink()
+    x = clouds(n, d)
+    some = np.random.default_rng(2).choice(n, 20_000, replace=False)
+    z, chance = unit(x[some]), np.random.default_rng(1).choice(n, k, replace=False)
+    values = [float(np.maximum((z @ unit(x[r]).T).max(1), 0).mean()) for r in (rows, chance)]
+    header = ("n", "d", "k", "CPU-s", "wall s", "peak MB", "objective (20,000 items)", "random")
+    line = (
+        f"{n:,}",
+        d,
+        f"{k:,}",
+        f"{got.cpu:.0f}",
+        f"{got.wall:.0f}",
+        f"{got.rss:,.0f}",
+        *(f"{v:.4f}" for v in values),
+    )
+    print(markdown(header, [line]))
+
+
+# --- Quality --------------------------------------------------------------------------------------------------------
+
+
+def quality(n: int = 20_000, d: int = 64) -> None:
+    from _measure import markdown
+
+    from curate.selectors.coreset import facility_location
+
+    rng = np.random.default_rng(0)
+    sets = {
+        "200 clouds": clouds(n, d),
+        "200 wide clouds": clouds(n, d, spread=0.8),
+        "one cloud": rng.standard_normal((n, d), np.float32),
+        "heavy tails": rng.standard_t(3, (n, d)).astype(np.float32),
+    }
+    table = []
+    for name, x in sets.items():
+        for k in (50, 200, 1000, 4000):
+            values, spent = [], []
+            for method in ("exact", "sparse"):
+                cpu = time.process_time()
+                rows = facility_location(x, k, method=method).index  # type: ignore[arg-type]
+                spent.append(time.process_time() - cpu)
+                values.append(coverage(x, rows))
+            chance = coverage(x, np.random.default_rng(1).choice(n, k, replace=False))
+            table.append(
+                (
+                    name,
+                    k,
+                    *(f"{v:.5f}" for v in values),
+                    f"{values[1] / values[0]:.2%}",
+                    f"{chance:.5f}",
+                    *(f"{s:.2f}" for s in spent),
+                )
+            )
+            print(table[-1], file=sys.stderr, flush=True)
+    header = ("items", "k", "exact", "sparse", "sparse / exact", "random", "exact, CPU-s", "sparse, CPU-s")
+    print(markdown(header, table))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "task":
+        task(sys.argv[2], sys.argv[3], *(int(value) for value in sys.argv[4:7]))
+    elif sys.argv[1] == "speed":
+        speed(
+            sys.argv[sys.argv.index("--peers") + 1],
+            sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else "",
+        )
+    else:
+        {"large": large, "quality": quality}[sys.argv[1]]()
