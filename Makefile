@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO_VENV ?= .venv-demo
+LABEL_STUDIO_VENV ?= .venv-label-studio
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint types unit notebooks wheel core bench clean
+.PHONY: demo test lint types unit notebooks label-studio wheel core bench clean
 
 demo: $(DEMO_VENV)/.ready  ## the main job on the scanned digits that scikit-learn carries
 	$(DEMO_VENV)/bin/curate demo --out demo
@@ -18,8 +19,10 @@ lint: $(VENV)/.ready
 types: $(VENV)/.ready
 	$(BIN)/mypy
 
-unit: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2 tests
+unit: $(VENV)/.ready $(LABEL_STUDIO_VENV)/.ready
+	REQUIRE_LABEL_STUDIO=1 LABEL_STUDIO_BIN=$(abspath $(LABEL_STUDIO_VENV))/bin/label-studio $(BIN)/python -m pytest -n 2 tests
+
+label-studio: $(LABEL_STUDIO_VENV)/.ready  ## the server that the tests of annotators start, in an environment of its own
 
 notebooks: $(VENV)/.ready
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
@@ -35,7 +38,7 @@ bench: $(VENV)/.ready  ## the benchmarks that need no data of yours; benchmarks/
 	for name in metadata semdedup recipe compaction; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(DEMO_VENV) dist demo
+	rm -rf $(VENV) $(DEMO_VENV) $(LABEL_STUDIO_VENV) dist demo
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -47,4 +50,11 @@ $(DEMO_VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEMO_VENV)
 	$(DEMO_VENV)/bin/python -m pip install --quiet uv
 	$(DEMO_VENV)/bin/python -m uv pip install --quiet --compile-bytecode --python $(DEMO_VENV)/bin/python --constraint constraints.txt --editable '.[demo]'
+	touch $@
+
+$(LABEL_STUDIO_VENV)/.ready: constraints-label-studio.txt
+	$(PYTHON) -m venv $(LABEL_STUDIO_VENV)
+	$(LABEL_STUDIO_VENV)/bin/python -m pip install --quiet uv
+	$(LABEL_STUDIO_VENV)/bin/python -m uv pip install --quiet --compile-bytecode --python $(LABEL_STUDIO_VENV)/bin/python --requirement constraints-label-studio.txt
+	LABEL_STUDIO_BIN=$(abspath $(LABEL_STUDIO_VENV))/bin/label-studio $(PYTHON) tests/annotators/label_studio/label_studio_server.py
 	touch $@

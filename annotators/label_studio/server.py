@@ -111,17 +111,23 @@ class Server:
             if len(page) < size:
                 return
 
-    def task(self, number: int) -> dict[str, Any]:
-        """One task with its annotations and predictions. Raises Absent."""
-        found: dict[str, Any] = self.wire.get(f"/api/tasks/{number}/").body
+    def worked_on(self, project: int, numbers: Sequence[int]) -> set[int]:
+        """Which of these tasks bear an answer, a skip or somebody's draft."""
+        these = {"filter": "filter:tasks:id", "operator": "in_list", "type": "List", "value": list(numbers)}
+        found: set[int] = set()
+        for condition in (
+            more_than_none("total_annotations"),
+            more_than_none("cancelled_annotations"),
+            {"filter": "filter:tasks:draft_exists", "operator": "equal", "type": "Boolean", "value": True},
+        ):
+            for page in self.tasks(project, "id", [these, condition]):
+                found |= {int(one["id"]) for one in page}
         return found
 
-    def delete_task(self, number: int) -> None:
-        """Delete one task; one that is gone already stays gone."""
-        try:
-            self.wire.send("DELETE", f"/api/tasks/{number}/")
-        except Absent:
-            return
+    def delete_tasks(self, project: int, numbers: Sequence[int]) -> None:
+        """Delete tasks; those that are gone already stay gone."""
+        chosen = {"selectedItems": {"all": False, "included": list(numbers)}}
+        self.wire.send("POST", f"/api/dm/actions/?id=delete_tasks&project={project}", chosen)
 
     # --- Media --------------------------------------------------------------------------------------------------
 

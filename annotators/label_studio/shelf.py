@@ -21,6 +21,8 @@ from curate.errors import AnnotatorError
 
 __all__ = ["Parcel", "Shelf", "data_digest"]
 
+TOGETHER = 100
+"""Duplicates looked at, and deleted, at once."""
 ATTEMPTS = 3
 """So often an import is sent whose end was not seen and which did not arrive."""
 
@@ -111,27 +113,26 @@ class Shelf:
 
     def repair(self) -> int:
         """Delete what is there twice; one that anybody worked on stays. How many were deleted."""
-        deleted = 0
-        for key, numbers in self.twice.items():
-            worked = {n for n in numbers if self._worked_on(n)}
-            keep = min(worked) if worked else self._first(key, numbers)
-            for number in sorted(set(numbers) - worked - {keep}):
-                self.server.delete_task(number)
-                deleted += 1
-            old = self.there[key]
-            self.there[key] = Sent(key, keep, old.item, old.hash, old.sent)
-            self.ledger.remember_tasks(self.project.source, [self.there[key]])
-            # Two that were worked on both stay: answers to either are answers to the item.
-            self.foreign += max(len(worked) - 1, 0)
+        keys = sorted(self.twice)
+        deleted = sum(self._repair(keys[at : at + TOGETHER]) for at in range(0, len(keys), TOGETHER))
         self.twice = {}
         return deleted
 
-    def _first(self, key: str, numbers: Sequence[int]) -> int:
-        return self.there[key].id if self.there[key].id in numbers else min(numbers)
-
-    def _worked_on(self, number: int) -> bool:
-        found = self.server.task(number)
-        return bool(found.get("annotations") or found.get("drafts"))
+    def _repair(self, keys: Sequence[str]) -> int:
+        copies = [number for key in keys for number in self.twice[key]]
+        worked = self.server.worked_on(self.project.id, copies)
+        doomed: list[int] = []
+        for key in keys:
+            old, busy = self.there[key], sorted(worked.intersection(self.twice[key]))
+            keep = busy[0] if busy else old.id
+            doomed += [n for n in self.twice[key] if n != keep and n not in worked]
+            self.there[key] = Sent(key, keep, old.item, old.hash, old.sent)
+            # Two that were worked on both stay: answers to either are answers to the item.
+            self.foreign += max(len(busy) - 1, 0)
+        if doomed:
+            self.server.delete_tasks(self.project.id, doomed)
+        self.ledger.remember_tasks(self.project.source, (self.there[k] for k in keys))
+        return len(doomed)
 
     # --- Sending ------------------------------------------------------------------------------------------------
 

@@ -223,3 +223,7 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":  # `make label-studio` makes the template while nothing else runs
+    print(make_template())
