@@ -75,6 +75,17 @@ SCORERS: dict[str, str] = {
     "element-judge": "curate.scorers.alignment.judges.grounded:ElementJudge",
     "model-elements": "curate.scorers.alignment.judges.splitting:ModelElements",
     "minilm": "curate.scorers.embedding.minilm:MiniLM",
+    "gradients": "curate.scorers.influence.encoders:Gradients",
+    "model-gradients": "curate.scorers.influence.model_gradients:ModelGradients",
+    "less": "curate.scorers.influence.aligned:Less",
+    "tracin": "curate.scorers.influence.aligned:TracIn",
+    "gist": "curate.scorers.influence.aligned:Gist",
+    "datainf": "curate.scorers.influence.curved:DataInf",
+    "trak": "curate.scorers.influence.curved:Trak",
+    "self-influence": "curate.scorers.influence.difficulty:SelfInfluence",
+    "el2n": "curate.scorers.influence.difficulty:El2n",
+    "grand": "curate.scorers.influence.difficulty:Grand",
+    "loss-drop": "curate.scorers.influence.difficulty:LossDrop",
 }
 
 SELECTORS: dict[str, str] = {

@@ -149,6 +149,39 @@ SCORERS = {
         {"model": SMALL_VISION_LANGUAGE_MODEL, "device": "cpu"}, ("image", "text"), torch=True
     ),
 }
+SCORERS |= {
+    name: Example(
+        {"gradients": "pixel_embedding", "target": "label = 'class-2'"},
+        ("label", "pixel_embedding"),
+        planted=("item-5", "item-0"),  # its vector is of class 2, whatever its label
+    )
+    for name in ("less", "tracin", "gist", "datainf", "trak")
+} | {
+    "el2n": Example(columns=("label", "pred_probs"), planted=("item-5", "item-0")),
+    "gradients": Example(
+        {"features": "pixel_embedding", "dim": 32}, ("label", "pixel_embedding", "pred_probs")
+    ),
+    "grand": Example(
+        {"features": "pixel_embedding"},
+        ("label", "pixel_embedding", "pred_probs"),
+        planted=("item-5", "item-0"),
+    ),
+    "loss-drop": Example(
+        {"before": "amount", "after": "forecast"}, ("amount", "forecast"), planted=("item-5", "item-0")
+    ),
+    "model-gradients": Example(
+        {
+            "model": SMALL_LANGUAGE_MODEL,
+            "device": "cpu",
+            "dim": 64,
+            "prompt": ("prompt",),
+            "answer": "chosen",
+        },
+        ("prompt", "chosen"),
+        torch=True,
+    ),
+    "self-influence": Example({"gradients": "pixel_embedding"}, ("pixel_embedding",)),
+}
 SELECTORS = {
     "balanced": Example({"by": ("label", "sharpness")}, ("label", "sharpness")),
     "feature-mapping": Example({"target": "sharpness >= 0.5"}, ("label", "pixel_embedding", "sharpness")),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from curate.scorers.influence.curvature import datainf, trak
     from curate.scorers.influence.gradient_store import GradientStore
     from curate.scorers.influence.header import Header
+    from curate.scorers.influence.kronecker import ekfac
     from curate.scorers.influence.language import Texts, adapter_values, causal_loss, encode_pairs
     from curate.scorers.influence.last_layer import el2n, grand, last_layer_gradients
     from curate.scorers.influence.matching import grad_cos, less, self_influence, tracin
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from curate.scorers.influence.per_sample import PerSample
     from curate.scorers.influence.projection import Projection, project
     from curate.scorers.influence.subspace import gist, target_subspace
-    from curate.scorers.influence.warm_up import loss_drop
+    from curate.scorers.influence.warm_up import loss_drop, warm_up_losses
 
 _HOMES = {
     "AdamMoments": "adam",
@@ -38,6 +39,7 @@ _HOMES = {
     "causal_loss": "language",
     "collect_gradients": "collecting",
     "datainf": "curvature",
+    "ekfac": "kronecker",
     "el2n": "last_layer",
     "encode_pairs": "language",
     "gist": "subspace",
@@ -52,6 +54,7 @@ _HOMES = {
     "target_subspace": "subspace",
     "tracin": "matching",
     "trak": "curvature",
+    "warm_up_losses": "warm_up",
 }
 """Public name -> the module it lies in."""
 
@@ -70,6 +73,7 @@ __all__ = [
     "causal_loss",
     "collect_gradients",
     "datainf",
+    "ekfac",
     "el2n",
     "encode_pairs",
     "gist",
@@ -84,6 +88,7 @@ __all__ = [
     "target_subspace",
     "tracin",
     "trak",
+    "warm_up_losses",
 ]
 
 

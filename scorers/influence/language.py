@@ -80,9 +80,13 @@ def encode_pairs(
     if max_length < 2:
         raise InputError(f"max_length {max_length}: at least 2 tokens are meant")
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    ended = (
+        bool(end) and list(tokenizer("a", verbose=False)["input_ids"])[-1:] == end
+    )  # it ends every text, prompts too
     tokens, labels = [], []
     for prompt, answer in zip(prompts, answers, strict=True):
         first = list(tokenizer(prompt, add_special_tokens=True, verbose=False)["input_ids"])
+        first = first[:-1] if ended else first
         last = [*tokenizer(answer, add_special_tokens=False, verbose=False)["input_ids"], *end]
         last = last[: max_length - 1]
         first = first[max(0, len(first) + len(last) - max_length) :]

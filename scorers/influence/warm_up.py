@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.errors import InputError
+from curate.errors import InputError, require
+from curate.scorers.influence.parameters import select_parameters
 
-__all__ = ["loss_drop"]
+__all__ = ["loss_drop", "warm_up_losses"]
 
 
 def loss_drop(
@@ -35,3 +38,47 @@ def loss_drop(
     if normalise:
         drop = np.divide(drop, first, out=np.zeros_like(drop), where=finite & (first > 0))
     return np.where(finite, drop, np.nan).astype(np.float32)
+
+
+def warm_up_losses(
+    model: Any,
+    batch: Callable[[npt.NDArray[np.int64]], Any],
+    *,
+    rows: int,
+    target: Sequence[int],
+    loss: Callable[[Any, Any], Any],
+    steps: int = 20,
+    learning_rate: float = 1e-2,
+    batch_size: int = 16,
+    parameters: Sequence[str] = (),
+    seed: int = 0,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Each item's loss before and after a copy of a torch model was trained on the target for a few steps of Adam.
+
+    `batch(rows)` gives the items of these rows (m,); `loss(model, batch)` of one item, or of several as their mean, is a
+    scalar; `target` the rows to warm up on. `parameters` are patterns of those trained, none: all that are. Both (rows,) float64, in
+    evaluation mode. The model stays as it is, and so does torch's random state. Raises InputError for no target.
+    """
+    torch: Any = require("torch", "train")
+    chosen = np.asarray(target, np.int64)
+    if not len(chosen) or chosen.min() < 0 or chosen.max() >= rows:
+        raise InputError(
+            f"{len(chosen)} target rows of {rows}: at least one of them is needed, from 0 to {rows - 1}"
+        )
+    warmed = copy.deepcopy(model).eval()
+    before = _losses(warmed, batch, rows, loss)
+    trained = list(select_parameters(warmed, parameters).values())
+    optimiser = torch.optim.Adam(trained, lr=learning_rate)
+    rng = np.random.default_rng(seed)
+    for _ in range(steps):
+        few = np.sort(rng.choice(chosen, min(batch_size, len(chosen)), replace=False))
+        optimiser.zero_grad()
+        loss(warmed, batch(few)).mean().backward()
+        optimiser.step()
+    return before, _losses(warmed, batch, rows, loss)
+
+
+def _losses(model: Any, batch: Any, rows: int, loss: Any) -> npt.NDArray[np.float64]:
+    torch: Any = require("torch", "train")
+    with torch.no_grad():
+        return np.array([float(loss(model, batch(np.array([row])))) for row in range(rows)])

@@ -1,0 +1,83 @@
+"""Labels, predicted probabilities and features of a view, for what is known in closed form of the last layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.contracts import View
+from curate.errors import InputError
+from curate.fitting import order_by_id, read_labels, read_vectors
+
+__all__ = ["Predicted", "read_predicted"]
+
+_SUM = 0.01
+"""How far a row of probabilities may be from summing to one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Rows of a view that have all that is asked for, in the order of ids: `rows` of the view, `probs` (m, k), `labels` (m,)
+    codes of `classes`, `features` (m, d) or None; and `reasons` (n,), by row of the view, for the others."""
+
+    rows: npt.NDArray[np.int64]
+    probs: npt.NDArray[Any]
+    labels: npt.NDArray[np.int64]
+    features: npt.NDArray[Any] | None
+    classes: tuple[str, ...]
+    reasons: npt.NDArray[np.object_]
+
+
+def read_predicted(view: View, pred_probs: str, features: str, classes: tuple[str, ...]) -> Predicted:
+    """Labels, the column `pred_probs` and, where named, the vectors `features`. `classes` names the columns of the probabilities;
+    none: the distinct labels, sorted by code point.
+
+    Raises InputError where the classes do not match the probabilities, or most labels are none of them.
+    """
+    order = order_by_id(view)
+    if not len(order):
+        empty = np.empty(0, np.int64)
+        return Predicted(empty, np.empty((0, 1)), empty, np.empty((0, 1)), classes, np.empty(0, object))
+    probs = read_vectors(view, pred_probs, order)
+    seen = read_vectors(view, features, order) if features else None
+    labels = read_labels(view, "label", order).to_pylist()
+    named = _classes(labels, classes, probs.shape[1], pred_probs)
+    place = {name: i for i, name in enumerate(named)}
+    codes = np.array([place.get(label, -1) if label is not None else -2 for label in labels], np.int64)
+    why = np.full(len(order), None, object)
+    why[np.abs(probs.sum(axis=1) - 1) > _SUM] = f"{pred_probs} does not sum to 1"
+    why[~np.isfinite(probs).all(axis=1)] = f"no {pred_probs}, or not finite"
+    if seen is not None:
+        why[~np.isfinite(seen).all(axis=1)] = f"no {features}, or not finite"
+    for i in np.flatnonzero(codes == -1):
+        why[i] = f"label {labels[i]!r} is none of the {len(named)} classes"
+    why[codes == -2] = "no label"
+    kept = np.flatnonzero(why == None)  # noqa: E711 - element by element
+    reasons = np.empty(len(order), object)
+    reasons[order] = why
+    chosen = None if seen is None else seen[kept]
+    return Predicted(order[kept], probs[kept], codes[kept], chosen, named, reasons)
+
+
+def _classes(
+    labels: list[str | None], classes: tuple[str, ...], columns: int, pred_probs: str
+) -> tuple[str, ...]:
+    there = sorted({label for label in labels if label is not None})
+    named = tuple(classes) or tuple(there)
+    if len(named) != columns:
+        what = "`classes` names" if classes else "the labels have"
+        raise InputError(
+            f"{pred_probs!r} has {columns} columns, {what} {len(named)} classes: {list(named)[:8]}. "
+            "Name all classes, in the order of the columns: classes=[...]"
+        )
+    if len(set(named)) < len(named):
+        raise InputError(f"a class is named twice: {list(named)}")
+    strange = sum(label is not None and label not in named for label in labels)
+    if 2 * strange > sum(label is not None for label in labels):
+        raise InputError(
+            f"{strange} labels are none of the classes: {there[:5]}; the classes are {list(named)[:8]}"
+        )
+    return named
