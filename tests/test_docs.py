@@ -11,11 +11,8 @@ from curate.errors import MissingExtraError, MissingModelError
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PAGES = sorted(
-    page
-    for group in ("scorers", "selectors", "annotators", "analyses")
-    for page in (DOCS / group).glob("*.md")
-)
+GROUPS = ("scorers", "selectors", "annotators", "analyses")
+PAGES = [*sorted(page for group in GROUPS for page in (DOCS / group).glob("*.md")), DOCS / "rounds.md"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from curate.annotators.rounds.rules import Agreement, Rule, Spread, Sure
     from curate.annotators.rounds.status import RoundStatus
     from curate.annotators.rounds.votes import read_votes
-    from curate.annotators.rounds.worth import Worth, worth_of_asking
+    from curate.annotators.rounds.worth import Worth, worth_of_asking, worth_of_rating
 
 _HOMES = {
     "Agreement": "rules",
@@ -30,6 +30,7 @@ _HOMES = {
     "judge": "judging",
     "read_votes": "votes",
     "worth_of_asking": "worth",
+    "worth_of_rating": "worth",
 }
 """Public name -> the module it lies in."""
 
@@ -46,6 +47,7 @@ __all__ = [
     "judge",
     "read_votes",
     "worth_of_asking",
+    "worth_of_rating",
 ]
 
 

@@ -80,22 +80,26 @@ def _cell(value: object) -> str:
 
 
 def _curve(worth: Worth) -> str:
-    """Expected share right over further answers, and where asking at random would end."""
-    answers, right = worth.curve["answers"].to_list(), worth.curve["right"].to_list()
-    low, high = worth.now, max(worth.then, worth.random)
+    """What is expected over further answers, and where asking at random would end."""
+    answers, values = worth.curve["answers"].to_list(), worth.curve["value"].to_list()
+    ends = (worth.now, worth.then, worth.random)
+    low, high = min(ends), max(ends)
     if high - low < 1e-9:
         return ""
     last = max(answers[-1], 1)
 
-    def at(n: float, share: float) -> str:
-        return f"{40 + n / last * (WIDTH - 60):.1f},{HEIGHT - 25 - (share - low) / (high - low) * (HEIGHT - 40):.1f}"
+    def at(n: float, value: float) -> str:
+        return f"{40 + n / last * (WIDTH - 60):.1f},{HEIGHT - 25 - (value - low) / (high - low) * (HEIGHT - 40):.1f}"
 
-    line = " ".join(at(n, share) for n, share in zip(answers, right, strict=True))
-    chance = f"{at(0, low)} {at(last, worth.random)}"
+    line = " ".join(at(n, value) for n, value in zip(answers, values, strict=True))
+    chance = f"{at(0, worth.now)} {at(last, worth.random)}"
+    shown = "{:.1%}" if worth.measure == "right" else "{:.2f}"
+    what = "expected share right" if worth.measure == "right" else "expected error of the mean rating"
     return (
-        f'<svg role="img" aria-label="expected share right by further answers" width="{WIDTH}" height="{HEIGHT}">'
+        f'<svg role="img" aria-label="{what} by further answers" width="{WIDTH}" height="{HEIGHT}">'
         f'<polyline points="{line}" fill="none" stroke="#3f7f5f" stroke-width="2"/>'
         f'<polyline points="{chance}" fill="none" stroke="#9a9a9a" stroke-dasharray="4"/>'
-        f'<text x="2" y="{HEIGHT - 22}" font-size="10">{low:.1%}</text><text x="2" y="16" font-size="10">{high:.1%}</text>'
-        f'<text x="40" y="{HEIGHT - 6}" font-size="10">0 to {last:,} more answers; dashed: asked at random</text></svg>'
+        f'<text x="2" y="{HEIGHT - 22}" font-size="10">{shown.format(low)}</text>'
+        f'<text x="2" y="16" font-size="10">{shown.format(high)}</text>'
+        f'<text x="40" y="{HEIGHT - 6}" font-size="10">{what}, 0 to {last:,} more answers; dashed: at random</text></svg>'
     )

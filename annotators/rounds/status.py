@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from curate.annotators.consensus.aggregation import NUMERIC
 from curate.annotators.consensus.reliability import agreement
 from curate.annotators.rounds.judging import STATES, Judged, judge
 from curate.annotators.rounds.rules import as_answers
-from curate.annotators.rounds.worth import Worth, worth_of_asking
+from curate.annotators.rounds.worth import Worth, worth_of_asking, worth_of_rating
 from curate.errors import InputError
 
 if TYPE_CHECKING:
@@ -108,11 +109,20 @@ class RoundStatus:
         )
 
     def worth(self, asked: int = 100) -> Worth:
-        """What so many further answers would buy; see `worth_of_asking`. Raises InputError where nobody answered."""
-        if not self.judged.votes.height:
+        """What so many further answers would buy: a smaller error where the plan's method takes means (`worth_of_rating`),
+        more that is right elsewhere (`worth_of_asking`). Gold items, and what an expert decided, are left out.
+
+        Raises InputError where nothing is left to learn from.
+        """
+        import polars as pl
+
+        final = self.units.filter(pl.col("state").is_in(["gold", "adjudicated"]))
+        votes = self.judged.votes.join(final, "unit", "anti")
+        if not votes.height:
             raise InputError("nobody answered yet: what answers are worth is learnt from answers")
-        values = list(self.plan.values) or None
-        return worth_of_asking(as_answers(self.judged.votes), asked, values=values)
+        if self.plan.method in NUMERIC:
+            return worth_of_rating(as_answers(votes).with_columns(pl.col("value").cast(pl.Float64)), asked)
+        return worth_of_asking(as_answers(votes), asked, values=list(self.plan.values) or None)
 
     def __str__(self) -> str:
         total = self.units.height

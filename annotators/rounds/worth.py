@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from curate.annotators.consensus.aggregation import average
 from curate.annotators.consensus.answers import read_answers
@@ -15,26 +16,38 @@ from curate.errors import InputError
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Worth", "worth_of_asking"]
+__all__ = ["Worth", "worth_of_asking", "worth_of_rating"]
+
+Floats = npt.NDArray[np.float64]
+
+OWN = 4.0
+"""An item's own spread is drawn towards that of all items as by so many further answers."""
 
 
 @dataclass(frozen=True, eq=False)
 class Worth:
     """What `asked` further answers are expected to do, where they gain most.
 
-    `items` there are; `now` (0 to 1) is the expected share of them whose consensus is right, `then` after the answers,
-    `random` after as many answers to items drawn at random. `curve` is the way there: `answers` so far, `right` (share).
-    All in the eyes of the model that weighs the annotators: it is too sure of itself where all err alike.
+    `measure` says what of: "right", the share of the `items` whose consensus is right (0 to 1, higher is better), or
+    "error", how far their mean rating is off (its standard error in the unit of the ratings, lower is better). `now`, `then` after the
+    answers, `random` after as many to items drawn at random. `curve` is the way there: `answers` so far, `value`.
+    Shares are in the eyes of the model that weighs the annotators: it is too sure of itself where all err alike.
     """
 
     asked: int
     items: int
+    measure: Literal["right", "error"]
     now: float
     then: float
     random: float
     curve: pl.DataFrame
 
     def __str__(self) -> str:
+        if self.measure == "error":
+            return (
+                f"{self.asked} more answers: the mean rating of {self.items:,} items is off by {self.then:.3f} on average, "
+                f"now by {self.now:.3f}; asked at random {self.random:.3f}"
+            )
         gained, by_chance = (self.then - self.now) * self.items, (self.random - self.now) * self.items
         return (
             f"{self.asked} more answers: {gained:.1f} more of {self.items:,} items right "
@@ -70,7 +83,43 @@ def worth_of_asking(
     one, _ = gain_of_asking(found.posterior.astype(np.float64), skill, 1)
     chance = min(asked, n) * float(one.sum()) / n if n else 0.0
     curve = pl.DataFrame(
-        {"answers": np.concatenate([[0], spent]), "right": (right + np.concatenate([[0.0], gained])) / n}
+        {"answers": np.concatenate([[0], spent]), "value": (right + np.concatenate([[0.0], gained])) / n}
     )
     total = float(gained[-1]) if len(gained) else 0.0
-    return Worth(asked, n, right / n, (right + total) / n, (right + chance) / n, curve)
+    return Worth(asked, n, "right", right / n, (right + total) / n, (right + chance) / n, curve)
+
+
+def worth_of_rating(answers: Any, asked: int = 100) -> Worth:
+    """How much nearer to the truth the items' mean ratings would be after `asked` further ratings.
+
+    The standard error of a mean of n ratings is s / sqrt(n), s the item's own spread drawn towards that of all items. Each
+    rating goes where it lowers the error most. Raises what `read_answers` raises; InputError for values that are no
+    numbers, `asked` below 1, or where no item has two ratings.
+    """
+    import polars as pl
+
+    if asked < 1:
+        raise InputError(f"asked={asked}: at least one answer is meant")
+    read = read_answers(answers)
+    x, n = read.numbers[read.value], read.per_item.astype(np.float64)
+    mean = np.bincount(read.item, x) / n
+    squares = np.bincount(read.item, (x - mean[read.item]) ** 2)
+    if not (n > 1).any():
+        raise InputError("no item has two ratings: how far people differ is not known")
+    usual = squares.sum() / (n - 1).sum()
+    spread = np.sqrt((squares + OWN * usual) / (n - 1 + OWN))
+
+    def drop(count: Floats) -> Floats:
+        smaller: Floats = spread * (1 / np.sqrt(count) - 1 / np.sqrt(count + 1))
+        return smaller
+
+    error, count = [float((spread / np.sqrt(n)).mean())], n.copy()
+    gain = drop(n)
+    for _ in range(asked):
+        best = int(gain.round(12).argmax())
+        error.append(error[-1] - float(gain[best]) / len(n))
+        count[best] += 1
+        gain[best] = spread[best] * (1 / np.sqrt(count[best]) - 1 / np.sqrt(count[best] + 1))
+    chance = error[0] - min(asked, len(n)) * float(drop(n).mean()) / len(n)
+    curve = pl.DataFrame({"answers": np.arange(asked + 1), "value": error})
+    return Worth(asked, len(n), "error", error[0], error[-1], chance, curve)

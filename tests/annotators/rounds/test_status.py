@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.annotators.rounds import Agreement, Rounds, worth_of_asking
+from curate.annotators.rounds import Agreement, Rounds, worth_of_asking, worth_of_rating
 from curate.annotators.rounds.status import RoundStatus
 from curate.errors import InputError
 
@@ -66,7 +66,7 @@ def test_what_answers_are_worth_is_about_what_they_bring() -> None:
     worth = worth_of_asking(frame, 100)
     assert worth.now < worth.then <= 1 and worth.random < worth.then
     assert worth.curve["answers"][0] == 0 and worth.curve["answers"].to_list()[-1] <= 100
-    assert (np.diff(worth.curve["right"].to_numpy()) >= -1e-12).all()
+    assert (np.diff(worth.curve["value"].to_numpy()) >= -1e-12).all()
     assert "100 more answers" in str(worth)
     from curate.annotators.consensus import aggregate, ask_again
 
@@ -88,6 +88,32 @@ def test_what_answers_are_worth_is_about_what_they_bring() -> None:
     assert gained == pytest.approx(worth.then - worth.now, abs=0.06)
     with pytest.raises(InputError, match="asked=0"):
         worth_of_asking(frame, 0)
+
+
+def test_what_ratings_are_worth_by_hand_and_by_simulation() -> None:
+    two = {"item": ["x", "x", "y", "y", "y"], "annotator": list("ababc"), "value": [1.0, 3.0, 2.0, 2.0, 2.0]}
+    worth = worth_of_rating(two, 1)
+    usual = 2 / 3  # squares: 2 and 0, over 1 + 2 degrees of freedom
+    x, y = np.sqrt((2 + 4 * usual) / 5), np.sqrt((0 + 4 * usual) / 6)
+    assert worth.now == pytest.approx((x / np.sqrt(2) + y / np.sqrt(3)) / 2)
+    assert worth.then == pytest.approx((x / np.sqrt(3) + y / np.sqrt(3)) / 2)
+    rng = np.random.default_rng(0)
+    n = 400
+    truth = rng.normal(3, 1, n)
+    rows = [
+        (f"i{i:03d}", f"p{k}", truth[i] + rng.normal(0, 0.8))
+        for i in range(n)
+        for k in range(2 + 4 * (i % 2))
+    ]
+    frame = pl.DataFrame(rows, ["item", "annotator", "value"], orient="row")
+    big = worth_of_rating(frame, 400)
+    assert big.then < big.random < big.now and big.curve.height == 401
+    assert big.now == pytest.approx(np.mean([0.8 / np.sqrt(2), 0.8 / np.sqrt(6)]), rel=0.1)
+    assert "off by" in str(big)
+    with pytest.raises(InputError, match="two ratings"):
+        worth_of_rating({"item": ["x"], "annotator": ["a"], "value": [1.0]})
+    status = Rounds("overall", method="mean").judge(frame)
+    assert status.worth(10).measure == "error" and "expected error" in status._repr_html_()
 
 
 def shown(status: RoundStatus) -> str:
