@@ -19,6 +19,7 @@ from curate.annotators.tasks import (
     Template,
     answer_table,
     build_template,
+    read_guesses,
 )
 from curate.annotators.tasks.items import chosen_items
 from curate.errors import InputError
@@ -56,7 +57,7 @@ class Offline:
         within: Any = None,
         ids: Iterable[Any] | None = None,
         round: int = 1,
-        guesses: PreAnnotations | None = None,
+        guesses: PreAnnotations | Mapping[str, Any] | None = None,
         dry_run: bool = False,
     ) -> PushReceipt:
         """Write a task for each item meant (`where` an expression, `within` a selection, `ids`) that has none in this round.
@@ -71,7 +72,7 @@ class Offline:
         with folder.exclusive("push"):
             known = folder.tasks(round)
             project = folder.project() if dry_run else self._begin(folder, store.id, asked, round)
-            made = Making(folder, asked, round, guesses, self.media, self.prefix, dry_run)
+            made = Making(folder, asked, round, read_guesses(guesses), self.media, self.prefix, dry_run)
             fresh = made.tasks(view, store.id, known)
             if not dry_run and project is not None:
                 folder.add_tasks(round, fresh, lines=self.format == "jsonl", config=asked.config())

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from curate.annotators.tasks.config import Config, config_problems, read_config
     from curate.annotators.tasks.control import Control
     from curate.annotators.tasks.custom import Custom
-    from curate.annotators.tasks.guesses import PreAnnotations
+    from curate.annotators.tasks.guesses import PreAnnotations, read_guesses
     from curate.annotators.tasks.labels import ImageClassification, MultiLabel, TextClassification
     from curate.annotators.tasks.pairs import ImageTextAlignment
     from curate.annotators.tasks.preference import PairwisePreference
@@ -53,6 +53,7 @@ _HOMES = {
     "make_task": "task",
     "read_annotation": "annotation",
     "read_config": "config",
+    "read_guesses": "guesses",
     "read_result": "result",
     "read_time": "annotation",
     "shown_hash": "task",
@@ -90,6 +91,7 @@ __all__ = [
     "make_task",
     "read_annotation",
     "read_config",
+    "read_guesses",
     "read_result",
     "read_time",
     "shown_hash",

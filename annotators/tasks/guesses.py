@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping
@@ -139,3 +140,23 @@ def read_guesses(given: PreAnnotations | Mapping[str, Any] | None) -> PreAnnotat
         raise InputError(
             f"pre-annotations: {where!r}: {first['msg']}; columns and model_version are meant"
         ) from error
+
+
+def read_guesses(guesses: PreAnnotations | Mapping[str, Any] | None) -> PreAnnotations | None:
+    """Pre-annotations as a recipe or a command line writes them: a mapping of the fields.
+
+    Raises UnknownNameError for a field that is not there, InputError for a value that cannot be.
+    """
+    if guesses is None or isinstance(guesses, PreAnnotations):
+        return guesses
+    from pydantic import TypeAdapter, ValidationError
+
+    known = {f.name for f in dataclasses.fields(PreAnnotations)}
+    if unknown := [name for name in guesses if name not in known]:
+        raise UnknownNameError("field of pre-annotations", unknown[0], known)
+    try:
+        return TypeAdapter(PreAnnotations).validate_python(dict(guesses))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"pre-annotations: {where}: {first['msg']}, got {first['input']!r}") from error

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from curate.annotators.tasks import ImageClassification, ImageTextAlignment, MultiLabel, PreAnnotations
+from curate.annotators.tasks import (
+    ImageClassification,
+    ImageTextAlignment,
+    MultiLabel,
+    PreAnnotations,
+    read_guesses,
+)
 from curate.errors import InputError, UnknownNameError
 
 PAIR = ImageTextAlignment(elements="elements")
@@ -78,3 +84,13 @@ def test_bad_configurations_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="mood"):
         PreAnnotations({"mood": "m"}, "m").guess(PAIR, ROW, DATA)
     assert PreAnnotations({"overall": "m", "comment": "m"}, "v", score="s").needs == ("m", "s")
+
+
+def test_guesses_may_be_written_as_a_mapping() -> None:
+    guess = PreAnnotations({"overall": "m"}, "v", scales={"overall": (0.0, 1.0)})
+    plain = {"columns": {"overall": "m"}, "model_version": "v", "scales": {"overall": [0, 1]}}
+    assert read_guesses(plain) == guess and read_guesses(guess) is guess and read_guesses(None) is None
+    with pytest.raises(UnknownNameError, match="column"):
+        read_guesses({"colums": {}})
+    with pytest.raises(InputError, match="model_version"):
+        read_guesses({"columns": {"overall": "m"}})
