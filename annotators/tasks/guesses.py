@@ -126,22 +126,6 @@ class PreAnnotations:
         return given
 
 
-def read_guesses(given: PreAnnotations | Mapping[str, Any] | None) -> PreAnnotations | None:
-    """Pre-annotations as they are, or from the plain values of a recipe. Raises InputError for what is neither."""
-    if given is None or isinstance(given, PreAnnotations):
-        return given
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(PreAnnotations).validate_python(dict(given))
-    except (TypeError, ValueError, ValidationError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
-        where = ".".join(str(part) for part in first["loc"]) or "guesses"
-        raise InputError(
-            f"pre-annotations: {where!r}: {first['msg']}; columns and model_version are meant"
-        ) from error
-
-
 def read_guesses(guesses: PreAnnotations | Mapping[str, Any] | None) -> PreAnnotations | None:
     """Pre-annotations as a recipe or a command line writes them: a mapping of the fields.
 
@@ -151,6 +135,8 @@ def read_guesses(guesses: PreAnnotations | Mapping[str, Any] | None) -> PreAnnot
         return guesses
     from pydantic import TypeAdapter, ValidationError
 
+    if not isinstance(guesses, Mapping):
+        raise InputError(f"pre-annotations: {guesses!r} is no mapping with columns and model_version")
     known = {f.name for f in dataclasses.fields(PreAnnotations)}
     if unknown := [name for name in guesses if name not in known]:
         raise UnknownNameError("field of pre-annotations", unknown[0], known)

@@ -94,3 +94,5 @@ def test_guesses_may_be_written_as_a_mapping() -> None:
         read_guesses({"colums": {}})
     with pytest.raises(InputError, match="model_version"):
         read_guesses({"columns": {"overall": "m"}})
+    with pytest.raises(InputError, match="no mapping"):
+        read_guesses(["overall"])  # type: ignore[arg-type]
