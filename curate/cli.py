@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from curate import asking
 from curate.console import interruptible, number, pair, parameters, print_table, say, tell_end
 from curate.errors import CurateError
 
@@ -24,6 +25,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(asking.app, name="annotate")
 
 StorePath = Annotated[Path, typer.Argument(help="The store, e.g. pets.curate")]
 With = Annotated[
@@ -212,21 +215,6 @@ def analyse(
             say(f"\n{'! ' if finding.serious else ''}{finding.title}\n{finding.text}")
             if finding.table is not None and rows:
                 print_table(*finding_table(finding.table, rows))
-
-
-@app.command()
-def annotate(
-    store: StorePath,
-    annotator: Annotated[str, typer.Argument(help="A registered annotator; see `curate list`")],
-    when: Annotated[str | None, typer.Option(help="Only items for which this holds")] = None,
-    with_: With = None,
-) -> None:
-    """Send items to people."""
-    from curate.recipe.model import AnnotateStep
-    from curate.run.steps.annotating import run_annotate
-
-    fields = {"annotate": annotator, "when": when, "with": parameters(with_)}
-    _step(store, lambda opened: run_annotate(opened._context(), AnnotateStep.model_validate(fields)))
 
 
 @app.command()

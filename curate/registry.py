@@ -123,6 +123,12 @@ PAGES: dict[str, str] = {
 }
 """What draws an object in a notebook, by kind of object: the report knows the store, not the other way round."""
 
+TOOLS: dict[str, str] = {
+    "templates": "curate.annotators.tasks.listing:list_templates",
+    "rounds": "curate.annotators.rounds.reading:read_rounds",
+}
+"""Functions of parts that the command line calls by name."""
+
 GROUPS: dict[str, dict[str, str]] = {
     "scorers": SCORERS,
     "selectors": SELECTORS,
@@ -177,6 +183,12 @@ def build(group: str, name: str, params: Mapping[str, Any] | None = None) -> Any
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or name
         raise InputError(f"{name}: parameter {where!r}: {first['msg']}, got {first['input']!r}") from error
+
+
+def tool(name: str) -> Any:
+    """A function of a part that the command line knows by this name."""
+    module, _, function = TOOLS[name].partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def draw(what: str, shown: Any) -> str:

@@ -31,6 +31,7 @@ RANKS = (
     ("selected", "analysed"),
     ("api",),
     ("show", "demo", "console"),
+    ("asking",),
     ("cli",),
 )
 """A room imports only from rooms above it in this list; those on one line do not know each other."""

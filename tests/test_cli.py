@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -45,9 +46,11 @@ def test_every_command_and_option_has_help():
         "show",
         "explain",
     } <= set(group.commands)
-    for name, command in group.commands.items():
+    asking = group.commands["annotate"].commands
+    assert set(asking) == {"push", "pull", "status", "rounds", "templates"}
+    for name, command in [*group.commands.items(), *((f"annotate {n}", c) for n, c in asking.items())]:
         assert command.help, name
-        assert runner.invoke(app, [name, "--help"]).exit_code == 0
+        assert runner.invoke(app, [*name.split(), "--help"]).exit_code == 0
         for parameter in command.params:
             assert getattr(parameter, "help", None), f"{name} {parameter.name}"
 
@@ -154,3 +157,27 @@ def test_ctrl_c_is_told_in_a_sentence_and_the_same_command_goes_on(tmp_path):
     assert "Traceback" not in err
     assert "(interrupted)" in out
     assert "added 300,000" in curate("run", "r.yaml", cwd=tmp_path).stdout
+
+
+def test_asking_people(folder):
+    curate("add", "s.curate", "rows.jsonl", "--kind", "instruction", cwd=folder)
+    ask = ("--template", "text-classification", "-p", "labels=[good, bad]", "-p", "text=instruction")
+    here = ("s.curate", "offline", "--with", "folder=f")
+    assert "nothing was pushed yet" in curate("annotate", "status", *here, cwd=folder).stdout
+    planned = curate("annotate", "push", *here, *ask, "--dry-run", cwd=folder).stdout
+    assert planned.startswith("would be: 2 created")
+    (folder / "ids.txt").write_text("a\n\n")
+    assert "1 created" in curate("annotate", "push", *here, *ask, "--ids", "ids.txt", cwd=folder).stdout
+    assert "1 created, 1 present" in curate("annotate", "push", *here, *ask, cwd=folder).stdout
+    assert "text-classification" in curate("annotate", "status", *here, cwd=folder).stdout
+    tasks = json.loads((folder / "f" / "round-1" / "tasks-0001.json").read_text())
+    line = {"key": tasks[0]["data"]["cur_key"], "annotator": "ann", "created_at": "2026-01-01T00:00:00Z"}
+    (folder / "f" / "answers" / "a.jsonl").write_text(json.dumps({**line, "answers": {"label": "good"}}))
+    assert "1 new" in curate("annotate", "pull", *here, cwd=folder).stdout
+    settled = ("annotate", "rounds", "s.curate", "--control", "label", "-w", "first=1", "-w", "agreement=0.6")
+    assert "1 to decide: 1 settled" in curate(*settled, "--settle", "said", cwd=folder).stdout.replace(
+        ",", ""
+    )
+    assert "custom" in curate("annotate", "templates", cwd=folder).stdout
+    wrong = curate("annotate", "rounds", "s.curate", "--control", "label", "-w", "agrement=1", cwd=folder)
+    assert "Did you mean 'agreement'" in wrong.stderr

@@ -1,0 +1,123 @@
+"""`curate annotate ...`: send items to people, fetch their answers, see how the rounds stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from curate.console import interruptible, parameters, print_table, say
+
+app = typer.Typer(
+    no_args_is_help=True, help="Send items to people, fetch every answer, see how the rounds stand."
+)
+
+StorePath = Annotated[Path, typer.Argument(help="The store, e.g. pets.curate")]
+Name = Annotated[str, typer.Argument(help="A registered annotator, e.g. label-studio; see `curate list`")]
+With = Annotated[
+    list[str] | None,
+    typer.Option("--with", "-w", help="A parameter of the annotator: name=value. May be repeated."),
+]
+
+
+@app.command()
+def push(
+    store: StorePath,
+    annotator: Name,
+    template: Annotated[str, typer.Option(help="What is asked; see `curate annotate templates`")],
+    when: Annotated[str | None, typer.Option(help="Only items for which this holds")] = None,
+    selection: Annotated[str | None, typer.Option(help="Only items of this selection")] = None,
+    ids: Annotated[Path | None, typer.Option(help="Only items of this file: an id a line")] = None,
+    round: Annotated[int, typer.Option(help="Which round, from 1")] = 1,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", help="Of the template: name=value. May be repeated.")
+    ] = None,
+    guess: Annotated[
+        list[str] | None, typer.Option(help="A pre-annotation: control=column. May be repeated.")
+    ] = None,
+    model_version: Annotated[str, typer.Option(help="What made the pre-annotations")] = "columns",
+    score: Annotated[str, typer.Option(help="The column that says how sure they are")] = "",
+    dry_run: Annotated[bool, typer.Option(help="Only say what would be sent")] = False,
+    with_: With = None,
+) -> None:
+    """Send each item that was not sent in this round; again, after whatever went wrong: what is missing."""
+    import curate
+    from curate import registry
+
+    asked: dict[str, Any] = {"template": template, "params": dict(parameters(param)), "round": round}
+    if guess:
+        columns = {control: str(column) for control, column in parameters(guess).items()}
+        asked["guesses"] = {"columns": columns, "model_version": model_version, "score": score}
+    made = registry.build("annotators", annotator, parameters(with_))
+    listed = ids.read_text(encoding="utf-8").split("\n") if ids else None
+    chosen = [line.rstrip("\r") for line in listed if line.strip()] if listed is not None else None
+    with curate.open(store) as opened, interruptible():
+        receipt = made.push(opened, where=when, within=selection, ids=chosen, dry_run=dry_run, **asked)
+        say(f"{'would be: ' if dry_run else ''}{receipt}")
+        if receipt.get("place"):
+            say(str(receipt["place"]))
+
+
+@app.command()
+def pull(store: StorePath, annotator: Name, with_: With = None) -> None:
+    """Fetch every answer that the store does not hold yet."""
+    import curate
+    from curate import registry
+
+    made = registry.build("annotators", annotator, parameters(with_))
+    with curate.open(store) as opened, interruptible():
+        say(str(made.pull(opened)))
+
+
+@app.command()
+def status(store: StorePath, annotator: Name, with_: With = None) -> None:
+    """Say where each round stands: tasks, answers, people."""
+    import curate
+    from curate import registry
+
+    made = registry.build("annotators", annotator, parameters(with_))
+    with curate.open(store) as opened:
+        rows = [dict(row) for row in made.status(opened)]
+    if not rows:
+        say("nothing was pushed yet")
+        return
+    print_table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
+
+
+@app.command()
+def rounds(
+    store: StorePath,
+    control: Annotated[str, typer.Option(help="The question, e.g. overall or element_*")],
+    settle: Annotated[str | None, typer.Option(help="Write what is decided as a column of this name")] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option("--with", "-w", help="A rule or a number: spread=2, agreement=0.8, first=3, most=2"),
+    ] = None,
+) -> None:
+    """Say what people agree on, what has to be asked again, and what it cost; `--settle` writes the consensus."""
+    import curate
+    from curate import registry
+
+    plan = registry.tool("rounds")({"control": control, **parameters(with_)})
+    with curate.open(store) as opened, interruptible():
+        say(str(plan.judge(opened.answers)))
+        if settle:
+            say(str(plan.settle(opened, settle)))
+
+
+@app.command()
+def templates() -> None:
+    """List what can be asked."""
+    from curate import registry
+
+    rows: list[tuple[str, str, str]] = registry.tool("templates")()
+    print_table(["template", "kinds", ""], [list(row) for row in rows])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return (
+        f"{value:.0%}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    )
