@@ -236,6 +236,10 @@ def coverage(cache: Path | None, seed: int) -> None:
         sets["fine-tuned ResNet-20 alone"], sets["fine-tuned ResNet-32 alone"] = [better[0]], [better[1]]
         sets["both fine-tuned ResNets"] = better
         sets["the cross-validated model and both fine-tuned ResNets"] = [probs, *better]
+        folds = [np.load(file).astype(np.float64) for file in sorted(cache.glob("folds-*.npy"))]
+        if folds := [p / p.sum(1, keepdims=True) for p in folds]:  # by cifar_folds.py
+            sets["networks trained by folds"] = folds
+            sets["the cross-validated model and networks trained by folds"] = [probs, *folds]
     rows = []
     for name, members in sets.items():
         found = label_errors(members, labels)
