@@ -138,7 +138,7 @@ def train_joint(
     al., arXiv 2010.04592, eq. 4 for hard negatives.
     """
     images, texts, codes = check_pairs(images, texts, groups)
-    _check_settings(dim, components, epochs, held)
+    _check_settings((dim, components, shrinkage), epochs, held)
     rng = np.random.default_rng(seed)
     out = _hold_out(codes, held, rng) if epochs else np.zeros(len(codes), bool)
     first = _whiten(images[~out], components, shrinkage, "images")
@@ -186,7 +186,10 @@ def group_codes(groups: npt.NDArray[Any] | None, n: int) -> Ints:
     return np.asarray(np.unique(np.asarray(groups), return_inverse=True)[1], np.int64)
 
 
-def _check_settings(dim: int, components: int, epochs: int, held: float) -> None:
+def _check_settings(form: tuple[int, int, float], epochs: int, held: float) -> None:
+    dim, components, shrinkage = form
+    if not 0 <= shrinkage < float("inf"):
+        raise InputError(f"shrinkage={shrinkage}: 0 or more, in mean variances of the components")
     if dim < 1 or components < 1 or epochs < 0:
         raise InputError(f"dim={dim}, components={components}, epochs={epochs}: 1 or more, epochs 0 or more")
     if not 0 <= held < 1:

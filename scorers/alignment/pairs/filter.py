@@ -35,6 +35,8 @@ class PairFilter:
     `groups`         a column whose equal values stay in one fold: the picture, a group of near-duplicates.
     `folds`, `seed`  of the cross-fitting: no pair is judged by a model that has seen one of its group.
     `dim`            numbers of the joint space.
+    `components`     principal components of each side that are looked at; fewer where few pairs are trusted.
+    `shrinkage`      how strongly small components are held down, in mean variances; 0 counts all alike.
     `hidden`         units of a hidden layer in each tower; 0 for linear towers.
     `epochs`         of contrastive training at most; 0 leaves the closed form, which needs no torch.
     """
@@ -48,6 +50,8 @@ class PairFilter:
     dim: int = 64
     hidden: int = 0
     epochs: int = 40
+    components: int = 128
+    shrinkage: float = 1.0
 
     name: ClassVar[str] = "pair-filter"
     version: ClassVar[int] = 1
@@ -58,6 +62,10 @@ class PairFilter:
         if self.dim < 1 or self.hidden < 0 or self.epochs < 0:
             raise InputError(
                 f"pair-filter: dim={self.dim} is at least 1, hidden={self.hidden} and epochs={self.epochs} at least 0"
+            )
+        if self.components < 1 or not 0 <= self.shrinkage < float("inf"):
+            raise InputError(
+                f"pair-filter: components={self.components} is at least 1, shrinkage={self.shrinkage} at least 0 and finite"
             )
 
     @property
@@ -100,6 +108,8 @@ class PairFilter:
             texts,
             groups=groups,
             dim=self.dim,
+            components=self.components,
+            shrinkage=self.shrinkage,
             hidden=self.hidden,
             epochs=self.epochs,
             seed=self.seed,

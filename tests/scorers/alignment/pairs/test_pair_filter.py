@@ -166,13 +166,36 @@ def test_scorer_conforms_and_its_parameters_matter() -> None:
     base: dict[str, Any] = {"image": "a", "text": "b", "epochs": 0}
     check_scorer(PairFilter(**base, trusted="ok", groups="photo"), view, planted=("006", "005"))
     plain = score_all(PairFilter(**base), view)["pair_filter"].to_numpy()
-    for change in ({"trusted": "ok"}, {"groups": "photo"}, {"folds": 3}, {"seed": 1}, {"dim": 2}):
+    changes: list[dict[str, Any]] = [
+        {"trusted": "ok"},
+        {"groups": "photo"},
+        {"folds": 3},
+        {"seed": 1},
+        {"dim": 2},
+    ]
+    for change in (*changes, {"components": 3}, {"shrinkage": 0.0}):
         other = score_all(PairFilter(**{**base, **change}), view)["pair_filter"].to_numpy()
         assert not np.allclose(plain, other), change
     pytest.importorskip("torch", reason="extra train not installed")
     trained = score_all(PairFilter("a", "b", epochs=3), view)["pair_filter"].to_numpy()
     layered = score_all(PairFilter("a", "b", epochs=3, hidden=4), view)["pair_filter"].to_numpy()
     assert not np.allclose(plain, trained) and not np.allclose(trained, layered)
+
+
+def test_shrinkage_holds_down_what_few_pairs_cannot_teach() -> None:
+    images, texts = make_pairs(60, noise=3)
+    rng = np.random.default_rng(5)
+    wide = np.hstack([images, 0.3 * rng.normal(size=(60, 200))])
+    view = ArrayView(
+        {"id": [f"{i:03d}" for i in range(60)]}, {"a": wide.astype(np.float32), "b": texts.astype(np.float32)}
+    )
+
+    def known(**fields: Any) -> float:
+        note = PairFilter("a", "b", epochs=0, folds=4, **fields).fit(view).notes[0]
+        return float(note.partition("AUROC ")[2].split()[0])
+
+    assert known(shrinkage=3.0) > known(shrinkage=0.0) + 0.02
+    assert known(shrinkage=0.0, components=12) > known(shrinkage=0.0) + 0.02
 
 
 def test_notes_say_what_was_learned() -> None:
@@ -220,6 +243,8 @@ def test_bad_input_is_told() -> None:
         train_joint(images, texts, held=1.0)
     with pytest.raises(InputError, match="dim=0"):
         train_joint(images, texts, dim=0)
+    with pytest.raises(InputError, match="shrinkage=-1"):
+        train_joint(images, texts, shrinkage=-1)
     model = train_joint(images, texts, epochs=0)
     with pytest.raises(InputError, match=r"trained on \(n, 40\)"):
         model.embed_images(texts)
@@ -229,7 +254,14 @@ def test_bad_input_is_told() -> None:
         pair_filter(images, texts, trusted=np.arange(20) < 3, folds=2)
     with pytest.raises(InputError, match="marks of trust"):
         pair_filter(images, texts, trusted=np.ones(3, bool))
-    for wrong in ({"folds": 1}, {"dim": 0}, {"hidden": -1}, {"epochs": -1}):
+    for wrong in (
+        {"folds": 1},
+        {"dim": 0},
+        {"hidden": -1},
+        {"epochs": -1},
+        {"components": 0},
+        {"shrinkage": -1.0},
+    ):
         with pytest.raises(InputError, match="pair-filter"):
             PairFilter(**wrong)
     with pytest.raises(SchemaError):
