@@ -1,0 +1,116 @@
+"""What a pursuit is after: its targets, who may be chosen for each, and the rounds that are run for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.choosing import Terms
+from curate.errors import InputError
+from curate.selectors.pursuit.rounds import Course, Round, run_round
+from curate.selectors.pursuit.sources import Rows
+from curate.selectors.pursuit.trajectory import Trajectory
+
+__all__ = ["Task", "chase_all", "make_tasks"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+class Task(NamedTuple):
+    """One target (D,), the rows it may not have, how many it is to get, and the rows it must have."""
+
+    target: Floats
+    barred: Ints
+    share: int
+    must: Ints
+
+
+def make_tasks(source: Rows, path: Trajectory, target: npt.NDArray[Any] | None, terms: Terms) -> list[Task]:
+    """A task for each target in each group."""
+    n, groups = len(terms.cost), len(terms.left)
+    everyone = np.arange(n)
+    tasks: list[Task] = []
+    for g in range(groups):
+        mine = terms.group == g
+        must = terms.first[mine[terms.first]]
+        closed = everyone[~((terms.open & mine) | np.isin(everyone, must))] if groups > 1 else None
+        barred = np.setdiff1d(everyone[~terms.open], must) if closed is None else closed
+        aims = _aims(source, path, target, None if groups == 1 else everyone[mine])
+        share = round(float(terms.left[g])) + len(must)
+        for j, aim in enumerate(aims):
+            part = share // len(aims) + (j < share % len(aims))
+            own = must[: min(part, len(must))] if j == 0 else np.empty(0, np.int64)
+            tasks.append(Task(aim, barred, part, own))
+    return [task for task in tasks if task.share]
+
+
+def _aims(source: Rows, path: Trajectory, target: Any, group: Ints | None) -> Floats:
+    """Targets (m, D) as they count."""
+    if target is None:
+        sums, count = source.total() if group is None else _total(source, group)
+        if not np.isfinite(sums).all():
+            source.best(np.full(source.width, source.width**-0.5), 1, np.empty(0, np.int64))  # names the row
+            raise InputError("the sum of all gradients is not finite: some are too long for their precision")
+        aims = (sums / max(1, count)).astype(np.float32).astype(np.float64)[None]
+        what = "the mean of all gradients"
+    else:
+        given = np.asarray(target)
+        given = given[None] if given.ndim == 1 else given
+        width = path.part * len(path.roots)
+        if given.ndim != 2 or not len(given) or given.shape[1] != width or given.dtype.kind not in "fiu":
+            raise InputError(
+                f"target {given.dtype}, shape {np.shape(target)}: gradients have {width} columns, so ({width},) or (m, {width})"
+            )
+        bad = np.flatnonzero(~np.isfinite(given).all(axis=1))
+        if len(bad):
+            raise InputError(f"{len(bad)} targets are not finite, as row {bad[0]}")
+        aims, what = path.bring(given), "a target"
+    zero = np.flatnonzero(~(np.abs(aims).max(axis=1) > 1e-150))
+    if len(zero):
+        raise InputError(f"{what} is all zero (row {zero[0]}): there is nothing to add up to")
+    return aims
+
+
+def _total(source: Rows, rows: Ints) -> tuple[Floats, int]:
+    parts = [source.take(rows[low : low + 8192]).sum(axis=0) for low in range(0, len(rows), 8192)]
+    return np.sum(parts, axis=0) if parts else np.zeros(source.width), len(rows)
+
+
+def chase_all(source: Rows, tasks: Sequence[Task], course: Course) -> list[list[Round]]:
+    """The rounds of each task. What one cannot fill goes to the others."""
+    found: list[list[Round]] = [[] for _ in tasks]
+    nothing = np.empty(0, np.int64)
+    taken = np.concatenate([nothing, *(task.must for task in tasks)])
+    for task, rounds in zip(tasks, found, strict=True):
+        want = task.share
+        if len(task.must):
+            barred = np.concatenate([task.barred, np.setdiff1d(taken, task.must)])
+            rounds.append(run_round(source, task.target, want, course, barred, task.must))
+            fresh = np.setdiff1d(rounds[0].rows, task.must)
+            taken = np.concatenate([taken, fresh])
+            want -= len(task.must) + len(fresh)
+        taken = _chase(source, task, course, (want, taken), rounds)
+    spare = sum(task.share for task in tasks) - len(taken)
+    for task, rounds in zip(tasks, found, strict=True):
+        before = len(taken)
+        taken = _chase(source, task, course, (spare, taken), rounds)
+        spare -= len(taken) - before
+    return found
+
+
+def _chase(source: Rows, task: Task, course: Course, state: tuple[int, Ints], rounds: list[Round]) -> Ints:
+    """Pursue the target again and again among what is not taken, until so many rows are found or none is of use."""
+    want, taken = state
+    while want > 0:
+        barred = np.concatenate([task.barred, taken])
+        found = run_round(source, task.target, want, course, barred, np.empty(0, np.int64))
+        if not len(found.rows):
+            break
+        rounds.append(found)
+        taken = np.concatenate([taken, found.rows])
+        want -= len(found.rows)
+    return taken

@@ -1,0 +1,100 @@
+"""Gradients at several checkpoints as one row: each weighted by its learning rate, and seen in a subspace of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.contracts import Vectors
+from curate.errors import InputError
+from curate.selectors.pursuit.sources import Rows, Shard, shard_rows
+
+__all__ = ["Trajectory", "leading_directions", "target_subspaces"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def leading_directions(gradients: npt.NDArray[Any], rank: int) -> Floats:
+    """An orthonormal basis (d, r) of the strongest directions of gradients (m, d): right singular vectors, not centred.
+
+    r is `rank`, or less where they span less. Each sign is that of the first entry that is not near 0, positive.
+    Raises InputError for a rank below 1, or gradients that are all zero or not finite.
+    """
+    x = np.asarray(gradients, np.float64)
+    if rank < 1:
+        raise InputError(f"rank {rank}: a subspace has at least 1 dimension")
+    if x.ndim != 2 or not np.isfinite(x).all() or not x.any():
+        raise InputError(
+            f"gradients {x.shape} that are finite and not all zero, (m, d), are needed for a subspace"
+        )
+    _, values, basis = np.linalg.svd(x, full_matrices=False)
+    kept = basis[: min(rank, int((values > 1e-7 * values[0]).sum()))]
+    leads = (np.abs(kept) > 1e-6).argmax(axis=1)
+    return np.asarray((kept * np.sign(kept[np.arange(len(kept)), leads])[:, None]).T)
+
+
+def target_subspaces(gradients: npt.NDArray[Any], rank: int, checkpoints: int = 1) -> list[Floats]:
+    """At each checkpoint the `rank` strongest directions of the target's gradients (m, T d): T bases (d, r).
+
+    The subspace of GIST (arXiv 2602.18584), made anew at every checkpoint: it evolves along the training. Raises
+    InputError where the columns are not those of T checkpoints, and as `leading_directions` does.
+    """
+    x = np.asarray(gradients)
+    if x.ndim != 2 or checkpoints < 1 or x.shape[1] % checkpoints:
+        raise InputError(f"gradients {x.shape} are not (m, T x d) with T = {checkpoints} checkpoints")
+    return [leading_directions(part, rank) for part in np.split(x, checkpoints, axis=1)]
+
+
+class Trajectory:
+    """Which part of a row belongs to which checkpoint, its weight (a learning rate) and the subspace it is seen in.
+
+    A row a = (a_1 ... a_T) counts as (sqrt(rate_1) V_1' a_1, ...); without subspaces V_t is the identity. With neither,
+    all of a row is one checkpoint of rate 1.
+    """
+
+    def __init__(
+        self, width: int, rates: Sequence[float] | None, subspaces: Sequence[npt.NDArray[Any]] | None
+    ) -> None:
+        count = len(subspaces) if subspaces is not None else len(rates) if rates is not None else 1
+        given = np.ones(count) if rates is None else np.asarray(rates, np.float64)
+        if (
+            given.shape != (count,)
+            or not np.isfinite(given).all()
+            or not (given >= 0).all()
+            or not given.any()
+        ):
+            raise InputError(f"rates {given.tolist()} for {count} checkpoints: from 0 on, and not all 0")
+        if count < 1 or width % count:
+            raise InputError(f"{width} columns cannot be cut into {count} checkpoints of equal width")
+        self.part, self.plain = width // count, rates is None and subspaces is None
+        self.roots = np.sqrt(given)
+        self.bases = None if subspaces is None else [np.asarray(v, np.float64) for v in subspaces]
+        for t, basis in enumerate(self.bases or []):
+            if basis.ndim != 2 or len(basis) != self.part or not np.isfinite(basis).all():
+                raise InputError(f"subspace {t} is {basis.shape}: a finite ({self.part}, r) basis is meant")
+
+    def bring(self, rows: npt.NDArray[Any]) -> Floats:
+        """Rows (m, D) as they count, float64."""
+        parts = np.asarray(rows, np.float64).reshape(len(rows), len(self.roots), self.part)
+        if self.bases is None:
+            return np.asarray((parts * self.roots[:, None]).reshape(len(rows), -1))
+        return np.concatenate(
+            [parts[:, t] @ (basis * self.roots[t]) for t, basis in enumerate(self.bases)], axis=1
+        )
+
+    def brought(self, vectors: npt.NDArray[Any] | Vectors, shards: int, ties: Ints | None) -> Rows:
+        """All rows as they count: as they lie if that is the same, else made once, in memory, float32."""
+        if self.plain:
+            return shard_rows(vectors, shards, ties)
+        width = self.part * len(self.roots) if self.bases is None else sum(v.shape[1] for v in self.bases)
+        out = np.empty((vectors.shape[0], width), np.float32)
+        step = max(1, (1 << 22) // self.part)
+        for start, block in Shard(vectors, 0, vectors.shape[0]).blocks():
+            for low in range(0, len(block), step):
+                piece = self.bring(block[low : low + step])
+                out[start + low : start + low + len(piece)] = piece
+        return shard_rows(out, shards, ties)
