@@ -119,26 +119,31 @@ class Terms(NamedTuple):
 
 
 class Account:
-    """What may still be chosen, as a choice grows: `open` (n,) bool, kept up to date by `take`."""
+    """What may still be chosen, as a choice grows: `open` (n,) bool."""
 
     def __init__(self, terms: Terms) -> None:
-        self.open, self.left = terms.open.copy(), terms.left.copy()
-        self._terms, self._slack = terms, 1e-9 * max(terms.spend, 1.0)
-        self._dearest = float(terms.cost[self.open].max(initial=0.0))
-        for g in range(len(self.left)):
-            self._close(g)
+        self.left = terms.left.copy()
+        self._free, self._terms = terms.open.copy(), terms
+        self._slack = 1e-9 * max(terms.spend, 1.0)
+        self._dearest = float(terms.cost.max(initial=0.0))
+
+    @property
+    def open(self) -> npt.NDArray[np.bool_]:
+        """Rows that are free, and cost no more than their group has left."""
+        left = self.left + self._slack
+        if (left >= self._dearest).all():
+            return self._free
+        return self._free & (self._terms.cost <= left[self._terms.group])
 
     def take(self, row: int) -> None:
         """This row, which was open, is chosen."""
-        self.open[row] = False
-        g = int(self._terms.group[row])
-        self.left[g] -= self._terms.cost[row]
-        self._close(g)
+        self._free[row] = False
+        self.left[self._terms.group[row]] -= self._terms.cost[row]
 
-    def _close(self, g: int) -> None:
-        left = self.left[g] + self._slack
-        if left < self._dearest:
-            self.open &= ~((self._terms.group == g) & (self._terms.cost > left))
+    def give_back(self, row: int) -> None:
+        """This row, which was taken, is free again."""
+        self._free[row] = True
+        self.left[self._terms.group[row]] += self._terms.cost[row]
 
     def __bool__(self) -> bool:
         return bool(self.open.any())

@@ -17,6 +17,7 @@ __all__ = [
     "farthest",
     "lazy_greedy",
     "nearer",
+    "pass_messages",
     "take_away",
     "transpose",
 ]
@@ -315,3 +316,65 @@ def farthest(x: Array, squared: Array, purse: Purse, floor: float, out: tuple[Ar
                 total += gap * gap
             squared[i] = min(squared[i], total)
     return count
+
+
+def pass_messages(
+    graph: Graph, scores: Array, purse: Purse, plan: tuple[Array, int, Array]
+) -> tuple[Array, Array]:
+    """Choose the highest score per cost again and again; each time its neighbours lose graph value times that score.
+
+    `plan`: rows chosen first in any case, how many at most, and, if it is not empty, the rows to take instead of the
+    highest. Returns rows and the scores they were chosen at, none of which is below 0.
+    """
+    starts, items, values = graph
+    open_, cost, group, left, slack = purse
+    first, most, given = plan
+    n, count = len(scores), 0
+    chosen, gains = np.empty(most, np.int64), np.empty(most)
+    heap, keys = np.arange(n), np.empty(n)
+
+    def sink(place: int) -> None:
+        j = heap[place]
+        while 2 * place + 1 < n:
+            child = 2 * place + 1
+            if child + 1 < n:
+                a, b = heap[child], heap[child + 1]
+                if keys[b] > keys[a] or (keys[b] == keys[a] and b < a):
+                    child += 1
+            c = heap[child]
+            if keys[j] > keys[c] or (keys[j] == keys[c] and j < c):
+                break
+            heap[place] = c
+            place = child
+        heap[place] = j
+
+    for j in range(n):
+        keys[j] = scores[j] / cost[j] if open_[j] else -np.inf
+    for place in range(n // 2 - 1, -1, -1):
+        sink(place)
+    while count < most:
+        if len(given):
+            if count == len(given):
+                break
+            j = given[count]
+        elif count < len(first):
+            j = first[count]
+        else:
+            j = heap[0]
+            if keys[j] == -np.inf:
+                break
+            fits = open_[j] and cost[j] <= left[group[j]] + slack
+            now = max(scores[j], 0.0) / cost[j] if fits else -np.inf
+            if now < keys[j]:  # scores only fall, so what is noted in the heap is a bound
+                keys[j] = now
+                sink(0)
+                continue
+            open_[j] = False
+            left[group[j]] -= cost[j]
+        own = max(scores[j], 0.0)
+        chosen[count], gains[count] = j, own
+        count += 1
+        for e in range(starts[j], starts[j + 1]):
+            scores[items[e]] -= values[e] * own
+        scores[j] = -np.inf
+    return chosen[:count], gains[:count]

@@ -81,16 +81,24 @@ class Clusters:
 
 
 def cluster(
-    x: Floats, count: int, rng: np.random.Generator, *, rounds: int = 8, sample: int = 64
+    x: Floats,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    rounds: int = 8,
+    sample: int = 64,
+    spread: bool = False,
 ) -> Clusters:
     """k-means with `count` centres trained on at most `sample` rows for each, every row then given to the nearest.
 
-    Two matrix products a round are all there is to it. A centre that nothing is near stays where it was.
+    Two matrix products a round are all there is to it. It begins with rows drawn at random; with `spread`, by the squared
+    distance to those drawn before (k-means++), one product of the sample for each. A centre that nothing is near stays
+    where it was.
     """
     count = min(count, len(x))
-    chosen = np.sort(rng.choice(len(x), min(len(x), sample * count), replace=False))
-    known = x[chosen] if len(chosen) < len(x) else x
-    centres = known[np.sort(rng.choice(len(known), count, replace=False))].copy()
+    size = min(len(x), max(4096, sample * count))
+    known = x[np.sort(rng.choice(len(x), size, replace=False))] if size < len(x) else x
+    centres = _spread(known, count, rng) if spread else known[np.sort(rng.choice(size, count, replace=False))]
     for _ in range(rounds):
         of = nearest_centre(known, centres)
         order = np.argsort(of, kind="stable")
@@ -101,6 +109,22 @@ def cluster(
         if np.array_equal(before, centres):
             break
     return Clusters(centres, nearest_centre(x, centres))
+
+
+def _spread(x: Floats, count: int, rng: np.random.Generator) -> Floats:
+    squares = np.einsum("ij,ij->i", x, x)
+    rows = [int(rng.integers(len(x)))]
+    far = np.full(len(x), np.inf)
+    while len(rows) < count:
+        last = x[rows[-1]]
+        far = np.minimum(far, np.maximum(squares - 2 * (x @ last) + float(last @ last), 0))
+        far[rows[-1]] = 0
+        total = np.cumsum(far)
+        drawn = int(np.searchsorted(total, rng.random() * total[-1], side="right"))
+        if total[-1] <= 0 or drawn >= len(x):  # copies alone are left
+            drawn = int(np.setdiff1d(np.arange(len(x)), rows)[0])
+        rows.append(drawn)
+    return x[rows]
 
 
 def nearest_centre(x: Floats, centres: Floats) -> Ints:

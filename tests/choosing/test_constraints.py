@@ -95,6 +95,8 @@ def test_an_account_closes_what_no_longer_fits() -> None:
     account.take(2)
     account.take(1)
     assert not account
+    account.give_back(1)
+    assert account.open.tolist() == [False, True, False, False]
 
 
 def test_the_highest_that_fit_by_hand() -> None:

@@ -1,0 +1,52 @@
+"""CRAIG: facility location over gradients, each chosen item weighing as many as it stands for."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.choosing import Constraints, Meter
+from curate.contracts import Budget, Selection
+from curate.selectors.coreset.classes import in_classes
+from curate.selectors.coreset.facility import Method, facility_location
+from curate.selectors.coreset.rows import Ints, generator, prepare
+
+__all__ = ["craig"]
+
+
+def craig(
+    x: npt.NDArray[Any],
+    budget: Budget,
+    *,
+    rng: np.random.Generator | None = None,
+    within: Constraints | None = None,
+    method: Method = "auto",
+    neighbours: int | None = None,
+) -> Selection:
+    """Choose rows of `x` (n, d), gradients or what stands for them, of which every other has one near by.
+
+    Facility location with s_ij = c - |x_i - x_j| in each group of `within` by itself (its classes, as the paper has it):
+    an upper bound on how far the weighted gradient of the chosen is from that of all. Weights are the number of items
+    each stands for, itself among them, mean 1. Options as in `facility_location`.
+
+    For a last linear layer with softmax the gradients need no backward pass: `last_layer_gradients`.
+    Source: Mirzasoleiman, Bilmes and Leskovec (2020), arXiv 1906.01827. (A well-known library counts every item once
+    too often.)
+    """
+    meter, rng = Meter(), generator(rng)
+    x = prepare(x)
+
+    def choose(rows: Ints, own: Constraints, share: Budget) -> Selection:
+        options: dict[str, Any] = {"method": method, "neighbours": neighbours, "similarity": "euclidean"}
+        part = x if len(rows) == len(x) else x[rows]
+        found = facility_location(part, share, rng=rng, within=own, reweight=True, **options)
+        assert found.weight is not None
+        scale = np.float32(len(rows) / max(1, len(found)))
+        return dataclasses.replace(found, weight=found.weight * scale)
+
+    chosen = in_classes(choose, len(x), budget, within)
+    assert chosen.weight is not None
+    return dataclasses.replace(chosen, weight=chosen.weight / chosen.weight.mean(), **meter.read())
