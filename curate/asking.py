@@ -60,14 +60,25 @@ def push(
 
 
 @app.command()
-def pull(store: StorePath, annotator: Name, with_: With = None) -> None:
+def pull(
+    store: StorePath,
+    annotator: Name,
+    follow: Annotated[bool, typer.Option(help="Go on until Ctrl-C: fetch answers as they are given")] = False,
+    with_: With = None,
+) -> None:
     """Fetch every answer that the store does not hold yet."""
     import curate
     from curate import registry
+    from curate.errors import InputError
 
     made = registry.build("annotators", annotator, parameters(with_))
     with curate.open(store) as opened, interruptible():
-        say(str(made.pull(opened)))
+        if not follow:
+            say(str(made.pull(opened)))
+        elif hasattr(made, "follow"):
+            made.follow(opened, told=lambda receipt: say(str(receipt)))
+        else:
+            raise InputError(f"{annotator!r} cannot be followed: pull now and then")
 
 
 @app.command()

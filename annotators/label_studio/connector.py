@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import InitVar, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from curate.annotators.label_studio.wire import Wire
 from curate.annotators.tasks import PreAnnotations, PullReceipt, PushReceipt, Template, build_template
 from curate.annotators.tasks.guesses import read_guesses
 from curate.annotators.tasks.items import chosen_items
+from curate.contracts import Scorer
 from curate.errors import InputError
 
 __all__ = ["LabelStudio"]
@@ -119,6 +121,83 @@ class LabelStudio:
 
         with self._open(store) as (server, ledger):
             return status(server, ledger, store)
+
+    def follow(
+        self,
+        store: Any,
+        *,
+        seconds: float | None = None,
+        every: float = 60.0,
+        listen: str = "127.0.0.1:0",
+        reach: str = "",
+        told: Callable[[PullReceipt], None] = print,
+    ) -> int:
+        """Pull whenever the server hints that somebody answered, and every `every` seconds, for a hint may be lost.
+
+        We listen at `listen` (host:port, 0 is any free port), which the server reaches as `reach` (default: the same).
+        `told` is called with each receipt that brought something. Ends after `seconds`, or with Ctrl-C; how many pulls
+        brought something. Where the server may send no webhooks there, it is asked every `every` seconds alone.
+        """
+        from curate.annotators.label_studio import hints as live
+        from curate.annotators.label_studio.listening import Listener
+        from curate.annotators.label_studio.places import Places
+
+        until = None if seconds is None else time.monotonic() + seconds
+        hints = live.Hints()
+        host, _, port = listen.rpartition(":")
+        path = f"/curate/{store.id}"
+        with (
+            exclusive(Path(store.path), "follow"),
+            self._open(store) as (server, ledger),
+            Listener({("POST", path): hints.take}, host or "127.0.0.1", int(port)) as listener,
+        ):
+            there = [p for p in Places(server, ledger, store.id).known() if not p.gone]
+            with live.webhooks(server, there, hints, (reach or listener.url).rstrip("/") + path):
+                return live.follow(lambda: self.pull(store), hints, every=every, until=until, told=told)
+
+    @contextmanager
+    def serve(
+        self,
+        store: Any,
+        *,
+        template: str | Template,
+        guesses: PreAnnotations | Mapping[str, Any],
+        params: Mapping[str, Any] | None = None,
+        scorer: Scorer | None = None,
+        round: int = 1,
+        listen: str = "127.0.0.1:0",
+        reach: str = "",
+    ) -> Iterator[str]:
+        """While the block runs, be the ML backend of a round: tasks that are opened without a pre-annotation get one of what
+        `scorer` says of the item (without one: of the columns of the store). Gives the address.
+
+        Raises InputError where the round was not pushed, AnnotatorError where the server may not reach us.
+        """
+        from curate.annotators.label_studio.backend import Backend
+        from curate.annotators.label_studio.listening import Listener
+        from curate.annotators.label_studio.places import Places
+
+        asked = build_template(template, params).fit(store.items)
+        read = read_guesses(guesses)
+        assert read is not None
+        host, _, port = listen.rpartition(":")
+        with (
+            self._open(store) as (server, ledger),
+            Listener(Backend(store, asked, read, scorer).routes, host or "127.0.0.1", int(port)) as listener,
+        ):
+            project = Places(server, ledger, store.id).find(round, asked)
+            if project is None:
+                raise InputError(f"round {round} was not pushed to {server.url} yet")
+            url = (reach or listener.url).rstrip("/")
+            for number, old in server.models(project.id).items():
+                if old == url:
+                    server.remove_model(number)
+            number = server.add_model(project.id, url)
+            server.change_project(project.id, {"evaluate_predictions_automatically": True})
+            try:
+                yield url
+            finally:
+                server.remove_model(number)
 
     @property
     def _secret(self) -> str:

@@ -158,16 +158,22 @@ class Server:
 
     # --- Webhooks and models ------------------------------------------------------------------------------------
 
-    def add_webhook(self, project: int, url: str) -> int:
-        """Have the server say when something was answered; the number of the webhook. Refused by its settings: 403."""
+    def add_webhook(self, project: int, url: str, headers: Mapping[str, str]) -> int:
+        """Have the server say when something was answered, but not what; the number of the webhook."""
         fields = {
             "project": project,
             "url": url,
-            "send_payload": True,
+            "send_payload": False,
             "send_for_all_actions": False,
+            "headers": dict(headers),
             "actions": ["ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED", "TASKS_DELETED"],
         }
         return int(self.wire.send("POST", "/api/webhooks/", fields).body["id"])
+
+    def webhooks(self, project: int) -> dict[int, str]:
+        """The webhooks of a project: number and address."""
+        found = self.wire.get("/api/webhooks/", {"project": project}).body
+        return {int(one["id"]): str(one["url"]) for one in found}
 
     def remove_webhook(self, number: int) -> None:
         """Take a webhook away."""
@@ -176,10 +182,22 @@ class Server:
         except Refused:
             return
 
-    def add_model(self, project: int, url: str, title: str) -> int:
-        """Connect an ML backend; its number."""
-        fields = {"project": project, "url": url, "title": title, "is_interactive": False}
+    def add_model(self, project: int, url: str) -> int:
+        """Connect an ML backend, whose health the server tries at once; its number."""
+        fields = {"project": project, "url": url, "title": "curate", "is_interactive": False}
         return int(self.wire.send("POST", "/api/ml/", fields).body["id"])
+
+    def models(self, project: int) -> dict[int, str]:
+        """The ML backends of a project: number and address."""
+        found = self.wire.get("/api/ml/", {"project": project}).body
+        return {int(one["id"]): str(one["url"]) for one in found}
+
+    def remove_model(self, number: int) -> None:
+        """Take an ML backend away."""
+        try:
+            self.wire.send("DELETE", f"/api/ml/{number}")
+        except Refused:
+            return
 
 
 def _query(filters: Sequence[Mapping[str, Any]], after: int) -> dict[str, Any]:
