@@ -116,6 +116,12 @@ class _Pursuit:
         self._restore(*state)
         return False
 
+    def trim(self, count: int, must: Ints) -> None:
+        """Drop what is missed least until at most `count` items are left beside those of `must`."""
+        while (free := int((~np.isin(self.rows[self.fit.slots], must)).sum())) > count:
+            places, _, _ = self._dropped(self.fit.size - (free - count), must)
+            self._restrict(np.sort(places))
+
     def _dropped(self, count: int, must: Ints) -> tuple[Ints, Floats, Floats]:
         """Places of the `count` items that are missed most (all: most first), and what each was worth."""
         weight = self.fit.weight.copy()
@@ -150,15 +156,16 @@ class _Pursuit:
 def run_round(source: Rows, target: Floats, count: int, course: Course, taken: Ints, must: Ints) -> Round:
     """Pursue the target with at most `count` rows, none of those `taken`; of `must` those first that are of use.
 
-    Fewer come back where they reach the target already, or no other brings it nearer.
+    All of `must` count, of use or not. Fewer come back where they reach the target already, or no other brings it nearer.
     """
-    count = min(count, len(target)) if course.ridge == 0 else count
-    pursuit = _Pursuit(source, target, count + max(2, count // 5), course)
+    most = min(count, len(target)) if course.ridge == 0 else count
+    pursuit = _Pursuit(source, target, most + max(8, most // 5), course)
     if len(must):
         pursuit._enter(must, 0.0, len(must))
-    steps = max(1, -(-count // course.passes))
-    full = pursuit.fill(count, steps, taken)
-    for _ in range(course.swaps if full and count > 1 else 0):
-        if not pursuit.swap(count, taken, must):
+    steps = max(1, -(-most // course.passes))
+    full = pursuit.fill(most, steps, taken)
+    for _ in range(course.swaps if full else 0):
+        if not pursuit.swap(most, taken, must):
             break
+    pursuit.trim(count - len(must), must)
     return pursuit.ranked(must)

@@ -86,10 +86,9 @@ class Shard:
     def best(
         self, direction: Floats, count: int, taken: Ints, least: float = 0.0
     ) -> tuple[Ints, npt.NDArray[np.floating]]:
-        scores: npt.NDArray[np.floating] = np.empty(self.high - self.low, np.float32)
+        dtype = np.float64 if self.vectors.dtype == np.float64 else np.float32
+        scores: npt.NDArray[np.floating] = np.empty(self.high - self.low, dtype)
         for low, piece in self.blocks():
-            if piece.dtype != scores.dtype:
-                scores = scores.astype(piece.dtype)
             part = scores[low - self.low : low - self.low + len(piece)]
             compiled(products)(np.ascontiguousarray(piece), direction.astype(piece.dtype), part)
         if not self._whole:

@@ -86,19 +86,20 @@ def chase_all(source: Rows, tasks: Sequence[Task], course: Course) -> list[list[
     nothing = np.empty(0, np.int64)
     taken = np.concatenate([nothing, *(task.must for task in tasks)])
     for task, rounds in zip(tasks, found, strict=True):
-        want = task.share
+        want = task.share - len(task.must)
         if len(task.must):
             barred = np.concatenate([task.barred, np.setdiff1d(taken, task.must)])
-            rounds.append(run_round(source, task.target, want, course, barred, task.must))
-            fresh = np.setdiff1d(rounds[0].rows, task.must)
-            taken = np.concatenate([taken, fresh])
-            want -= len(task.must) + len(fresh)
+            first = run_round(source, task.target, task.share, course, barred, task.must)
+            fresh = np.setdiff1d(first.rows, task.must)
+            rounds += [first] if len(first.rows) else []
+            taken, want = np.concatenate([taken, fresh]), want - len(fresh)
         taken = _chase(source, task, course, (want, taken), rounds)
-    spare = sum(task.share for task in tasks) - len(taken)
-    for task, rounds in zip(tasks, found, strict=True):
+    total, before = sum(task.share for task in tasks), -1
+    while before < len(taken) < total:  # what one could not use, evenly to the others
         before = len(taken)
-        taken = _chase(source, task, course, (spare, taken), rounds)
-        spare -= len(taken) - before
+        for j, (task, rounds) in enumerate(zip(tasks, found, strict=True)):
+            part = -(-(total - len(taken)) // (len(tasks) - j))
+            taken = _chase(source, task, course, (part, taken), rounds)
     return found
 
 
