@@ -63,6 +63,7 @@ SCORERS: dict[str, str] = {
     "blip2-itm": "curate.scorers.alignment.blip2:Blip2Itm",
     "ref-clip-score": "curate.scorers.alignment.similarity:RefClipScore",
     "pair-filter": "curate.scorers.alignment.pairs.filter:PairFilter",
+    "caption-reward": "curate.scorers.alignment.pairs.reward_scorer:CaptionReward",
     "reward-head": "curate.scorers.alignment.reward:RewardHead",
     "pn-vqa": "curate.scorers.alignment.vqa.scorers:PnVqa",
     "vq2": "curate.scorers.alignment.vqa.scorers:Vq2",

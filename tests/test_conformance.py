@@ -63,6 +63,10 @@ SCORERS = {
     "blip2-itm": Example({"model": SMALL_BLIP2, "device": "cpu"}, ("image", "text"), torch=True),
     "clip": Example(SMALL_CLIP, ("image", "text"), torch=True),
     "clip-score": Example(SMALL_CLIP, ("image", "text"), torch=True),
+    "caption-reward": Example(
+        {"image": "pixel_embedding", "text": "pixel_embedding", "groups": "picture", "folds": 2},
+        ("pixel_embedding", "caption_rank", "picture"),
+    ),
     "class-gaussian": Example(columns=("label", "pixel_embedding"), planted=("item-0", "item-5")),
     "combine": Example(
         {"columns": ["sharpness", "0 - length(text)"]}, ("sharpness", "text"), ("item-0", "item-7")
@@ -261,6 +265,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             [{"annotator": f"a{j}", "value": "xyz"[j if i == 5 else i % 3]} for j in range(3)]
             for i in range(n)
         ],
+        "picture": list("aabbccddd"),
+        "caption_rank": [1, 2, 2, 1, 1, 2, None, 2, 1],
         "key": ["ABCD"[i % 4] if i != 5 else "D" for i in range(n)],
         "answers": [["ABCD"[(i + (j == i % 4)) % 4] for j in range(4)] for i in range(n)],
         "questions": [[{"question": "Is it there?"}, {"question": "Is it red?", "depends": [0]}]] * n,

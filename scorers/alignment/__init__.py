@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from curate.scorers.alignment.pairs.captions import choose_caption, rank_captions, train_reward
     from curate.scorers.alignment.pairs.crossfit import pair_filter
     from curate.scorers.alignment.pairs.embedder import JointEmbedder, train_joint
+    from curate.scorers.alignment.pairs.preferring import caption_reward
     from curate.scorers.alignment.ratings import needs_more_ratings
     from curate.scorers.alignment.reward import load_reward_head, reward_score
     from curate.scorers.alignment.similarity import clip_score, ref_clip_score
@@ -30,6 +31,7 @@ _HOMES = {
     "FgaBlip2": "fga.scorer",
     "JointEmbedder": "pairs.embedder",
     "ask_elements": "elements.rules",
+    "caption_reward": "pairs.preferring",
     "choose_caption": "pairs.captions",
     "clip_score": "similarity",
     "convert_lavis_state_dict": "fga.lavis",
@@ -66,6 +68,7 @@ __all__ = [
     "FgaBlip2",
     "JointEmbedder",
     "ask_elements",
+    "caption_reward",
     "choose_caption",
     "clip_score",
     "convert_lavis_state_dict",
