@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -101,6 +102,9 @@ def rounds(
     store: StorePath,
     control: Annotated[str, typer.Option(help="The question, e.g. overall or element_*")],
     settle: Annotated[str | None, typer.Option(help="Write what is decided as a column of this name")] = None,
+    again: Annotated[
+        Path | None, typer.Option(help="Write the ids of the next round into this file, for `push --ids`")
+    ] = None,
     with_: Annotated[
         list[str] | None,
         typer.Option("--with", "-w", help="A rule or a number: spread=2, agreement=0.8, first=3, most=2"),
@@ -112,9 +116,20 @@ def rounds(
 
     plan = registry.tool("rounds")({"control": control, **parameters(with_)})
     with curate.open(store) as opened, interruptible():
-        say(str(plan.judge(opened.answers)))
+        status = plan.judge(opened.answers)
+        say(str(status))
+        if again:
+            _write_ids(again, status.next())
         if settle:
             say(str(plan.settle(opened, settle)))
+
+
+def _write_ids(path: Path, open_: Mapping[int, list[str]]) -> None:
+    """The ids of the earliest round that is to be pushed, a line each."""
+    round, ids = min(open_.items(), default=(0, []))
+    path.write_text("".join(f"{id}\n" for id in ids), encoding="utf-8")
+    if ids:
+        say(f"push them: --ids {path} --round {round}")
 
 
 @app.command()
