@@ -1,0 +1,159 @@
+"""Items with weights: the sum, how many they are worth, and a draw of some of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.choosing import capacity
+from curate.contracts import Budget, Selection
+from curate.errors import InputError
+
+__all__ = [
+    "Draw",
+    "Weighted",
+    "as_codes",
+    "as_matrix",
+    "cap_weights",
+    "effective_size",
+    "normalise",
+    "of_classes",
+    "weigh",
+]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted(Selection):
+    """Items with training weights, the heaviest first, equal ones in the order of rows; items of weight 0 are left out.
+
+    `weight` has mean 1 over all n rows given, those of weight 0 included, so that sum w = n. `gain` is None.
+    `by_row` (n,) float32 the weights in the order of rows. `effective` (sum w)^2 / sum w^2: as how many items of equal
+    weight these count in the variance of a weighted mean. `random` compares `effective` per item with the 1 of equal weights.
+    """
+
+    by_row: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    effective: float = 0.0
+
+
+class Draw(NamedTuple):
+    """How many rows to draw in proportion to their weights, and the generator to draw with."""
+
+    budget: Budget | None
+    rng: np.random.Generator
+
+
+def normalise(weights: npt.NDArray[Any]) -> Floats:
+    """Weights (n,) scaled to sum n. Raises InputError unless all are finite, none is negative and one is above 0."""
+    values = np.asarray(weights, np.float64)
+    if values.ndim != 1 or not len(values):
+        raise InputError(f"weights have shape {values.shape}: one for each of at least one row is meant")
+    bad = np.flatnonzero(~np.isfinite(values) | (values < 0))
+    if len(bad):
+        raise InputError(
+            f"{len(bad)} weights are negative or not finite, as {values[bad[0]]} in row {bad[0]}: 0 or more is meant"
+        )
+    largest = values.max()
+    if largest == 0:
+        raise InputError(f"all {len(values)} weights are 0: nothing would be learnt from")
+    scaled = values / largest
+    return np.asarray(scaled * (len(scaled) / scaled.sum()))
+
+
+def effective_size(weights: npt.NDArray[Any]) -> float:
+    """(sum w)^2 / sum w^2, from 1 to n: Kish's effective sample size. Raises InputError as `normalise` does."""
+    values = normalise(weights)
+    return float(len(values) ** 2 / np.square(values).sum())
+
+
+def cap_weights(weights: npt.NDArray[Any], cap: float) -> Floats:
+    """min(s w, cap) with the s that makes the mean 1: none above `cap` times the mean, (n,) float64.
+
+    Where fewer than n / cap weights are above 0, those are equal, and the mean falls short. Raises InputError for a cap
+    below 1, and as `normalise` does.
+    """
+    if not cap >= 1:
+        raise InputError(f"cap={cap}: at least 1, which is the mean weight")
+    values = normalise(weights)
+    ordered = np.sort(values)[::-1]
+    rest = np.cumsum(ordered[::-1])[::-1]
+    with np.errstate(
+        all="ignore"
+    ):  # the scale if the first 0, 1, 2 ... are cut off; beyond the last weight there is none
+        scale = (len(values) - cap * np.arange(len(values))) / rest
+        fits = np.flatnonzero(scale * ordered <= cap * (1 + 1e-12))
+    if not len(fits) or not np.isfinite(scale[fits[0]]) or scale[fits[0]] <= 0:
+        return np.where(values > 0, cap, 0.0)
+    return np.asarray(np.minimum(values * scale[fits[0]], cap))
+
+
+def weigh(weights: npt.NDArray[Any], reason: str, draw: Draw | None = None) -> Weighted:
+    """All rows with a weight above 0, or as many as a `draw` says, drawn without replacement in proportion to weights.
+
+    What is drawn has weight 1: the weights are in the drawing (Efraimidis and Spirakis 2006, by Gumbel keys). Rows are
+    then in the order drawn, so that a larger draw from the same generator contains the smaller one.
+    """
+    values = normalise(weights)
+    by_row = values.astype(np.float32)
+    size = effective_size(values)
+    told = f"{reason}; {len(values)} items count as {size:.0f}"
+    if draw is not None and draw.budget is not None:
+        known = np.flatnonzero(by_row)
+        count = capacity(draw.budget, len(values), len(known), "a weight above 0")
+        keys = np.log(values, where=values > 0, out=np.full(len(values), -np.inf))
+        keys += draw.rng.gumbel(size=len(values))
+        index = np.argsort(-keys, kind="stable")[:count].astype(np.int64)
+        weight = np.ones(count, np.float32)
+        told += "; drawn in proportion"
+    else:
+        index = np.argsort(-by_row, kind="stable")
+        index = index[by_row[index] > 0].astype(np.int64)
+        weight = by_row[index]
+    return Weighted(
+        index,
+        weight=weight,
+        reason=told,
+        random={"objective": size / len(values), "random": 1.0},
+        by_row=by_row,
+        effective=size,
+    )
+
+
+def of_classes(class_weights: npt.NDArray[Any], codes: Ints) -> Floats:
+    """The weight of each row's class, (n,)."""
+    return np.asarray(np.asarray(class_weights, np.float64)[codes])
+
+
+def as_codes(labels: Any, what: str = "labels") -> tuple[Ints, list[Any]]:
+    """Labels as positions among their sorted distinct values, and those. Raises InputError for none, or null ones."""
+    array = np.asarray(labels)
+    if array.dtype == object:
+        if any(value is None or value != value for value in array.reshape(-1)):
+            raise InputError(f"some {what} are missing: leave those rows out")
+        array = array.astype(str)
+    if array.ndim != 1 or not len(array) or array.dtype.kind not in "iubUSf":
+        raise InputError(
+            f"{what} have shape {array.shape} and type {array.dtype}: (n,) numbers or texts are meant"
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(f"some {what} are missing: leave those rows out")
+    names, codes = np.unique(array, return_inverse=True)
+    return codes.reshape(-1).astype(np.int64), names.tolist()
+
+
+def as_matrix(x: Any, rows: int | None = None, what: str = "features") -> npt.NDArray[Any]:
+    """(n, d) finite numbers. Raises InputError for another shape or number of rows, or naming rows that are not finite."""
+    array = np.asarray(x)
+    if array.ndim != 2 or not array.size or array.dtype.kind not in "fiub":
+        raise InputError(f"{what} have shape {array.shape} and type {array.dtype}: (n, d) numbers are meant")
+    if rows is not None and len(array) != rows:
+        raise InputError(f"{what} of {len(array)} rows for {rows} labels")
+    bad = np.flatnonzero(~np.isfinite(array).all(1))
+    if len(bad):
+        raise InputError(f"{what} are not finite in {len(bad)} rows, as {bad[:5].tolist()}: leave those out")
+    return array
