@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,8 +125,24 @@ class _Making:
         return self.receipt(self.shelf.project.page if self.shelf else "")
 
     def send(self) -> None:
-        """Send what is missing, a chunk at a time."""
+        """Send what is missing, a chunk at a time; the next is made while the server takes one.
+
+        Where making tasks writes to the server too, one waits for the other: it counts wrong under two writers.
+        """
         assert self.shelf is not None
+        with ThreadPoolExecutor(1) as sender:
+            under_way: Future[None] | None = None
+            for parcels in self._chunks():
+                if under_way is not None:
+                    under_way.result()
+                under_way = sender.submit(self._send, parcels)
+                if self.asked.template.media:
+                    under_way.result()
+            if under_way is not None:
+                under_way.result()
+            sender.submit(self.shelf.server.wire.close).result()
+
+    def _chunks(self) -> Iterator[list[Parcel]]:
         waiting: list[Parcel] = []
         size = 0
         for row, plain in self._missing():
@@ -133,21 +150,23 @@ class _Making:
             if parcel is None:
                 continue
             if waiting and (len(waiting) >= self.asked.chunk or size + len(parcel.json) > CHUNK_BYTES):
-                self._flush(waiting)
+                yield waiting
                 waiting, size = [], 0
             waiting.append(parcel)
             size += len(parcel.json)
         if waiting:
-            self._flush(waiting)
+            yield waiting
 
-    def _flush(self, parcels: list[Parcel]) -> None:
+    def _send(self, parcels: list[Parcel]) -> None:
         assert self.shelf is not None
         self.shelf.send(parcels)
         self.sent |= {p.task.key for p in parcels} - {t.key for t, _ in self.shelf.refused}
 
     def _missing(self) -> Iterator[tuple[Mapping[str, Any], Task]]:
         """Rows that have no task yet, with the task they would be."""
-        there = self.shelf.there if self.shelf else {}
+        there = (
+            dict(self.shelf.there) if self.shelf else {}
+        )  # what is sent meanwhile is added to the original
         before = self.shelf.ledger.tasks(self.shelf.project.source) if self.shelf else {}
         for row in rows_of(self.asked.view, self.asked.columns):
             try:

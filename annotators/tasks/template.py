@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 from xml.etree.ElementTree import Element, tostring
 
@@ -59,7 +60,7 @@ class Template:
         """The fields of the task's data for one row of the items, media by their addresses as in the row."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def parsed(self) -> Config:
         """The configuration, checked. Raises InputError that lists what is wrong."""
         return read_config(self.config())
