@@ -276,18 +276,32 @@ class Store:
         }
         return self._run(ExportStep.model_validate(fields))
 
-    def run(self, recipe: Recipe | str | Path | Mapping[str, Any]) -> RunRecord:
-        """Run a recipe (a file, or its plain values) on this store, whatever store it names."""
+    def run(
+        self,
+        recipe: Recipe | str | Path | Mapping[str, Any],
+        *,
+        on: str = "local",
+        workers: int | None = None,
+        gpus: float = 0.0,
+    ) -> RunRecord:
+        """Run a recipe (a file, or its plain values) on this store, whatever store it names.
+
+        `on` says where parts are worked on: here, or by Ray (`curate.run.runner.choose_runner`), with so many `workers`, each
+        with `gpus`. The outcome is the same.
+        """
         from curate.recipe import Recipe, read_recipe
         from curate.recipe.reader import build_recipe
         from curate.run.engine import begin, execute
+        from curate.run.runner import choose_runner
 
+        runner = choose_runner(on, workers, gpus)
         base = Path(recipe).parent if isinstance(recipe, (str, Path)) else Path()
         if isinstance(recipe, (str, Path)):
             recipe = read_recipe(recipe)
         elif not isinstance(recipe, Recipe):
             recipe = build_recipe({"store": str(self.path), **recipe})
-        return execute(begin(self.parts, recipe=recipe.plain(), seed=recipe.seed, base=base), recipe.steps)
+        context = begin(self.parts, recipe=recipe.plain(), seed=recipe.seed, base=base, runner=runner)
+        return execute(context, recipe.steps)
 
     def record_answers(self, answers: Any) -> dict[str, int]:
         """Add answers of annotators (a frame with the columns of `curate.contracts.ANSWERS`); how many were `new`, how

@@ -54,19 +54,23 @@ def run(
         list[str] | None, typer.Option("--set", help="Override: key=value, e.g. steps.3.budget=5%")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; default: one per core")] = None,
+    on: Annotated[
+        str,
+        typer.Option(help="Where: local; ray (a cluster of its own); auto, ray://host:10001 or host:6379"),
+    ] = "local",
+    gpus: Annotated[float, typer.Option(help="GPUs for each Ray worker, such as 1 or 0.5")] = 0.0,
 ) -> None:
     """Run a recipe; what was done before is not done again."""
     from curate.recipe import read_recipe
     from curate.run.engine import begin, execute
-    from curate.run.runner import LocalRunner
+    from curate.run.runner import choose_runner
     from curate.store import PartStore
 
+    runner = choose_runner(on, workers, gpus)
     loaded = read_recipe(recipe, set or ())
     base = recipe.parent.absolute()
     with PartStore.create(base / loaded.store, exist_ok=True) as store:
-        context = begin(
-            store, recipe=loaded.plain(), seed=loaded.seed, base=base, runner=LocalRunner(workers)
-        )
+        context = begin(store, recipe=loaded.plain(), seed=loaded.seed, base=base, runner=runner)
         try:
             with interruptible():
                 done = execute(context, loaded.steps)

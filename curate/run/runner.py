@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from curate.errors import CurateError
+from curate.errors import CurateError, InputError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,6 +25,10 @@ class Outcome(Generic[T, R]):
     task: T
     value: R | None = None
     error: str | None = None
+
+    def without_task(self) -> Outcome[None, R]:
+        """The same for one who knows the task: it need not travel back."""
+        return Outcome(None, self.value, self.error)
 
 
 class Runner(Protocol):
@@ -67,7 +71,7 @@ class LocalRunner:
             yield from self._map_pool(function, todo)
         else:
             for task in todo:
-                yield _attempt(function, task)
+                yield attempt(function, task)
 
     def _map_pool(self, function: Callable[[T], R], todo: Sequence[T]) -> Iterator[Outcome[T, R]]:
         waiting, suspects = list(reversed(todo)), list[T]()
@@ -76,7 +80,7 @@ class LocalRunner:
             while waiting or flying:
                 while waiting and len(flying) <= self._workers:
                     task = waiting.pop()
-                    flying[self._executor().submit(_attempt, function, task)] = task
+                    flying[self._executor().submit(attempt, function, task)] = task
                 done, _ = wait(flying, return_when=FIRST_COMPLETED)
                 for future in done:
                     task = flying.pop(future)
@@ -98,7 +102,7 @@ class LocalRunner:
 
     def _alone(self, function: Callable[[T], R], task: T) -> Outcome[T, R]:
         for _ in range(MAX_DEATHS):
-            future = self._executor().submit(_attempt, function, task)
+            future = self._executor().submit(attempt, function, task)
             wait([future])
             if not _died(future):
                 return future.result()  # type: ignore[no-any-return]
@@ -126,7 +130,28 @@ class LocalRunner:
         self._discard_pool()
 
 
-def _attempt(function: Callable[[T], R], task: T) -> Outcome[T, R]:
+def choose_runner(on: str = "local", workers: int | None = None, gpus: float = 0.0) -> Runner:
+    """The runner of this name: "local"; "ray" for a cluster of this machine's own; "ray://host:10001", "host:6379" or "auto"
+    for one that runs already. `gpus` is what each Ray worker has of them.
+
+    Raises InputError for another name, and for GPUs without Ray: locally a scorer's own `device` says where it runs.
+    """
+    if on == "local":
+        if gpus:
+            raise InputError(
+                "gpus are given to workers of a Ray cluster (on='ray'); locally a scorer's `device` chooses"
+            )
+        return LocalRunner(workers)
+    address = None if on == "ray" else on
+    if address is not None and address != "auto" and "://" not in address and ":" not in address:
+        raise InputError(f"no runner {on!r}: 'local', 'ray', 'auto', 'ray://host:10001' or 'host:6379'")
+    from curate.run.ray_runner import RayRunner
+
+    return RayRunner(address, workers, gpus)
+
+
+def attempt(function: Callable[[T], R], task: T) -> Outcome[T, R]:
+    """What becomes of a task. Raises CurateError, and nothing else."""
     try:
         return Outcome(task, value=function(task))
     except CurateError:

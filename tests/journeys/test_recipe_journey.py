@@ -1,7 +1,8 @@
-"""One recipe, from a folder of pictures to an export and a report; then the same, killed at random moments."""
+"""One recipe, from a folder of pictures to an export and a report; the same, killed at random moments; the same on Ray."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -160,3 +162,53 @@ def test_killed_at_a_random_moment_the_same_command_ends_with_the_same_bytes(und
     got = outcome(root / f"killed-{moment}")
     assert {k for k in expected if got.get(k) != expected[k]} == set()
     assert set(got) == set(expected)
+
+
+# --- On Ray -----------------------------------------------------------------------------------------------------------
+
+
+def on_ray(recipe: Path, workers: int) -> list[str]:
+    pytest.importorskip("ray", reason="extra ray not installed")
+    return [*command(recipe), "--on", "ray", "--workers", str(workers)]
+
+
+def ray_workers(driver: int) -> list[psutil.Process]:
+    """The processes in which the parts of this run are worked on."""
+    found = []
+    for process in psutil.Process(driver).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if process.cmdline()[:1] == ["ray::_Worker.run"] or "ray::_Worker" in process.name():
+                found.append(process)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_ray_ends_with_the_same_bytes(undisturbed, workers):
+    root, expected, _ = undisturbed
+    recipe = prepare(root / f"ray-{workers}", root / "pictures")
+    subprocess.run(on_ray(recipe, workers), check=True, capture_output=True, timeout=300)
+    assert outcome(root / f"ray-{workers}") == expected
+
+
+@pytest.mark.crash
+@pytest.mark.slow
+def test_ten_workers_killed_on_ray_and_then_the_driver(undisturbed):
+    root, expected, _ = undisturbed
+    recipe = prepare(root / "ray-killed", root / "pictures")
+    rng, killed = random.Random(0), 0
+    victim = subprocess.Popen(
+        on_ray(recipe, 2), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    while victim.poll() is None and killed < 10:
+        for process in ray_workers(victim.pid)[:1]:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+                killed += 1
+        time.sleep(rng.uniform(0.1, 0.6))
+    assert killed, "no worker was seen to kill"
+    if victim.poll() is None and not (root / "ray-killed" / "report.html").exists():
+        os.kill(victim.pid, signal.SIGKILL)
+    victim.wait()
+    subprocess.run(on_ray(recipe, 2), check=True, capture_output=True, timeout=300)
+    assert outcome(root / "ray-killed") == expected

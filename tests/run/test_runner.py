@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
 
 import pytest
+from run_tasks import die_on_three, double, fail_on_three, refuse
 
 from curate.errors import InputError
 from curate.run.runner import LocalRunner
-
-
-def double(x: int) -> int:
-    return 2 * x
-
-
-def fail_on_three(x: int) -> int:
-    if x == 3:
-        raise ValueError("three")
-    return x
-
-
-def die_on_three(x: int) -> int:
-    if x == 3:
-        os._exit(9)
-    return x
-
-
-def refuse(x: int) -> int:
-    raise InputError(f"no {x}")
 
 
 @pytest.fixture

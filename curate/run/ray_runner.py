@@ -1,0 +1,210 @@
+"""Where parts are worked on, when that is a Ray cluster: the same parts, the same functions, the same commits.
+
+The driver alone plans and commits; workers read the store's folder, which every node sees at the same path, and write parts
+into it. A part is pure and committed whole, so a worker, a node or the driver may die at any moment: what was not committed is
+done again, by Ray or by running the same command again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from curate.errors import CurateError, InputError, RunError, require
+from curate.run.runner import Outcome, attempt
+
+__all__ = ["RayRunner"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MAX_DEATHS = 5
+"""A task that has taken this many workers with it is not tried again. More than on one machine: there, nodes do not go."""
+
+OBJECT_STORE = 128 << 20
+"""Bytes of shared memory of a cluster started here: tasks and outcomes are small, parts go by the disk."""
+
+
+RESTART = 0.1
+"""Seconds between an actor's death and the first question whether it is back."""
+
+
+@dataclass(frozen=True)
+class _Try(Generic[T]):
+    """A task, and how many workers it has taken with it."""
+
+    task: T
+    deaths: int = 0
+
+
+@dataclass(frozen=True)
+class _Gone:
+    """The worker died: killed, its node left, or too little memory."""
+
+    why: str
+
+
+@dataclass(eq=False)
+class RayRunner:
+    """Runs tasks in actors of a Ray cluster, one task at a time each, so that a task which kills is known for it.
+
+    `address` None starts a cluster on this machine that ends with the runner; "auto" joins the one running here,
+    "ray://host:10001" or "host:6379" another. `workers` is how many actors there are (default: the cluster's CPUs, or with
+    `gpus` as many as have that many GPUs); each keeps its model, and has one CPU and `gpus` GPUs, which may be a fraction.
+    Raises MissingExtraError without Ray, RunError where the cluster cannot be reached or has no such place.
+    """
+
+    address: str | None = None
+    asked: int | None = None
+    gpus: float = 0.0
+    _ray: Any = field(default=None, repr=False)
+    _owned: bool = field(default=False, repr=False)
+    _actors: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if (self.asked is not None and self.asked < 1) or self.gpus < 0:
+            raise InputError(
+                f"{self.asked} workers with {self.gpus} GPUs each: at least one worker, no negative share"
+            )
+
+    @property
+    def workers(self) -> int:
+        """How many tasks run at once."""
+        if self.asked is not None:
+            return self.asked
+        have = self._connected().cluster_resources()
+        places = have.get("GPU", 0.0) / self.gpus if self.gpus else have.get("CPU", 0.0)
+        if places < 1:
+            raise RunError(
+                f"the cluster has {have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs: no place for a worker of one "
+                f"CPU and {self.gpus:g} GPUs"
+            )
+        return int(places)
+
+    def map(
+        self, function: Callable[[T], R], tasks: Iterable[T], *, processes: bool
+    ) -> Iterator[Outcome[T, R]]:
+        """Outcomes in order of completion. Every task goes to a worker, whatever `processes` says: it is there that the
+        memory and the GPUs are; at most one a worker is under way."""
+        waiting = deque(_Try(task) for task in tasks)
+        if not waiting:
+            return
+        ray = self._connected()
+        free = self._hired(min(self.workers, len(waiting)))
+        busy: dict[Any, tuple[Any, _Try[T] | None]] = {}  # None: an actor that is being started again
+        try:
+            while waiting or any(held for _, held in busy.values()):
+                while waiting and free:
+                    actor, held = free.pop(), waiting.popleft()
+                    busy[actor.run.remote(function, held.task)] = (actor, held)
+                (reference,), _ = ray.wait(list(busy), num_returns=1)
+                actor, held_back = busy.pop(reference)
+                answer = _answer(ray, reference)
+                if isinstance(answer, CurateError):
+                    raise answer
+                if isinstance(answer, _Gone):
+                    time.sleep(RESTART)
+                    busy[actor.ready.remote()] = (actor, None)
+                else:
+                    free.append(actor)
+                if held_back is None:
+                    continue
+                if isinstance(answer, Outcome):
+                    yield Outcome(held_back.task, answer.value, answer.error)
+                elif held_back.deaths + 1 < MAX_DEATHS:
+                    waiting.append(_Try(held_back.task, held_back.deaths + 1))
+                else:
+                    why = (
+                        f"its worker died {MAX_DEATHS} times on it (out of memory, or a crash): {answer.why}"
+                    )
+                    yield Outcome(held_back.task, error=why)
+        finally:
+            if busy:  # left half-way: what is under way is of no use to anyone
+                self._dismiss()
+
+    def close(self) -> None:
+        """Let the actors go; a cluster that was started here ends."""
+        if self._ray is not None:
+            self._dismiss()
+            if self._owned and self._ray.is_initialized():
+                self._ray.shutdown()
+            self._ray = None
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _connected(self) -> Any:
+        if self._ray is None:
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+            ray: Any = require("ray", "ray")
+            if not ray.is_initialized():
+                self._owned = True
+                _start(ray, self.address, self.asked)
+            self._ray = ray
+        return self._ray
+
+    def _hired(self, count: int) -> list[Any]:
+        """This many actors; those that died come back by themselves."""
+        ray = self._connected()
+        worker = ray.remote(num_cpus=1, num_gpus=self.gpus, max_restarts=-1, max_task_retries=0)(_Worker)
+        for number in range(len(self._actors), count):
+            self._actors[number] = worker.remote(sys.path)
+        return [self._actors[number] for number in range(count)]
+
+    def _dismiss(self) -> None:
+        for actor in self._actors.values():
+            self._ray.kill(actor, no_restart=True)
+        self._actors.clear()
+
+
+class _Worker:
+    """Lives in a process of its own, where what a task has loaded stays loaded. It finds modules where the driver does."""
+
+    def __init__(self, path: list[str]) -> None:
+        sys.path += [place for place in path if place not in sys.path]
+
+    def run(self, function: Callable[[Any], Any], task: Any) -> Any:
+        """The outcome, or the CurateError that is the user's to see."""
+        try:
+            return attempt(function, task).without_task()
+        except CurateError as error:
+            return error
+
+    def ready(self) -> None:
+        """Answers once the process is there."""
+
+
+def _start(ray: Any, address: str | None, workers: int | None) -> None:
+    quiet = {"include_dashboard": False, "log_to_driver": False, "configure_logging": False}
+    try:
+        if address is None:
+            ray.init(num_cpus=workers, object_store_memory=OBJECT_STORE, **quiet)
+        else:
+            ray.init(address=address, log_to_driver=False, configure_logging=False)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        first = str(error).strip().split("\n", 1)[0]
+        where = (
+            f"the Ray cluster at {address!r} cannot be reached"
+            if address
+            else "no Ray cluster could be started here"
+        )
+        raise RunError(f"{where}: {first}. `ray status --address ...` says whether one runs there") from error
+
+
+def _answer(ray: Any, reference: Any) -> Any:
+    """An `Outcome`, a CurateError that is the user's to see, or `_Gone`."""
+    gone = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError, ray.exceptions.WorkerCrashedError)
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayError as error:
+        first = str(error).strip().split("\n", 1)[0]
+        return (
+            _Gone(first)
+            if isinstance(error, gone)
+            else Outcome(None, error=f"{type(error).__name__}: {first}")
+        )
