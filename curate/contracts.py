@@ -235,7 +235,12 @@ class Selection:
 @runtime_checkable
 class Selector(Protocol):
     """Chooses items. A frozen dataclass like a scorer. `select` must be a pure function of its arguments;
-    ties break by `id`, so that the same input gives the same bytes."""
+    ties break by `id`, so that the same input gives the same bytes.
+
+    A selector whose field `cost` is set takes the budget in units of that cost. It may have a method
+    `estimate(n, d, budget) -> {"seconds": ..., "bytes": ...}`: what choosing a count `budget` of `n` items, whose first
+    vector among `needs` has `d` numbers, will take on one core; `plan` shows it before anything runs.
+    """
 
     name: ClassVar[str]
     version: ClassVar[int]

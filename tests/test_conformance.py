@@ -93,6 +93,7 @@ SCORERS = {
         planted=("item-3", "item-4"),
     ),
     "ldr-loss": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
+    "local-elements": Example({"model": SMALL_LANGUAGE_MODEL, "device": "cpu"}, ("text",), torch=True),
     "memorisation": Example({"runs": 20}, ("label", "pixel_embedding"), planted=("item-0", "item-5")),
     "min-k": Example(
         {"log_probs": "log_probs", "variant": "min-k"}, ("log_probs",), planted=("item-0", "item-5")
@@ -197,6 +198,29 @@ SELECTORS = {
     "representative": Example(columns=("near_duplicate", "near_duplicate_group")),
     "stratified": Example({"by": "label"}, ("label",)),
     "top": Example({"by": "sharpness"}, ("sharpness",)),
+    "ccs": Example({"by": "sharpness", "bins": 3}, ("sharpness",)),
+    "craig": Example({"group": "label"}, ("pixel_embedding", "label")),
+    "d2": Example({"by": "sharpness", "neighbours": 2}, ("pixel_embedding", "sharpness")),
+    "facility-location": Example({"mandatory": "id = 'item-5'"}, ("pixel_embedding",)),
+    "grad-match": Example(columns=("pixel_embedding",)),
+    "graph-cut": Example(columns=("pixel_embedding",)),
+    "hardest": Example({"by": "sharpness", "never_learned": "label = 'class-1'"}, ("sharpness", "label")),
+    "herding": Example({"group": "label", "balance": "equal"}, ("pixel_embedding", "label")),
+    "k-center": Example({"forbidden": "id = 'item-0'"}, ("pixel_embedding",)),
+    "moderate": Example({"group": "label"}, ("pixel_embedding", "label")),
+    "prototypes": Example(columns=("pixel_embedding",)),
+    "query": Example(
+        {"by": "sharpness", "known": "label = 'class-1'"}, ("pixel_embedding", "sharpness", "label")
+    ),
+    "semdedup": Example(columns=("pixel_embedding",)),
+    "information-projection": Example(
+        {"target": "near_duplicate", "mandatory": "id = 'item-5'"}, ("pixel_embedding", "near_duplicate")
+    ),
+    "pursuit": Example(
+        {"gradients": "pixel_embedding", "target": "near_duplicate", "tasks": "label", "rank": 2},
+        ("pixel_embedding", "near_duplicate", "label"),
+    ),
+    "soft-cap": Example({"by": "sharpness", "cap": 1}, ("sharpness",)),
 }
 ANALYSES: dict[str, Example] = {
     "annotators": Example({"answers": "votes", "resamples": 50}, ("votes",)),

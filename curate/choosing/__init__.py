@@ -6,6 +6,7 @@ out. A component inherits the fields of `Constrained`, whose `pool` reads the it
 
 from curate.choosing.budgets import Balance, allot, capacity, cost_budget, level
 from curate.choosing.constraints import Account, Constraints, Terms, at_random, highest, in_order
+from curate.choosing.effort import effort
 from curate.choosing.pool import Constrained, Meter, Pool, draw_seed, finite_rows, strata
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "capacity",
     "cost_budget",
     "draw_seed",
+    "effort",
     "finite_rows",
     "highest",
     "in_order",

@@ -86,7 +86,7 @@ class Constrained:
         if not known.all():
             rows, x = order[known], None if x is None else x[known]
             columns = [column[known] for column in columns]
-        if self.cost is None:
+        if budget is None or self.cost is None:
             barred = 0 if within.forbidden is None else len(within.forbidden)
             budget = capacity(budget, len(view), len(rows) - barred, what or "leave to be chosen")
         return Pool(rows, x, tuple(columns[: len(values)]), budget, within, len(order) - len(rows), what)
@@ -147,6 +147,12 @@ class Pool:
         """The vectors, where an embedding was asked for."""
         assert self.x is not None, "the pool was read without an embedding"
         return self.x
+
+    @property
+    def amount(self) -> Budget:
+        """The budget of what is to be chosen, which `Constrained.pool` has seen to."""
+        assert self.budget is not None, "a pool without costs has a count"
+        return self.budget
 
     def labels(self, view: View, column: str) -> pa.Array:
         """Labels of the items as strings, in their order."""

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from curate import registry
-from curate.contracts import FittingScorer, resolve_budget
+from curate.contracts import Budget, FittingScorer, resolve_budget
 from curate.errors import CurateError
 from curate.recipe.model import (
     AnalyseStep,
     AnnotateStep,
     AttachStep,
+    CompareStep,
     ExportStep,
     ImportStep,
     KeepStep,
@@ -26,6 +29,7 @@ from curate.run.components import configure, giver_of, has
 from curate.run.context import located
 from curate.run.steps.importing import import_digest
 from curate.run.steps.scoring import bind, is_done, pending
+from curate.run.steps.selecting import spends
 from curate.store import PartStore, StoreView
 
 
@@ -136,12 +140,12 @@ def _plan_keep(planner: _Planner, step: KeepStep) -> PlannedStep:
 
 
 def _plan_select(planner: _Planner, step: SelectStep) -> PlannedStep:
-    registry.build("selectors", step.select, step.params)
+    selector = registry.build("selectors", step.select, step.params)
     rows = _rows(planner)
     note = ""
     if rows and step.budget is not None:
         try:
-            note = f"chooses {resolve_budget(step.budget, rows):,} of {rows:,}"
+            note = _chooses(selector, step.budget, rows, planner.view)
         except CurateError as error:
             note = str(error)
     name = step.name or step.select
@@ -149,9 +153,49 @@ def _plan_select(planner: _Planner, step: SelectStep) -> PlannedStep:
     return PlannedStep(step.title, "unknown" if there else "to do", rows, None, note)
 
 
+def _chooses(selector: Any, budget: Budget, rows: int, view: StoreView | None) -> str:
+    """How many, and what that will take where the selector can say and its vectors are there."""
+    if spends(selector):
+        return f"spends {budget} of what {rows:,} items cost"
+    count = resolve_budget(budget, rows)
+    note = f"chooses {count:,} of {rows:,}"
+    width = _width(view, selector.needs) if view is not None and hasattr(selector, "estimate") else None
+    if width is None:
+        return note
+    takes = selector.estimate(rows, width, count)
+    return f"{note}, in about {_seconds(takes['seconds'])} of one core and {_bytes(takes['bytes'])} of memory"
+
+
+def _width(view: StoreView, needs: Iterable[str]) -> int | None:
+    """How long the first vector among these columns is, 0 if there is none; None where that cannot be told yet."""
+    if any(need not in view.columns for need in needs):
+        return None
+    types = [view.schema.field(need).type for need in needs]
+    if any(pa.types.is_list(t) or pa.types.is_large_list(t) for t in types):
+        return None
+    return next((t.list_size for t in types if pa.types.is_fixed_size_list(t)), 0)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _bytes(size: float) -> str:
+    return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
+
+
 def _plan_analyse(planner: _Planner, step: AnalyseStep) -> PlannedStep:
     registry.build("analyses", step.analyse, step.params)
     return PlannedStep(step.title, "unknown", _rows(planner), None, "sees all rows at once")
+
+
+def _plan_compare(planner: _Planner, step: CompareStep) -> PlannedStep:
+    asked = step.compare if isinstance(step.compare, dict) else {name: {} for name in step.compare}
+    for name, params in asked.items():
+        own = {key: value for key, value in params.items() if key != "select"}
+        registry.build("selectors", params.get("select", name), own)
+    runs = (len(asked) + 1) * len(step.budgets) * step.seeds + step.seeds
+    return PlannedStep(step.title, "unknown", _rows(planner), None, f"{runs} trainings of a {step.model}")
 
 
 def _plan_other(planner: _Planner, step: Any) -> PlannedStep:
@@ -168,6 +212,7 @@ _PLANS: dict[type[Step], Any] = {
     KeepStep: _plan_keep,
     SelectStep: _plan_select,
     AnalyseStep: _plan_analyse,
+    CompareStep: _plan_compare,
     AnnotateStep: _plan_other,
     ExportStep: _plan_other,
     ReportStep: _plan_other,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Constraints, Meter, Terms, at_random
+from curate.choosing import Constraints, Meter, Terms, at_random, effort
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
 from curate.selectors.coreset.exact import Picks, exact_greedy, finish_sparse, gains_of
@@ -15,7 +15,7 @@ from curate.selectors.coreset.neighbours import neighbour_graph
 from curate.selectors.coreset.rows import Floats, Ints, generator
 from curate.selectors.coreset.similarity import Likeness, Similarity
 
-__all__ = ["Method", "facility_location", "group_sizes"]
+__all__ = ["Method", "facility_location", "group_sizes", "planned"]
 
 Method = Literal["auto", "exact", "sparse", "stochastic"]
 
@@ -48,7 +48,7 @@ def facility_location(
                  clusters: time goes with n. "stochastic": at each step only (n / k) log(1 / `epsilon`) candidates,
                  drawn with `rng`, are looked at, over all pairs (Mirzasoleiman et al. 2015): 1 - 1/e - epsilon in
                  expectation, and slower than "exact" here unless items have hardly anything in common. "auto": exact
-                 where that takes seconds, or the budget is so small that neighbours would not reach, else sparse.
+                 where n^2 d is at most 5e11 (some ten seconds) and no `neighbours` are given, else sparse.
     `neighbours` of "sparse"; default four for each item that one chosen stands for, 64 to 512.
     `reweight`   weigh each chosen item by how many it stands for, mean 1; otherwise all weigh 1.
     `within`     mandatory and forbidden rows, costs, groups; mandatory rows come first, with what they add.
@@ -62,11 +62,10 @@ def facility_location(
     likeness = Likeness(x, similarity)
     n, d = likeness.z.shape
     terms = (within or Constraints()).terms(n, budget)
-    reach = neighbours or min(512, max(64, 4 * n // max(1, terms.most)))
+    reach = neighbours or _reach(n, terms.most)
     if neighbours is not None and neighbours < 1:
         raise InputError(f"neighbours {neighbours}: at least 1, the item itself")
-    if method == "auto":
-        method = "exact" if neighbours is None and float(n) * n * d <= _EXACT else "sparse"
+    method = _settled(method, n, d, neighbours)
     if method == "exact":
         rows, gains = exact_greedy(likeness, terms)
     elif method == "sparse":
@@ -84,6 +83,33 @@ def facility_location(
         random=_objective(likeness, rows, terms, rng),
         **meter.read(),
     )
+
+
+def _reach(n: int, k: int) -> int:
+    return min(512, max(64, 4 * n // max(1, k)))
+
+
+def _settled(method: Method, n: int, d: int, neighbours: int | None) -> Method:
+    """What "auto" means."""
+    if method != "auto":
+        return method
+    return "exact" if neighbours is None and float(n) * n * d <= _EXACT else "sparse"
+
+
+def planned(n: int, d: int, k: int, method: Method, neighbours: int | None) -> dict[str, float]:
+    """Seconds and bytes that `facility_location` will take, "sparse" where there are clusters."""
+    method, pairs = _settled(method, n, d, neighbours), float(n) * n
+    shown = min(2 * float(n) * k * d, 2 * _SHOWN)
+    if method == "sparse":
+        reach = neighbours or _reach(n, k)
+        looked = n * float(min(n, max(2000, 8 * reach)))
+        held = n * (12.0 * d + 32.0 * reach)
+        return effort(products=looked * d + shown, touched=looked + 20.0 * n * reach, held=held)
+    if method == "exact":
+        return effort(
+            products=3 * pairs * d + shown, touched=5 * pairs, held=n * (8.0 * d + 160.0 * max(d, 32)) + 1e8
+        )
+    return effort(products=5 * pairs * d + shown, touched=5 * pairs, held=8.0 * n * d + 4e8)
 
 
 def _stochastic(

@@ -46,7 +46,7 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
             )
         started, peak = time.perf_counter(), _peak()
         chosen: Selection = selector.select(view, step.budget, np.random.default_rng(seed))
-        check_selection(selector.name, chosen, len(view), step.budget)
+        check_selection(selector.name, chosen, len(view), None if spends(selector) else step.budget)
         record.counts = {"kept": len(chosen), "dropped": len(view) - len(chosen)}
         record.computed = len(view)
         stats = {
@@ -78,6 +78,11 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
 def _peak() -> int:
     """Bytes that this process has held at most so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def spends(selector: object) -> bool:
+    """Whether a selector takes its budget in units of what items cost, not as a count of them."""
+    return bool(getattr(selector, "cost", None))
 
 
 def check_selection(name: str, chosen: Selection, n: int, budget: object) -> None:

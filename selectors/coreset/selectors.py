@@ -1,0 +1,280 @@
+"""The registered selectors that read vectors alone: facility location, k-center, herding, graph cut and their like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from curate.choosing import Pool, effort
+from curate.contracts import Budget, Selection, View
+from curate.selectors.coreset.centres import k_center
+from curate.selectors.coreset.choosers import Embedded, choose_items
+from curate.selectors.coreset.clustered import Keep, prototypes, semdedup
+from curate.selectors.coreset.cut import graph_cut
+from curate.selectors.coreset.facility import Method, facility_location, planned
+from curate.selectors.coreset.herd import herding
+from curate.selectors.coreset.matching import grad_match
+from curate.selectors.coreset.middle import moderate
+from curate.selectors.coreset.similarity import Similarity
+from curate.selectors.coreset.weighted import craig
+
+__all__ = [
+    "Craig",
+    "FacilityLocation",
+    "GradMatch",
+    "GraphCut",
+    "Herding",
+    "KCenter",
+    "Moderate",
+    "Prototypes",
+    "SemDeDup",
+]
+
+
+@dataclass(frozen=True)
+class FacilityLocation(Embedded):
+    """Chooses items such that every item has something like it among them.
+
+    `similarity`, `method`, `neighbours`, `epsilon` and `reweight` as in `facility_location`.
+    """
+
+    similarity: Similarity = "cosine"
+    method: Method = "auto"
+    neighbours: int | None = None
+    epsilon: float = 0.01
+    reweight: bool = False
+
+    name: ClassVar[str] = "facility-location"
+    version: ClassVar[int] = 1
+
+    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
+        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
+            return facility_location(
+                pool.vectors,
+                pool.amount,
+                rng=rng,
+                within=pool.within,
+                similarity=self.similarity,
+                method=self.method,
+                neighbours=self.neighbours,
+                epsilon=self.epsilon,
+                reweight=self.reweight,
+            )
+
+        reason = f"by facility location of {self.embedding}"
+        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+
+    def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
+        """Seconds and bytes that a choice will take."""
+        return planned(n, d, budget, self.method, self.neighbours)
+
+
+@dataclass(frozen=True)
+class KCenter(Embedded):
+    """Chooses items such that none is far from all of them: farthest first."""
+
+    name: ClassVar[str] = "k-center"
+    version: ClassVar[int] = 1
+
+    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
+        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
+            return k_center(pool.vectors, pool.amount, rng=rng, within=pool.within)
+
+        reason = f"by k-center of {self.embedding}"
+        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+
+    def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
+        """Seconds and bytes that a choice will take."""
+        return effort(products=2.0 * n * budget * d, touched=0.5 * n * budget, held=8.0 * n * d + 2e8)
+
+
+@dataclass(frozen=True)
+class Herding(Embedded):
+    """Chooses items whose mean is that of all, one after the other."""
+
+    name: ClassVar[str] = "herding"
+    version: ClassVar[int] = 1
+
+    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
+        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
+            return herding(pool.vectors, pool.amount, rng=rng, within=pool.within)
+
+        reason = f"by herding {self.embedding}"
+        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+
+    def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
+        """Seconds and bytes that a choice will take."""
+        return effort(touched=0.25 * n * budget * (d + 16), held=8.0 * n * d)
+
+
+@dataclass(frozen=True)
+class GraphCut(Embedded):
+    """Chooses items that stand for all, and not for one another.
+
+    `redundancy` as in `graph_cut`: 0 takes the most typical, copies and all.
+    """
+
+    redundancy: float = 1.0
+
+    name: ClassVar[str] = "graph-cut"
+    version: ClassVar[int] = 1
+
+    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
+        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
+            return graph_cut(
+                pool.vectors, pool.amount, rng=rng, within=pool.within, redundancy=self.redundancy
+            )
+
+        reason = f"by graph cut of {self.embedding}"
+        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+
+    def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
+        """Seconds and bytes that a choice will take."""
+        return effort(touched=0.25 * n * budget * (d + 32), held=8.0 * n * d)
+
+
+@dataclass(frozen=True)
+class Craig(Embedded):
+    """Chooses items whose gradients every other's has near by, weighing as many as each stands for.
+
+    `embedding` holds gradients, or p - onehot(y); `group` the classes. `method` and `neighbours` as in `craig`.
+    """
+
+    method: Method = "auto"
+    neighbours: int | None = None
+
+    name: ClassVar[str] = "craig"
+    version: ClassVar[int] = 1
+
+    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
+        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
+            return craig(
+                pool.vectors,
+                pool.amount,
+                rng=rng,
+                within=pool.within,
+                method=self.method,
+                neighbours=self.neighbours,
+            )
+
+        reason = f"by CRAIG over {self.embedding}"
+        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+
+    def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
+        """Seconds and bytes that a choice will take, without groups."""
+        return planned(n, d, budget, self.method, self.neighbours)
+
+
+@dataclass(frozen=True)
+class GradMatch(Embedded):
+    """Chooses items, and weights, whose weighted gradient is that of all.
+
+    `embedding` holds gradients, or p - onehot(y); `group` the classes. `ridge` as in `grad_match`.
+    """
+
+    ridge: float = 0.0
+
+    name: ClassVar[str] = "grad-match"
+    version: ClassVar[int] = 1
+
+    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
+        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
+            return grad_match(pool.vectors, pool.amount, rng=rng, within=pool.within, ridge=self.ridge)
+
+        reason = f"by matching the mean of {self.embedding}"
+        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+
+    def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
+        """Seconds and bytes that a choice will take, without groups."""
+        active = min(budget, d)
+        touched = 0.25 * n * budget * d + 2.0 * budget * active * (active + d)
+        return effort(touched=touched, held=8.0 * n * d + 24.0 * active * (active + d))
+
+
+@dataclass(frozen=True)
+class Moderate(Embedded):
+    """Chooses items at a middling distance from the centre of all, or of their `group`."""
+
+    name: ClassVar[str] = "moderate"
+    version: ClassVar[int] = 1
+
+    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
+        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
+            return moderate(pool.vectors, pool.amount, rng=rng, within=pool.within)
+
+        reason = f"at a middling distance in {self.embedding}"
+        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+
+    def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
+        """Seconds and bytes that a choice will take."""
+        return effort(touched=20.0 * n * d, held=16.0 * n * d)
+
+
+@dataclass(frozen=True)
+class Prototypes(Embedded):
+    """Chooses items near the centres of a k-means, or far from them.
+
+    `keep`, `clusters` and `reweight` as in `prototypes`.
+    """
+
+    keep: Keep = "centres"
+    clusters: int | None = None
+    reweight: bool = False
+
+    name: ClassVar[str] = "prototypes"
+    version: ClassVar[int] = 1
+
+    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
+        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
+            return prototypes(
+                pool.vectors,
+                pool.amount,
+                rng=rng,
+                within=pool.within,
+                keep=self.keep,
+                clusters=self.clusters,
+                reweight=self.reweight,
+            )
+
+        where = "far from" if self.keep == "far" else "near to"
+        reason = f"{where} the centre of a cluster of {self.embedding}"
+        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+
+    def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
+        """Seconds and bytes that a choice will take."""
+        count = self.clusters or (budget if self.keep == "centres" else min(512, round(n**0.5)))
+        sample = min(n, max(4096, 32 * count))
+        work = float(count) * (8 * sample + n)
+        spread = 0.25 * count * sample * d if count <= 1024 else 0.0
+        return effort(products=work * d, touched=2 * work + spread, held=12.0 * n * d + 8192.0 * count * 4)
+
+
+@dataclass(frozen=True)
+class SemDeDup(Embedded):
+    """Chooses the items least like others of their cluster: near-duplicates leave first, until the budget is met.
+
+    `clusters` and `keep` ("hard" or "easy") as in `semdedup`.
+    """
+
+    clusters: int | None = None
+    keep: Literal["hard", "easy"] = "hard"
+
+    name: ClassVar[str] = "semdedup"
+    version: ClassVar[int] = 1
+
+    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
+        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
+            return semdedup(
+                pool.vectors, pool.amount, rng=rng, within=pool.within, clusters=self.clusters, keep=self.keep
+            )
+
+        reason = f"no near-duplicate in {self.embedding} before it"
+        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+
+    def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
+        """Seconds and bytes that a choice will take."""
+        count = self.clusters or (1 if n <= 8192 else round(n**0.5))
+        pairs = float(n) * n / count
+        return effort(products=(pairs + 10.0 * n * count) * d, touched=2 * pairs, held=12.0 * n * d)
