@@ -13,6 +13,7 @@ import soundfile
 from curate.errors import InputError, MediaError
 from curate.media.access import read_bytes
 from curate.media.address import show
+from curate.media.clock import opening
 from curate.media.policy import DEFAULT, MediaPolicy
 
 __all__ = ["AudioInfo", "audio_info", "check_audio", "decode_audio", "encode_wav", "open_audio"]
@@ -44,7 +45,8 @@ def open_audio(uri: str, *, policy: MediaPolicy = DEFAULT) -> tuple[npt.NDArray[
     Raises MediaError: see `open_bytes`, and `empty`, `truncated`, `unreadable`, `wrong-format`, `too-large`.
     """
     try:
-        return decode_audio(read_bytes(uri, policy), policy)
+        with opening():
+            return decode_audio(read_bytes(uri, policy), policy)
     except MediaError as error:
         raise MediaError(error.code, f"{show(uri)}: {error}") from error.__cause__
 

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPIm
 from curate.errors import InputError, MediaError
 from curate.media.access import read_bytes
 from curate.media.address import show
+from curate.media.clock import opening
 from curate.media.policy import DEFAULT, MediaPolicy
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def open_image(
     Raises MediaError: see `open_bytes`, and `empty`, `truncated`, `unreadable`, `wrong-format`, `too-large`.
     """
     try:
-        return decode_image(read_bytes(uri, policy), mode=mode, policy=policy)
+        with opening():
+            return decode_image(read_bytes(uri, policy), mode=mode, policy=policy)
     except MediaError as error:
         raise MediaError(error.code, f"{show(uri)}: {error}") from error.__cause__
 

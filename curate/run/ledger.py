@@ -10,6 +10,9 @@ from typing import Any
 
 from curate import registry
 
+TELL_TIMES = 10.0
+"""Seconds of a step from which on it tells where they went."""
+
 
 @dataclass
 class StepRecord:
@@ -20,6 +23,8 @@ class StepRecord:
     import: read, added, unchanged, changed, updated, rejected; score: rows, scored, failed, not_applicable;
     keep and select: kept, dropped; analyse: rows, findings, serious; export: rows, files, bytes, failed. A run that was
     killed and taken up again ends with the same counts as one that was not. `computed` is what this run did itself; `reused` that it did nothing.
+    `times` are seconds of all workers together: `read`, `score`, `write` (of `score`, `open` went into opening media), and of the
+    driver: `commit`; `slowest` are the parts that took longest, and how long.
     `reasons` counts why: the conjunct that dropped an item, the reason a row could not be scored, a rejection's code.
     """
 
@@ -42,6 +47,15 @@ class StepRecord:
     reused: bool = False
     error: str | None = None
     notes: list[str] = field(default_factory=list)
+    times: dict[str, float] = field(default_factory=dict)
+    slowest: dict[str, float] = field(default_factory=dict)
+
+    def spend(self, part: str, times: Mapping[str, float]) -> None:
+        """Add what one part took, and keep the slowest three."""
+        for name, seconds in times.items():
+            self.times[name] = self.times.get(name, 0.0) + seconds
+        self.slowest[part] = sum(seconds for name, seconds in times.items() if name != "open")
+        self.slowest = dict(sorted(self.slowest.items(), key=lambda item: -item[1])[:3])
 
     def __str__(self) -> str:
         """The step in a line: what came of it, in numbers, and whether that was done before; then reasons and notes."""
@@ -53,7 +67,20 @@ class StepRecord:
         lines = [f"{self.ordinal:>2}. {self.title}: {counts or 'nothing'} ({state})"]
         lines += [f"      {count:,} x {reason}" for reason, count in list(self.reasons.items())[:6]]
         lines += [f"      note: {note}" for note in self.notes]
+        if self.seconds >= TELL_TIMES and self.times:
+            lines.append(f"      {self._time_spent()}")
         return "\n".join(lines)
+
+    def _time_spent(self) -> str:
+        whole = sum(seconds for name, seconds in self.times.items() if name != "open") or 1.0
+        shares = [
+            f"{name} {self.times.get(name, 0.0) / whole:.0%}" for name in ("read", "score", "write", "commit")
+        ]
+        opened = self.times.get("open", 0.0)
+        if opened:
+            shares[1] += f" (opening media: {opened:.1f} s over all threads)"
+        slow = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in self.slowest.items())
+        return f"time: {', '.join(shares)}; slowest parts: {slow}"
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 
 from curate.contracts import ROW, Scorer, column_name, reason_name
 from curate.errors import SchemaError
+from curate.media.clock import seconds_opening
 from curate.run.aligned import merge, read_aligned, spread
 from curate.store import ColumnSet, NewPart, Part, PartStore, PartWriter, Snapshot, StoreView
 
@@ -38,11 +40,13 @@ class ScoreTask:
 
 @dataclass(frozen=True)
 class ScoredPart:
-    """Parts that are durable on disk and wait for their commit."""
+    """Parts that are durable on disk and wait for their commit. `times` are seconds: `read` from the store, `score`, `write`,
+    and `open`, what of scoring was opening media, over all threads."""
 
     base: str
     parts: tuple[NewPart, ...]
     rows: int
+    times: Mapping[str, float] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=4)
@@ -55,12 +59,18 @@ def score_part(task: ScoreTask) -> ScoredPart:
     """Score one part and write its columns. Runs in any process."""
     store, writer = _open(task.store, task.writer)
     view = store.view(task.version).at(task.base.seq_lo + task.rows)
-    tables = [
-        answer(task.scorer, batch, task.column_set)
-        for batch in view.batches(["id", *task.scorer.needs], rows=BATCH_ROWS)
-    ]
+    started, opened, scoring = time.perf_counter(), seconds_opening(), 0.0
+    tables = []
+    for batch in view.batches(["id", *task.scorer.needs], rows=BATCH_ROWS):
+        begun = time.perf_counter()
+        tables.append(answer(task.scorer, batch, task.column_set))
+        scoring += time.perf_counter() - begun
     table = pa.concat_tables(tables).combine_chunks()
-    return write_part(store, writer, task.base, task.rows, table, task.column_set, task.old)
+    read = time.perf_counter() - started - scoring
+    written = time.perf_counter()
+    made = write_part(store, writer, task.base, task.rows, table, task.column_set, task.old)
+    times = {"read": read, "score": scoring, "write": time.perf_counter() - written}
+    return replace(made, times={**times, "open": seconds_opening() - opened})
 
 
 def fit_tasks(
@@ -105,11 +115,11 @@ def answer(scorer: Scorer, batch: pa.RecordBatch, column_set: ColumnSet) -> pa.T
         raise SchemaError(f"{scorer.name} gave {given.num_rows} rows for a batch of {batch.num_rows}")
     theirs = [f.name for f in scorer.gives] + [reason_name(column_name(scorer.name))]
     columns: dict[str, Any] = {}
-    for name, field in zip(theirs, column_set.schema(), strict=True):
+    for name, want in zip(theirs, column_set.schema(), strict=True):
         if name not in given.schema.names:
             raise SchemaError(f"{scorer.name} did not give {name!r}; it gave {', '.join(given.schema.names)}")
         column = given.column(name)
-        columns[field.name] = column if pa.types.is_list(field.type) else column.cast(field.type)
+        columns[want.name] = column if pa.types.is_list(want.type) else column.cast(want.type)
     return pa.table(columns)
 
 

@@ -224,8 +224,12 @@ def _commit_all(
         remove += sorted(live - fresh)
         record.computed += result.rows
         meter.advance(result.rows)
-        if not atomic and time.monotonic() - last > COMMIT_EVERY:
+        if result.times:
+            record.spend(result.base, result.times)
+        now = time.monotonic()
+        if not atomic and now - last > COMMIT_EVERY:
             context.commit("score", add=add, remove=remove, columns=[column_set])
+            record.times["commit"] = record.times.get("commit", 0.0) + time.monotonic() - now
             add, remove, last = [], [], time.monotonic()
     if atomic:
         for (owner, base), parts in snapshot.aligned.items():
