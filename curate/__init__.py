@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from curate.api import Store, clone, open
+    from curate.compared import compare
     from curate.contracts import Selection
     from curate.recipe import Recipe, read_recipe
 
 __version__ = "0.1.0"
-__all__ = ["Recipe", "Selection", "Store", "__version__", "clone", "open", "read_recipe"]
+__all__ = ["Recipe", "Selection", "Store", "__version__", "clone", "compare", "open", "read_recipe"]
 
 _HOMES = {
     "Store": "curate.api",
     "open": "curate.api",
     "clone": "curate.api",
+    "compare": "curate.compared",
     "Selection": "curate.contracts",
     "Recipe": "curate.recipe",
     "read_recipe": "curate.recipe",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from curate.recipe.model import (
     AnalyseStep,
     AttachStep,
+    CompareStep,
     ExportStep,
     KeepStep,
     ScoreStep,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from curate.analysed import Analysed
+    from curate.compared import Compared
     from curate.recipe import Recipe
     from curate.run.context import RunContext
     from curate.run.explain import Explanation
@@ -254,6 +256,49 @@ class Store:
         found = recall_findings(self.parts, record.digest)
         assert found is not None  # the step has just stored or found it
         return Analysed(analysis, found, record)
+
+    def compare(
+        self,
+        selectors: Sequence[str] | Mapping[str, Mapping[str, Any]],
+        *,
+        budgets: Sequence[int | float | str] = ("1%", "5%", "10%", "30%"),
+        embedding: str = "pixel_embedding",
+        label: str = "label",
+        test: str | None = None,
+        model: Literal["logistic-regression", "mlp"] = "logistic-regression",
+        seeds: int = 5,
+        where: str | None = None,
+        within: str | None = None,
+    ) -> Compared:
+        """Train the same small model on what each selector chooses at each budget, random beside, and draw the curves.
+
+        `selectors`: registered names, or names of your own, each with its parameters and, under `select`, its selector.
+        `test`: an expression for the items that measure, which are never chosen from; by default a quarter, others for
+        each seed. What is found is remembered and shown by the report. For a model of your own: `curate.compare`.
+        """
+        from curate.compared import Compared
+        from curate.run.steps.analysing import recall_findings
+
+        asked = dict(selectors) if isinstance(selectors, Mapping) else tuple(selectors)
+        fields = {
+            "compare": asked,
+            "budgets": tuple(budgets),
+            "embedding": embedding,
+            "label": label,
+            "test": test,
+            "model": model,
+            "seeds": seeds,
+            "where": where,
+        }
+        context = self._context()
+        context.kept = self._known_selection(within)
+        try:
+            record = self._run(CompareStep.model_validate(fields))
+        finally:
+            context.kept = None
+        found = recall_findings(self.parts, record.digest)
+        assert found is not None  # the step has just stored or found it
+        return Compared(found)
 
     def export(
         self,

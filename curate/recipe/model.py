@@ -93,6 +93,27 @@ class AnalyseStep(Step):
     where: str | None = Field(None, description="only items for which this holds")
 
 
+class CompareStep(Step):
+    """Train the same small model on what several selectors choose, random beside; the report shows the curves."""
+
+    verb: ClassVar[str] = "compare"
+    compare: tuple[str, ...] | dict[str, dict[str, Any]] = Field(
+        description="selectors; or names, each with its parameters and, under `select`, its selector"
+    )
+    budgets: tuple[int | float | str, ...] = ("1%", "5%", "10%", "30%")
+    embedding: str = Field("pixel_embedding", description="the vectors that the model sees")
+    label: str = Field("label", description="what it learns")
+    test: str | None = Field(None, description="items that measure; default: a quarter, others for each seed")
+    model: Literal["logistic-regression", "mlp"] = "logistic-regression"
+    seeds: int = Field(5, ge=2)
+    where: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The step in one line."""
+        return f"compare {', '.join(self.compare)}"
+
+
 class AnnotateStep(Step):
     """Send items to people."""
 
@@ -135,6 +156,7 @@ STEPS: dict[str, type[Step]] = {
         KeepStep,
         SelectStep,
         AnalyseStep,
+        CompareStep,
         AnnotateStep,
         ExportStep,
         ReportStep,

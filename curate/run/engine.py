@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "keep": "curate.run.steps.keeping:run_keep",
     "select": "curate.run.steps.selecting:run_select",
     "analyse": "curate.run.steps.analysing:run_analyse",
+    "compare": "curate.run.steps.comparing:run_compare",
     "annotate": "curate.run.steps.annotating:run_annotate",
     "export": "curate.run.steps.exporting:run_export",
     "report": "curate.report.step:run_report",

@@ -66,7 +66,7 @@ def test_every_parameter_of_the_training_tells() -> None:
     changes: dict[str, Any] = {
         "hidden": 8,
         "epochs": 5,
-        "batch_size": 5,
+        "batch_size": 3,
         "learning_rate": 0.1,
         "meta_hidden": 3,
         "meta_learning_rate": 0.1,
