@@ -180,20 +180,24 @@ class _Worker:
 
 
 def _start(ray: Any, address: str | None, workers: int | None) -> None:
-    quiet = {"include_dashboard": False, "log_to_driver": False, "configure_logging": False}
-    try:
-        if address is None:
-            ray.init(num_cpus=workers, object_store_memory=OBJECT_STORE, **quiet)
-        else:
-            ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        first = str(error).strip().split("\n", 1)[0]
-        where = (
-            f"the Ray cluster at {address!r} cannot be reached"
-            if address
-            else "no Ray cluster could be started here"
-        )
-        raise RunError(f"{where}: {first}. `ray status --address ...` says whether one runs there") from error
+    """Join a cluster, or start one: twice where it is slow, for Ray gives up on a busy machine after half a minute."""
+    quiet = {"log_to_driver": False, "configure_logging": False}
+    own = {"num_cpus": workers, "object_store_memory": OBJECT_STORE, "include_dashboard": False}
+    for attempts_left in (1, 0):
+        try:
+            ray.init(**quiet, **(own if address is None else {"address": address}))
+            return
+        except Exception as error:  # Ray raises plain ones too
+            ray.shutdown()
+            if address is None and attempts_left:
+                continue
+            first = str(error).strip().split("\n", 1)[0]
+            what = (
+                f"the Ray cluster at {address!r} cannot be reached"
+                if address
+                else "no Ray cluster could be started"
+            )
+            raise RunError(f"{what}: {first}. `ray status` says whether one runs") from error
 
 
 def _answer(ray: Any, reference: Any) -> Any:

@@ -73,6 +73,23 @@ def test_more_gpus_than_there_are(runner: RayRunner) -> None:
         list(greedy.map(work.double, [1], processes=True))
 
 
+def test_a_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def refuse(**options: object) -> None:
+        tried.append(options)
+        raise ConnectionError("nobody answers\nand more")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    with pytest.raises(RunError, match=r"cluster at 'nowhere:1' cannot be reached: nobody answers\. "):
+        list(RayRunner("nowhere:1").map(work.double, [1], processes=True))
+    with pytest.raises(RunError, match="no Ray cluster could be started: nobody answers"):
+        list(RayRunner(None, 2).map(work.double, [1], processes=True))
+    assert len(tried) == 3, "one of its own is tried twice"
+
+
 def test_names_of_runners() -> None:
     assert isinstance(choose_runner(), LocalRunner)
     assert isinstance(choose_runner("ray", 3), RayRunner) and choose_runner("ray", 3).workers == 3
