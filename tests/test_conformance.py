@@ -56,6 +56,9 @@ STAND_IN_JUDGE = {"model": "stand-in", "cache": "a folder for replies"}
 SCORERS = {
     "aldr-loss": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
     "aum": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
+    "instance-density": Example(
+        {"method": "knn", "neighbours": 1}, ("label", "pixel_embedding"), planted=("item-3", "item-5")
+    ),
     "audio-basics": Example(columns=("audio",), planted=("item-0", "item-5")),
     "ches": Example(
         {"model": SMALL_LANGUAGE_MODEL, "device": "cpu"}, ("prompt", "chosen", "rejected"), torch=True
@@ -190,6 +193,13 @@ SCORERS |= {
 SELECTORS = {
     "balanced": Example({"by": ("label", "sharpness")}, ("label", "sharpness")),
     "feature-mapping": Example({"target": "sharpness >= 0.5"}, ("label", "pixel_embedding", "sharpness")),
+    "class-dro": Example(
+        {"loss": "amount", "reference": "forecast", "eta": 0.1}, ("label", "amount", "forecast")
+    ),
+    "cw-erm": Example({"coreset": 1.0, "epochs": 2, "warm_up": 2}, ("label", "pixel_embedding"), budget=5),
+    "group-weights": Example({"group": "label"}, ("label",)),
+    "importance-resampling": Example({"target": "sharpness >= 0.5"}, ("text", "sharpness")),
+    "instance-selection": Example({"by": "amount"}, ("label", "amount"), budget=4),
     "label-mapping": Example(
         {"target": "sharpness >= 0.5", "classes": ("class-0", "class-1", "class-2")},
         ("label", "pred_probs", "sharpness"),

@@ -10,22 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from curate.selectors.pursuit.active import nonnegative_least_squares
+    from curate.selectors.pursuit.projection import information_projection
     from curate.selectors.pursuit.pursuing import Pursued, pursue
+    from curate.selectors.pursuit.softcap import soft_cap
     from curate.selectors.pursuit.trajectory import leading_directions, target_subspaces
 
 _HOMES = {
     "Pursued": "pursuing",
+    "information_projection": "projection",
     "leading_directions": "trajectory",
     "nonnegative_least_squares": "active",
     "pursue": "pursuing",
+    "soft_cap": "softcap",
     "target_subspaces": "trajectory",
 }
 
 __all__ = [
     "Pursued",
+    "information_projection",
     "leading_directions",
     "nonnegative_least_squares",
     "pursue",
+    "soft_cap",
     "target_subspaces",
 ]
 

