@@ -12,7 +12,11 @@ from curate.errors import MissingExtraError, MissingModelError
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 GROUPS = ("scorers", "selectors", "annotators", "analyses")
-PAGES = [*sorted(page for group in GROUPS for page in (DOCS / group).glob("*.md")), DOCS / "rounds.md"]
+PAGES = [
+    *sorted(page for group in GROUPS for page in (DOCS / group).glob("*.md")),
+    DOCS / "rounds.md",
+    DOCS / "templates.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -29,6 +29,7 @@ class Reading:
     reasons: Counter[str] = field(default_factory=Counter)
     _recorded: dict[str, set[Any]] = field(default_factory=dict)
     _now: dict[int, dict[str, str]] = field(default_factory=dict)
+    _templates: dict[int, Template] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         known = self.store.answers.to_arrow(["source", "answer_id", "updated_at"]).to_pylist()
@@ -43,7 +44,9 @@ class Reading:
             returned.foreign += 1
             self.reasons["an answer to a task that was not pushed from here"] += 1
             return []
-        asked = self._asked(task.round)
+        if task.round not in self._templates:
+            self._templates[task.round] = self._asked(task.round)
+        asked = self._templates[task.round]
         rows = self._read(came, task, asked, returned, self._status(came, task, asked))
         self._count(rows)
         return rows
