@@ -224,13 +224,18 @@ class Store:
         name: str | None = None,
         where: str | None = None,
         within: str | None = None,
+        after: str | None = None,
         **params: Any,
     ) -> StoredSelection:
-        """Choose items by a registered selector: `budget` is a count, a fraction or "10%"."""
+        """Choose items by a registered selector: `budget` is a count, a fraction or "10%".
+
+        `after` names a selection to continue: its items come first, in its order, and count in the budget.
+        """
         context = self._context()
         context.kept = self._known_selection(within)
         try:
             fields = {"select": selector, "budget": budget, "with": params, "as": name, "where": where}
+            fields |= {"after": after}
             record = self._run(SelectStep.model_validate(fields))
         finally:
             context.kept = None

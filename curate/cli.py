@@ -185,6 +185,7 @@ def select(
     name: Annotated[str | None, typer.Option("--as", help="The selection's name")] = None,
     where: Annotated[str | None, typer.Option(help="Only items for which this holds")] = None,
     within: Annotated[str | None, typer.Option(help="Only items of this selection")] = None,
+    after: Annotated[str | None, typer.Option(help="A selection to continue: its items come first")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random generator")] = 0,
 ) -> None:
     """Choose items by a selector and store the selection under a name."""
@@ -195,7 +196,7 @@ def select(
         amount = float(budget)
     with curate.open(store, seed=seed) as opened:
         chosen = opened.select(
-            selector, budget=amount, name=name, where=where, within=within, **parameters(with_)
+            selector, budget=amount, name=name, where=where, within=within, after=after, **parameters(with_)
         )
         say(f"{chosen.name}: {len(chosen):,} of {len(opened):,} items")
 

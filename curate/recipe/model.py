@@ -82,6 +82,10 @@ class SelectStep(Step):
     params: dict[str, Any] = Field(default_factory=dict, alias="with")
     name: str | None = Field(None, alias="as", pattern=NAME)
     where: str | None = None
+    after: str | None = Field(
+        None,
+        description="a selection to continue: its items come first, in its order, and count in the budget",
+    )
 
 
 class AnalyseStep(Step):

@@ -45,7 +45,7 @@ def nearest_rows(likeness: Likeness, count: int, rng: np.random.Generator) -> tu
     count = min(count, n)
     found = np.empty((n, count), np.int32), np.empty((n, count), np.float32)
     if n <= _EXACT:
-        _search(likeness, np.arange(n), np.arange(n), found)
+        _search(likeness, np.arange(n), None, found)
     else:
         clusters = cluster(likeness.z, max(2, round(1.4 * n**0.5)), rng)
         order, starts = clusters.members()
@@ -62,11 +62,12 @@ def nearest_rows(likeness: Likeness, count: int, rng: np.random.Generator) -> tu
     return found
 
 
-def _search(likeness: Likeness, rows: Ints, others: Ints, found: tuple[Array, Array]) -> None:
-    """The rows' best among the others, into `found`."""
-    pick, names = compiled(best_of_rows), others.astype(np.int32)
-    near = likeness.part(others)
-    step = max(1, (1 << 20) // max(1, len(others)))  # 4 MB of similarities at a time
+def _search(likeness: Likeness, rows: Ints, others: Ints | None, found: tuple[Array, Array]) -> None:
+    """The rows' best among the others, or among all, into `found`."""
+    pick = compiled(best_of_rows)
+    near = likeness.part(slice(None) if others is None else others)
+    names = np.arange(len(likeness), dtype=np.int32) if others is None else others.astype(np.int32)
+    step = max(16, (1 << 20) // max(1, len(names)))  # mostly 4 MB of similarities at a time
     for low in range(0, len(rows), step):
         part = rows[low : low + step]
         pick(likeness.against(part, near), names, part, found)
@@ -97,6 +98,6 @@ def _needed(
     n = len(likeness)
     rows = np.sort(rng.choice(n, min(n, 256), replace=False))
     found = np.empty((n, count), np.int32), np.empty((n, count), np.float32)
-    _search(likeness, rows, np.arange(n), found)
+    _search(likeness, rows, None, found)
     needed = [nearby.ranked(int(clusters.of[row]))[1][clusters.of[found[0][row]]] for row in rows]
     return int(np.quantile(np.concatenate(needed), 0.95))

@@ -12,6 +12,7 @@ from curate.errors import InputError, SchemaError
 from curate.recipe.model import SelectStep
 from curate.run.components import columns_digest, configure, supply
 from curate.run.context import RunContext, plain_params
+from curate.run.continuing import continued
 from curate.run.ledger import StepRecord
 from curate.run.selections import store_selection
 from curate.run.steps.scoring import bring_up
@@ -33,7 +34,14 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
         seed = context.run.seed
         read = columns_digest(snapshot, selector.needs)
         record.digest = digest(
-            "select", name, component_digest(selector), str(step.budget), seed, view.digest, read
+            "select",
+            name,
+            component_digest(selector),
+            str(step.budget),
+            seed,
+            view.digest,
+            read,
+            *_earlier(context, step.after, name),
         )
         known = context.store.recall(record.digest)
         stored = snapshot.selections.get(name)
@@ -45,7 +53,8 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
                 f"there is nothing to select from: {step.where or 'the current set'} holds no items"
             )
         started, peak = time.perf_counter(), _peak()
-        chosen: Selection = selector.select(view, step.budget, np.random.default_rng(seed))
+        told, shown = continued(context, selector, view, step.after) if step.after else (selector, view)
+        chosen: Selection = told.select(shown, step.budget, np.random.default_rng(seed))
         check_selection(selector.name, chosen, len(view), None if spends(selector) else step.budget)
         record.counts = {"kept": len(chosen), "dropped": len(view) - len(chosen)}
         record.computed = len(view)
@@ -58,6 +67,7 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
             "memory": chosen.memory if chosen.memory is not None else _peak() - peak,
             "random": dict(chosen.random),
             "of": len(view),
+            **({"after": step.after} if step.after else {}),
         }
         store_selection(
             context,
@@ -73,6 +83,16 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
             result={"counts": record.counts, "reasons": record.reasons},
         )
     return record
+
+
+def _earlier(context: RunContext, after: str | None, name: str) -> tuple[str, ...]:
+    """Identity of the selection that is continued; nothing if none is, so that other steps keep theirs."""
+    if after is None:
+        return ()
+    if after == name:
+        raise InputError(f"select ... after {after!r} as {name!r}: what continues it needs another name")
+    context.selection(after)
+    return ("after", context.store.snapshot().selections[after].digest)
 
 
 def _peak() -> int:
