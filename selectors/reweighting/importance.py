@@ -132,8 +132,10 @@ def importance_resample(
         raise InputError(f"log ratios of shape {values.shape}: (n,) finite numbers are meant")
     if not temperature > 0:
         raise InputError(f"temperature={temperature}: above 0 is meant")
-    weights = np.exp((values - values.max()) / temperature)
+    logs = (values - values.max()) / temperature
+    weights = np.exp(logs)
     if cap is not None:
         weights = cap_weights(weights, cap)
+        logs = np.where(weights > 0, np.log(np.maximum(weights, 1e-300)), logs)
     draw = None if budget is None else Draw(budget, rng or np.random.default_rng(0))
-    return weigh(weights, "by importance for the target", draw)
+    return weigh(weights, "by importance for the target", draw, logs=logs)

@@ -92,21 +92,25 @@ def cap_weights(weights: npt.NDArray[Any], cap: float) -> Floats:
     return np.asarray(np.minimum(values * scale[fits[0]], cap))
 
 
-def weigh(weights: npt.NDArray[Any], reason: str, draw: Draw | None = None) -> Weighted:
+def weigh(
+    weights: npt.NDArray[Any], reason: str, draw: Draw | None = None, *, logs: Floats | None = None
+) -> Weighted:
     """All rows with a weight above 0, or as many as a `draw` says, drawn without replacement in proportion to weights.
 
     What is drawn has weight 1: the weights are in the drawing (Efraimidis and Spirakis 2006, by Gumbel keys). Rows are
-    then in the order drawn, so that a larger draw from the same generator contains the smaller one.
+    then in the order drawn, so that a larger draw from the same generator contains the smaller one. `logs` (n,) are the
+    logarithms of the weights where those are too small to be told from 0.
     """
     values = normalise(weights)
     by_row = values.astype(np.float32)
     size = effective_size(values)
     told = f"{reason}; {len(values)} items count as {size:.0f}"
     if draw is not None and draw.budget is not None:
-        known = np.flatnonzero(by_row)
-        count = capacity(draw.budget, len(values), len(known), "a weight above 0")
-        keys = np.log(values, where=values > 0, out=np.full(len(values), -np.inf))
-        keys += draw.rng.gumbel(size=len(values))
+        if logs is None:
+            logs = np.log(values, where=values > 0, out=np.full(len(values), -np.inf))
+        known = int(np.isfinite(logs).sum())
+        count = capacity(draw.budget, len(values), known, "a weight above 0")
+        keys = logs + draw.rng.gumbel(size=len(values))
         index = np.argsort(-keys, kind="stable")[:count].astype(np.int64)
         weight = np.ones(count, np.float32)
         told += "; drawn in proportion"

@@ -122,3 +122,10 @@ def test_resampling_turns_the_pool_into_the_target() -> None:
 def test_what_cannot_be(call: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call()  # type: ignore[operator]
+
+
+def test_a_draw_goes_on_where_weights_are_too_small_to_be_told_from_zero() -> None:
+    ratio = np.array([0.0, -2000.0, -1000.0, -1e4])
+    chosen = importance_resample(ratio, 4, rng=np.random.default_rng(0))
+    assert chosen.index.tolist() == [0, 2, 1, 3]
+    assert len(importance_resample(ratio)) == 1
