@@ -12,7 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from curate.annotators.label_studio.ledger import Ledger, Project, Sent
 from curate.annotators.label_studio.places import Mark, Places
@@ -27,8 +30,10 @@ from curate.annotators.tasks import (
     read_annotation,
     read_time,
 )
-from curate.annotators.tasks.items import chosen_items, rows_of
 from curate.errors import CurateError, InputError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["pull"]
 
@@ -84,7 +89,7 @@ def _template(project: Project, given: Template | None) -> Template:
 
 @dataclass
 class _Pulling:
-    """Reading one project."""
+    """Reading one project. `known` is what the store holds of the tasks being read, `seen` what this pull has counted."""
 
     server: Server
     ledger: Ledger
@@ -95,6 +100,12 @@ class _Pulling:
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     known: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    seen: set[tuple[str, datetime]] = field(default_factory=set)
+
+    @cached_property
+    def items(self) -> Any:
+        """The items as they are now."""
+        return self.store.items
 
     def run(self, full: bool) -> None:
         """Read what changed, record it, and remember how far we are."""
@@ -103,10 +114,10 @@ class _Pulling:
         if mark is None or mark.source != self.project.source:
             raise Absent(404, f"project {self.project.id} on {self.server.url} is not ours any more")
         sent = self._sent(int(answer.body["task_number"]), full)
-        self._read_known()
         waiting: list[dict[str, Any]] = []
         for page in self._changed(full):
             now = self._now(task["data"].get("cur_item") for task in page if task["annotations"])
+            self._look_up(task["data"].get("cur_key") for task in page)
             for task in page:
                 waiting += self._rows(task, sent, now)
             if len(waiting) >= ROWS:
@@ -134,7 +145,7 @@ class _Pulling:
             since = changed_since(datetime.fromisoformat(self.project.watermark).astimezone(UTC) - MARGIN)
             yield from self.server.tasks(self.project.id, INCLUDE, [since])
             return
-        if self.known:  # anything we have may have been taken back
+        if self.recorded.height:  # anything we have may have been taken back
             yield from self.server.tasks(self.project.id, INCLUDE)
             return
         for counter in ("total_annotations", "cancelled_annotations"):
@@ -142,27 +153,35 @@ class _Pulling:
 
     # --- What is in the store -----------------------------------------------------------------------------------
 
-    def _read_known(self) -> None:
-        """The newest version of every answer of this project that the store holds, by task."""
+    @cached_property
+    def recorded(self) -> pl.DataFrame:
+        """The newest version of every answer of this project that the store holds; a number may be given again, so an
+        answer is known by its task too."""
         columns = ["key", "answer_id", "item", "annotator", "round", "created_at", "updated_at", "status"]
-        found = self.store.answers.where(f"source = '{self.project.source}'").to_arrow(columns)
-        newest: dict[tuple[str, str], dict[str, Any]] = {}
-        for row in found.to_pylist():
-            which = (row["key"], row["answer_id"])  # numbers of annotations are given again, too
-            if which not in newest or row["updated_at"] > newest[which]["updated_at"]:
-                newest[which] = row
-        for row in newest.values():
-            self.known.setdefault(row["key"], []).append(row)
+        found: pl.DataFrame = self.store.answers.where(f"source = '{self.project.source}'").to_polars(columns)
+        return found.sort("updated_at").unique(["key", "answer_id"], keep="last")
+
+    def _look_up(self, keys: Iterable[Any]) -> None:
+        """Know what the store holds of these tasks."""
+        wanted = [key for key in keys if isinstance(key, str)]
+        self.known = {}
+        if self.recorded.height:
+            for row in self.recorded.filter(self.recorded["key"].is_in(wanted)).to_dicts():
+                self.known.setdefault(row["key"], []).append(row)
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """The row of each item."""
+        return {item: row for row, item in enumerate(self.items.to_arrow(["id"])["id"].to_pylist())}
 
     def _now(self, items: Iterable[Any]) -> Now:
         """What tasks for these items would show now."""
-        position = self._positions
-        ids = [i for i in dict.fromkeys(items) if isinstance(i, str) and i in position]
+        rows = [self.places[i] for i in dict.fromkeys(items) if isinstance(i, str) and i in self.places]
         found: dict[str, str] = {}
-        if not ids:
+        if not rows:
             return found
-        view = chosen_items(self.store, ids=ids)
-        for row in rows_of(view, self.template.columns(view.columns)):
+        columns = self.template.columns(self.items.columns)
+        for row in self.items.take(np.array(rows, np.int64), columns).to_pylist():
             try:
                 task = self.template.task(row, dataset=self.project.dataset, round=self.project.round)
             except InputError:
@@ -241,8 +260,10 @@ class _Pulling:
     def _count(self, rows: list[dict[str, Any]]) -> None:
         known = {old["answer_id"]: old["updated_at"] for old in self.known.get(rows[0]["key"], ())}
         before = known.get(rows[0]["answer_id"])
-        if before is not None and before >= rows[0]["updated_at"]:
+        version = (rows[0]["answer_id"], rows[0]["updated_at"])
+        if version in self.seen or (before is not None and before >= rows[0]["updated_at"]):
             return
+        self.seen.add(version)
         statuses = {row["status"] for row in rows}
         self.counts["answers"] += 1
         self.counts["edited"] += before is not None
@@ -257,9 +278,3 @@ class _Pulling:
             done = self.store.record_answers(answer_table(rows))
             self.counts["new"] += done["new"]
             self.counts["known"] += done["present"]
-
-    @property
-    def _positions(self) -> set[str]:
-        if not hasattr(self, "_ids"):
-            self._ids = set(self.store.items.to_arrow(["id"])["id"].to_pylist())
-        return self._ids

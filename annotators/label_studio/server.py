@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -16,8 +17,6 @@ PAGE = 1000
 """Tasks asked for at once."""
 FULL_PAGE = 200
 """The same where annotations come with them."""
-MANY = 10_000
-"""Projects asked for at once: only their names and descriptions."""
 
 Imported = tuple[int, int, list[int]]
 """What came of an import: tasks, predictions, and the ids of the tasks in the order sent."""
@@ -39,7 +38,7 @@ class Server:
 
     def people(self) -> dict[str, str]:
         """E-mail addresses of everybody in the organization by their number: annotations name people by it."""
-        found = self.wire.get("/api/users/", {"page_size": MANY}).body
+        found = self.wire.get("/api/users/").body
         listed = found["results"] if isinstance(found, dict) else found
         return {str(one["id"]): str(one["email"]) for one in listed if one.get("email")}
 
@@ -47,10 +46,15 @@ class Server:
 
     def projects(self, text: str) -> list[dict[str, Any]]:
         """Projects whose description holds this text, oldest first: id, title, description, task_number."""
-        query = {"page_size": MANY, "include": "id,title,description", "ordering": "id"}
-        found = self.wire.get("/api/projects/", query).body
-        listed = found["results"] if isinstance(found, dict) else found
-        return sorted((p for p in listed if text in (p.get("description") or "")), key=lambda p: int(p["id"]))
+        query: dict[str, Any] = {"page_size": PAGE, "include": "id,title,description", "ordering": "id"}
+        listed: list[dict[str, Any]] = []
+        for page in itertools.count(1):
+            found = self.wire.get("/api/projects/", {**query, "page": page}).body
+            listed += found["results"]
+            if not found.get("next"):
+                break
+        unique = {int(p["id"]): p for p in listed if text in (p.get("description") or "")}
+        return [unique[number] for number in sorted(unique)]
 
     def project(self, number: int) -> dict[str, Any]:
         """One project as the server sees it. Raises Absent."""

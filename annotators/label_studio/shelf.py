@@ -184,7 +184,7 @@ class Shelf:
             except Lost as error:
                 self.lost = True
                 if not self._arrived(began, keys, error):
-                    if isinstance(error, Failed):
+                    if isinstance(error, Failed) and attempt:  # twice is no accident
                         self.ledger.land(self.project.source)
                         raise Refused(500, str(error)) from None
                     if attempt + 1 < ATTEMPTS:

@@ -85,15 +85,16 @@ def test_every_answer_comes_back_once_and_nothing_is_overwritten(
     answer(server, ids["item-00000"], changed, ben, parent_prediction=shown)
     edited = answer(server, ids["item-00001"], said("good"), ada)
     answer(server, ids["item-00002"], said("bad"), cleo, was_cancelled=True)  # a skip drags its result along
+    answer(server, ids["item-00004"], said("bad"), cleo, was_cancelled=True)
     answer(server, ids["item-00003"], said("splendid"), ada)
     answer(server, ids["item-00004"], said("good"), ada, ground_truth=True)
     server.call("POST", f"/api/tasks/{ids['item-00005']}/drafts", {"result": said("good")}, ada)
 
     got = studio.pull(store)
-    assert (got.new, got.known, got.answers) == (6, 0, 6)
-    assert (got.ok, got.skips, got.stale, got.quarantined, got.rejected, got.deleted) == (4, 1, 0, 0, 1, 0)
+    assert (got.new, got.answers) == (7, 7)
+    assert (got.ok, got.skips, got.stale, got.quarantined, got.rejected, got.deleted) == (4, 2, 0, 0, 1, 0)
     rows = {(r["item"], r["annotator"]): r for r in store.answers.to_arrow().to_pylist()}
-    assert len(rows) == 6 and not any(item == "item-00005" for item, _ in rows), "a draft is no answer"
+    assert len(rows) == 7 and not any(item == "item-00005" for item, _ in rows), "a draft is no answer"
     first = rows["item-00000", "ada@example.com"]
     assert (first["control"], first["value"], first["touched"], first["model_version"]) == (
         *("label", "bad", False),
@@ -108,7 +109,7 @@ def test_every_answer_comes_back_once_and_nothing_is_overwritten(
     assert rows["item-00004", "ada@example.com"]["gold"] is True
 
     again = studio.pull(store)
-    assert (again.new, len(store.answers)) == (0, 6)
+    assert (again.new, again.answers, len(store.answers)) == (0, 0, 7)
     server.call("PATCH", f"/api/annotations/{edited['id']}/", {"result": said("bad")}, ada)
     later = studio.pull(store)
     assert (later.new, later.edited) == (1, 1)
