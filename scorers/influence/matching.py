@@ -12,14 +12,14 @@ import numpy.typing as npt
 
 from curate.errors import InputError
 from curate.scorers.influence.gradient_store import GradientStore
-from curate.scorers.influence.kernels import compiled, dots_of_bytes
+from curate.scorers.influence.kernels import compiled, dots_of_bytes, dots_of_bytes_by_three
 from curate.scorers.influence.reading import Gradients, group_codes, read_gradients, read_target
 
 __all__ = ["Influence", "Mean", "grad_cos", "less", "match", "self_influence", "tracin"]
 
 Floats = npt.NDArray[np.float32]
 Mean = Literal["cosines", "gradient"]
-_FEW = 4
+_FEW = 6
 """So many queries are matched with bytes as they lie; for more a matrix product of decoded rows is faster."""
 _ROWS = 1024
 
@@ -128,7 +128,7 @@ def match(train: Gradients, queries: Floats) -> Floats:
 
 
 def _match_bytes(codes: npt.NDArray[Any], scales: Floats, queries: Floats, out: Floats) -> None:
-    kernel = compiled(dots_of_bytes, reorder=True)
+    kernel = compiled(dots_of_bytes if len(queries) == 1 else dots_of_bytes_by_three, reorder=True)
 
     def run(low: int) -> None:
         part = slice(low, low + _ROWS)

@@ -10,7 +10,7 @@ import pytest
 from curate.errors import InputError
 from curate.memory import ArrayVectors
 from curate.scorers.influence import GradientStore, Header, Projection, grad_cos, less, self_influence, tracin
-from curate.scorers.influence.kernels import dots_of_bytes
+from curate.scorers.influence.kernels import dots_of_bytes, dots_of_bytes_by_three
 
 N, M, T, D = 37, 7, 3, 40
 RATES = (1.7e-5, 1.3e-5, 2.6e-6)
@@ -136,8 +136,10 @@ def test_bytes_are_multiplied_as_they_lie(tmp_path, gradients):
     out = np.zeros((5, 2), np.float32)
     codes = np.arange(-20, 20, dtype=np.int8).reshape(5, 2, 4)
     scales, queries = np.full((5, 2), 0.5, np.float32), np.ones((2, 2, 4), np.float32)
-    dots_of_bytes(codes, scales, queries, out)  # the kernel itself, in Python
-    assert np.allclose(out, codes.reshape(5, -1).sum(1, dtype=float)[:, None] / 2)
+    for kernel in (dots_of_bytes, dots_of_bytes_by_three):  # the kernels themselves, in Python
+        out[:] = 0
+        kernel(codes, scales, queries, out)
+        assert np.allclose(out, codes.reshape(5, -1).sum(1, dtype=float)[:, None] / 2)
 
 
 class Pieces(ArrayVectors):
