@@ -26,7 +26,7 @@ class Rounds:
     round, `most` rounds there are before `experts` (names of annotators; answers that the source marks as ground
     truth are theirs too) decide; without experts what is left is undecided.
     `method` of the aggregators makes the consensus ("mean", "auto", "ordinal-dawid-skene", ...; `values` is the order,
-    lowest first), out of the votes of the "newest" round or of "all": `count`.
+    lowest first), out of the votes of "all" rounds (of one person the newest) or of the "newest" alone: `count`.
     `gold` are items whose value is known: who is right in less than `trust` of at least `gold_least` of them does not
     count (`tolerance`: how far off a number is still right). `aside` names another control and its value by which people
     say that the question makes no sense: `{"problem": "prompt makes no sense"}`; half of them are enough.
@@ -41,7 +41,7 @@ class Rounds:
     experts: tuple[str, ...] = ()
     method: Method = "auto"
     values: tuple[str, ...] = ()
-    count: Literal["newest", "all"] = "newest"
+    count: Literal["newest", "all"] = "all"
     gold: Mapping[str, str] = field(default_factory=dict)
     trust: float = 0.0
     gold_least: int = 5

@@ -20,9 +20,6 @@ __all__ = ["Worth", "worth_of_asking", "worth_of_rating"]
 
 Floats = npt.NDArray[np.float64]
 
-OWN = 4.0
-"""An item's own spread is drawn towards that of all items as by so many further answers."""
-
 
 @dataclass(frozen=True, eq=False)
 class Worth:
@@ -30,7 +27,8 @@ class Worth:
 
     `measure` says what of: "right", the share of the `items` whose consensus is right (0 to 1, higher is better), or
     "error", how far their mean rating is off (its standard error in the unit of the ratings, lower is better). `now`, `then` after the
-    answers, `random` after as many to items drawn at random. `curve` is the way there: `answers` so far, `value`.
+    answers, `random` after as many to items drawn at random. `curve` is the way there: `answers` so far, `value`;
+    `where` says which items to ask: `item`, `more` (how many answers), most useful first.
     Shares are in the eyes of the model that weighs the annotators: it is too sure of itself where all err alike.
     """
 
@@ -41,6 +39,7 @@ class Worth:
     then: float
     random: float
     curve: pl.DataFrame
+    where: pl.DataFrame
 
     def __str__(self) -> str:
         if self.measure == "error":
@@ -86,14 +85,23 @@ def worth_of_asking(
         {"answers": np.concatenate([[0], spent]), "value": (right + np.concatenate([[0.0], gained])) / n}
     )
     total = float(gained[-1]) if len(gained) else 0.0
-    return Worth(asked, n, "right", right / n, (right + total) / n, (right + chance) / n, curve)
+    return Worth(
+        asked,
+        n,
+        "right",
+        right / n,
+        (right + total) / n,
+        (right + chance) / n,
+        curve,
+        chosen.select("item", "more"),
+    )
 
 
 def worth_of_rating(answers: Any, asked: int = 100) -> Worth:
     """How much nearer to the truth the items' mean ratings would be after `asked` further ratings.
 
-    The standard error of a mean of n ratings is s / sqrt(n), s the item's own spread drawn towards that of all items. Each
-    rating goes where it lowers the error most. Raises what `read_answers` raises; InputError for values that are no
+    The standard error of a mean of n ratings is s / sqrt(n), s the item's own spread drawn towards that of all items, the more
+    the less spreads differ beyond chance. Each rating goes where it lowers the error most. Raises what `read_answers` raises; InputError for values that are no
     numbers, `asked` below 1, or where no item has two ratings.
     """
     import polars as pl
@@ -106,8 +114,7 @@ def worth_of_rating(answers: Any, asked: int = 100) -> Worth:
     squares = np.bincount(read.item, (x - mean[read.item]) ** 2)
     if not (n > 1).any():
         raise InputError("no item has two ratings: how far people differ is not known")
-    usual = squares.sum() / (n - 1).sum()
-    spread = np.sqrt((squares + OWN * usual) / (n - 1 + OWN))
+    spread = _spreads(squares.astype(np.float64), n - 1)
 
     def drop(count: Floats) -> Floats:
         smaller: Floats = spread * (1 / np.sqrt(count) - 1 / np.sqrt(count + 1))
@@ -122,4 +129,23 @@ def worth_of_rating(answers: Any, asked: int = 100) -> Worth:
         gain[best] = spread[best] * (1 / np.sqrt(count[best]) - 1 / np.sqrt(count[best] + 1))
     chance = error[0] - min(asked, len(n)) * float(drop(n).mean()) / len(n)
     curve = pl.DataFrame({"answers": np.arange(asked + 1), "value": error})
-    return Worth(asked, len(n), "error", error[0], error[-1], chance, curve)
+    more = (count - n).astype(np.int64)
+    order = np.lexsort((np.arange(len(n)), -drop(n).round(12)))
+    where = pl.DataFrame({"item": read.items.gather(order), "more": more[order]}).filter(pl.col("more") > 0)
+    return Worth(asked, len(n), "error", error[0], error[-1], chance, curve, where)
+
+
+def _spreads(squares: Floats, freedom: Floats) -> Floats:
+    """(N,) each item's standard deviation: sums of `squares` over degrees of `freedom`, drawn towards the common variance.
+
+    The pull is that of a scaled inverse chi-squared prior, its strength from how much the items' variances differ
+    beyond chance (twice the squared variance over the freedom, were ratings normal).
+    """
+    usual = squares.sum() / freedom.sum()
+    some = freedom > 0
+    seen = squares[some] / freedom[some]
+    weight = freedom[some] / freedom.sum()
+    between = float((weight * ((seen - usual) ** 2 - 2 * usual**2 / freedom[some])).sum())
+    strength = 4 + 2 * usual**2 / between if between > 1e-9 * usual**2 else 1e9
+    result: Floats = np.sqrt((squares + strength * usual) / (freedom + strength))
+    return result

@@ -60,9 +60,9 @@ def test_three_more_are_asked_until_they_agree_or_the_rounds_are_used_up() -> No
     two = [*one, *votes("x", "44", 2, "def")]
     assert state(said(*two), PLAN) == ("waiting", "1 more answers are to come")
     agreed = [*one, *votes("x", "445", 2, "def")]
-    row = PLAN.judge(said(*agreed)).units.to_dicts()[0]
-    assert (row["state"], row["round"], row["answers"]) == ("settled", 2, 3)
-    assert row["number"] == pytest.approx(13 / 3) and row["value"] == "4.333333"
+    newest = Rounds("overall", method="mean", count="newest").judge(said(*agreed)).units.to_dicts()[0]
+    assert (newest["state"], newest["round"], newest["answers"]) == ("settled", 2, 3)
+    assert newest["number"] == pytest.approx(13 / 3) and newest["value"] == "4.333333"
     apart = [*one, *votes("x", "152", 2, "def")]
     assert PLAN.judge(said(*apart)).next() == {3: ["x"]}
     never = [*apart, *votes("x", "151", 3, "ghi")]
@@ -70,10 +70,12 @@ def test_three_more_are_asked_until_they_agree_or_the_rounds_are_used_up() -> No
     assert PLAN.judge(said(*never)).done
 
 
-def test_all_votes_count_where_that_is_asked() -> None:
+def test_all_votes_count_and_of_who_is_asked_twice_the_newest() -> None:
     rows = [*votes("x", "135"), *votes("x", "445", 2, "def")]
-    whole = Rounds("overall", method="mean", count="all").judge(said(*rows)).units.to_dicts()[0]
+    whole = PLAN.judge(said(*rows)).units.to_dicts()[0]
     assert whole["number"] == pytest.approx(22 / 6, abs=1e-6) and whole["answers"] == 6
+    twice = PLAN.judge(said(*votes("x", "135"), *votes("x", "445", 2, "abd"))).units.to_dicts()[0]
+    assert twice["number"] == pytest.approx((4 + 4 + 5 + 5) / 4) and twice["answers"] == 4
 
 
 def test_an_expert_decides_after_the_last_round() -> None:

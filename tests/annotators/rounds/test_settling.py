@@ -67,14 +67,14 @@ def test_rounds_go_on_until_people_agree_and_the_consensus_comes_back(store: Any
         ["id", "checked", "checked_probability", "checked_answers", "checked_rounds"]
     )
     assert rows["checked"].to_list() == ["good", "bad", "good", "good", "good", "good"]
-    assert rows["checked_probability"].to_list() == pytest.approx([1, 1, 1, 2 / 3, 1, 1])
+    assert rows["checked_probability"].to_list() == pytest.approx([1, 1, 5 / 6, 2 / 3, 1, 1])
     assert rows["checked_rounds"].to_list() == [1, 1, 2, 2, 1, 1]
     origin = store.parts.snapshot().sets["checked"].params
     assert origin["made_by"] == "annotation rounds" and origin["answer_rows"] == 24
     assert origin["rules"] == [{"rule": "Agreement", "least": 0.6}] and len(origin["sources"]) == 1
     assert done.by_round["cost"].to_list() == [18.0, 6.0]
     kept = store.keep("checked = 'good' and checked_probability > 0.9", name="sure")
-    assert len(kept.items) == 4
+    assert len(kept.items) == 3
 
 
 def test_what_is_open_has_a_state_and_no_label_and_settling_again_replaces(

@@ -93,10 +93,15 @@ def test_what_answers_are_worth_is_about_what_they_bring() -> None:
 def test_what_ratings_are_worth_by_hand_and_by_simulation() -> None:
     two = {"item": ["x", "x", "y", "y", "y"], "annotator": list("ababc"), "value": [1.0, 3.0, 2.0, 2.0, 2.0]}
     worth = worth_of_rating(two, 1)
-    usual = 2 / 3  # squares: 2 and 0, over 1 + 2 degrees of freedom
-    x, y = np.sqrt((2 + 4 * usual) / 5), np.sqrt((0 + 4 * usual) / 6)
+    # Squares 2 and 0 over 1 and 2 degrees of freedom: 2/3 in common. Beyond chance they differ by
+    # 1/3 ((2 - 2/3)^2 - 8/9) + 2/3 (4/9 - 4/9) = 8/27, so the common one weighs as much as 4 + 8/9 / (8/27) = 7 degrees.
+    x, y = np.sqrt((2 + 7 * 2 / 3) / 8), np.sqrt((0 + 7 * 2 / 3) / 9)
+    assert worth.where.rows() == [("x", 1)]
     assert worth.now == pytest.approx((x / np.sqrt(2) + y / np.sqrt(3)) / 2)
     assert worth.then == pytest.approx((x / np.sqrt(3) + y / np.sqrt(3)) / 2)
+    wild = {"item": np.repeat(["x", "y"], 50), "annotator": [f"p{k}" for k in range(50)] * 2}
+    wild["value"] = np.concatenate([np.tile([1.0, 5.0], 25), np.tile([3.0, 3.1], 25)])
+    assert worth_of_rating(wild, 10).random - worth_of_rating(wild, 10).then > 0.002  # all to x
     rng = np.random.default_rng(0)
     n = 400
     truth = rng.normal(3, 1, n)
