@@ -212,7 +212,7 @@ def _whiten(vectors: Floats, components: int, shrinkage: float, name: str) -> To
         raise InputError(f"all {len(vectors)} {name} are the same vector: nothing can be learned from them")
     scale = np.where(constant, 1, scale)
     z = np.where(constant, 0, (vectors - mean) / scale)
-    values, axes = np.linalg.eigh(z.T @ z / len(z))
+    values, axes = _components(z)
     kept = np.argsort(-values)[: min(components, len(vectors) - 1, vectors.shape[1])]
     kept = kept[values[kept] > 1e-9 * values[kept[0]]]
     axes = axes[:, kept] * np.sign(
@@ -222,6 +222,19 @@ def _whiten(vectors: Floats, components: int, shrinkage: float, name: str) -> To
     project = axes / np.sqrt(values[kept] + shrinkage * values[kept].mean())
     none = np.empty((len(kept), 0))
     return Tower(mean, scale, project, none, none, np.empty(0), np.empty((0, 0)))
+
+
+def _components(z: Floats) -> tuple[Floats, Floats]:
+    """Variances (c,) and axes (d, c) of the principal components of centred rows, by the smaller of two problems: images
+    recur with each of their texts, and wide vectors of few images span no more directions than there are images."""
+    distinct, counts = np.unique(z, axis=0, return_counts=True)
+    if len(distinct) >= z.shape[1]:
+        values, axes = np.linalg.eigh(z.T @ z / len(z))
+        return values, axes
+    weighed = distinct * np.sqrt(counts / len(z))[:, None]
+    values, sides = np.linalg.eigh(weighed @ weighed.T)
+    sound = values > 1e-12 * values[-1]
+    return values[sound], weighed.T @ (sides[:, sound] / np.sqrt(values[sound]))
 
 
 def _correlate(x: Floats, y: Floats, dim: int) -> tuple[Floats, Floats]:

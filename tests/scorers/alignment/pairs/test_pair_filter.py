@@ -182,6 +182,20 @@ def test_scorer_conforms_and_its_parameters_matter() -> None:
     assert not np.allclose(plain, trained) and not np.allclose(trained, layered)
 
 
+def test_wide_vectors_of_few_images_give_the_components_that_all_their_rows_give() -> None:
+    from curate.scorers.alignment.pairs.embedder import _components
+
+    rng = np.random.default_rng(0)
+    z = np.repeat(rng.normal(size=(7, 12)), [1, 2, 3, 1, 4, 2, 2], axis=0)
+    z -= z.mean(0)
+    values, axes = _components(z)
+    expected = np.linalg.eigvalsh(z.T @ z / len(z))
+    assert len(values) == 6  # seven points, centred
+    assert np.allclose(values, expected[-6:])
+    assert np.allclose(axes.T @ axes, np.eye(6))
+    assert np.allclose(z @ axes @ axes.T, z)
+
+
 def test_shrinkage_holds_down_what_few_pairs_cannot_teach() -> None:
     images, texts = make_pairs(60, noise=3)
     rng = np.random.default_rng(5)
