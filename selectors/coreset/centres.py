@@ -10,7 +10,8 @@ import numpy.typing as npt
 from curate.choosing import Constraints, Meter, Terms, at_random
 from curate.contracts import Budget, Selection
 from curate.selectors.coreset.exact import purse_of
-from curate.selectors.coreset.kernels import Purse, farthest, nearer
+from curate.selectors.coreset.kernels import Purse
+from curate.selectors.coreset.radii import farthest, nearer
 from curate.selectors.coreset.rows import Floats, Ints, compiled, generator, prepare
 
 __all__ = ["approach", "k_center"]

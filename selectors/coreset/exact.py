@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.choosing import Terms
+from curate.selectors.coreset.heaps import lazy_greedy
 from curate.selectors.coreset.kernels import (
     Graph,
     Purse,
     add_both_gains,
     add_gains,
     collect_above,
-    lazy_greedy,
     take_away,
     transpose,
 )

@@ -11,7 +11,8 @@ from curate.choosing import Constraints, Meter, at_random
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
 from curate.selectors.coreset.exact import purse_of
-from curate.selectors.coreset.kernels import Graph, pass_messages
+from curate.selectors.coreset.heaps import pass_messages
+from curate.selectors.coreset.kernels import Graph
 from curate.selectors.coreset.neighbours import nearest_rows
 from curate.selectors.coreset.rows import compiled, generator
 from curate.selectors.coreset.similarity import Likeness
