@@ -84,6 +84,10 @@ def run(
 def plan(
     recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file")],
     set: Annotated[list[str] | None, typer.Option("--set", help="Override: key=value")] = None,
+    sample: Annotated[
+        int, typer.Option(help="Score so many rows of each step to say what the rest takes")
+    ] = 0,
+    workers: Annotated[int | None, typer.Option(help="Workers to plan for; default: one per core")] = None,
 ) -> None:
     """Say what a recipe would do: what is already there, what is to do, rows expected. Changes nothing."""
     import tempfile
@@ -99,7 +103,9 @@ def plan(
         with (
             PartStore.open(base / loaded.store) if there else PartStore.create(Path(empty) / "none") as store
         ):
-            planned = make_plan(store, loaded.steps, base=base, seed=loaded.seed)
+            planned = make_plan(
+                store, loaded.steps, base=base, seed=loaded.seed, sample=sample, workers=workers
+            )
     rows = [[p.state, p.title, number(p.rows), number(p.todo), p.note] for p in planned]
     print_table(["state", "step", "rows", "to do", ""], rows)
 

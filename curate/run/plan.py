@@ -27,6 +27,7 @@ from curate.recipe.model import (
 )
 from curate.run.components import configure, giver_of, has
 from curate.run.context import located
+from curate.run.sampling import default_workers, take_sample
 from curate.run.steps.importing import import_digest
 from curate.run.steps.scoring import bind, is_done, pending
 from curate.run.steps.selecting import spends
@@ -53,6 +54,8 @@ class _Planner:
     base: Path
     seed: int
     view: StoreView | None
+    sample: int = 0
+    workers: int = 1
     certain: bool = True
 
     def path(self, text: str) -> str:
@@ -61,10 +64,20 @@ class _Planner:
 
 
 def plan(
-    store: PartStore, steps: Iterable[Step], *, base: str | Path = ".", seed: int = 0
+    store: PartStore,
+    steps: Iterable[Step],
+    *,
+    base: str | Path = ".",
+    seed: int = 0,
+    sample: int = 0,
+    workers: int | None = None,
 ) -> list[PlannedStep]:
-    """Plan steps against the store as it is. Once a step is to do, what follows it is an estimate and says so."""
-    planner = _Planner(store, Path(base).absolute(), seed, store.view())
+    """Plan steps against the store as it is. Once a step is to do, what follows it is an estimate and says so.
+
+    With `sample`, so many rows of what each scorer of single items has to do are scored, and thrown away, to say what the
+    rest will take on `workers` (default: one for each core).
+    """
+    planner = _Planner(store, Path(base).absolute(), seed, store.view(), sample, workers or default_workers())
     return [_plan_step(planner, step) for step in steps]
 
 
@@ -120,9 +133,14 @@ def _plan_score(planner: _Planner, step: ScoreStep) -> PlannedStep:
         done = is_done(planner.store, snapshot, scorer, column_set, view)
         note = "" if done else "sees all rows at once"
         return PlannedStep(step.title, "done" if done else "to do", len(view), 0 if done else len(view), note)
-    todo = sum(len(task.rows) for task in pending(planner.store, view, snapshot, scorer, column_set))
+    tasks = list(pending(planner.store, view, snapshot, scorer, column_set))
+    todo = sum(len(task.rows) for task in tasks)
     state = "done" if not todo else "to do" if todo == len(view) else "partly done"
-    return PlannedStep(step.title, state, len(view), todo)
+    note = ""
+    if todo and planner.sample:
+        sampled = take_sample(planner.store, tasks, min(planner.sample, todo))
+        note = sampled.foretell(todo, len(tasks), planner.workers)
+    return PlannedStep(step.title, state, len(view), todo, note)
 
 
 def _plan_keep(planner: _Planner, step: KeepStep) -> PlannedStep:
