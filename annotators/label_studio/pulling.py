@@ -19,7 +19,7 @@ import numpy as np
 
 from curate.annotators.label_studio.ledger import Ledger, Project, Sent
 from curate.annotators.label_studio.places import Mark, Places
-from curate.annotators.label_studio.server import Server, changed_since, more_than_none
+from curate.annotators.label_studio.server import FULL_PAGE, Server, among, changed_since
 from curate.annotators.label_studio.shelf import Shelf, data_digest
 from curate.annotators.label_studio.wire import Absent
 from curate.annotators.tasks import (
@@ -115,7 +115,7 @@ class _Pulling:
             raise Absent(404, f"project {self.project.id} on {self.server.url} is not ours any more")
         sent = self._sent(int(answer.body["task_number"]), full)
         waiting: list[dict[str, Any]] = []
-        for page in self._changed(full):
+        for page in self._changed(sent, full):
             now = self._now(task["data"].get("cur_item") for task in page if task["annotations"])
             self._look_up(task["data"].get("cur_key") for task in page)
             for task in page:
@@ -139,17 +139,20 @@ class _Pulling:
         self.counts["deleted"] += sum(t.deleted for t in sent.values())
         return sent
 
-    def _changed(self, full: bool) -> Iterator[list[dict[str, Any]]]:
+    def _changed(self, sent: Mapping[str, Sent], full: bool) -> Iterator[list[dict[str, Any]]]:
         """Pages of the tasks that may bring something new, with their annotations."""
-        if self.project.watermark and not full:
-            since = changed_since(datetime.fromisoformat(self.project.watermark).astimezone(UTC) - MARGIN)
-            yield from self.server.tasks(self.project.id, INCLUDE, [since])
-            return
-        if self.recorded.height:  # anything we have may have been taken back
+        if full:
             yield from self.server.tasks(self.project.id, INCLUDE)
             return
-        for counter in ("total_annotations", "cancelled_annotations"):
-            yield from self.server.tasks(self.project.id, INCLUDE, [more_than_none(counter)])
+        since = []
+        if self.project.watermark:
+            moment = datetime.fromisoformat(self.project.watermark).astimezone(UTC) - MARGIN
+            since = [changed_since(moment)]
+        ours = {sent[key].id for key in self.recorded["key"].unique() if key in sent}
+        wanted = self.server.answered(self.project.id, since, ours)
+        for at in range(0, len(wanted), FULL_PAGE):
+            these = [among(wanted[at : at + FULL_PAGE])]
+            yield from self.server.tasks(self.project.id, INCLUDE, these)
 
     # --- What is in the store -----------------------------------------------------------------------------------
 
@@ -157,8 +160,19 @@ class _Pulling:
     def recorded(self) -> pl.DataFrame:
         """The newest version of every answer of this project that the store holds; a number may be given again, so an
         answer is known by its task too."""
-        columns = ["key", "answer_id", "item", "annotator", "round", "created_at", "updated_at", "status"]
-        found: pl.DataFrame = self.store.answers.where(f"source = '{self.project.source}'").to_polars(columns)
+        names = [
+            "key",
+            "answer_id",
+            "item",
+            "annotator",
+            "round",
+            "created_at",
+            "updated_at",
+            "status",
+            "source",
+        ]
+        found: pl.DataFrame = self.store.answers.to_polars(names)
+        found = found.filter(found["source"] == self.project.source).drop("source")
         return found.sort("updated_at").unique(["key", "answer_id"], keep="last")
 
     def _look_up(self, keys: Iterable[Any]) -> None:

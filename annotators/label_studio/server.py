@@ -11,7 +11,7 @@ from typing import Any
 from curate.annotators.label_studio.wire import Absent, Refused, Wire
 from curate.errors import AnnotatorError
 
-__all__ = ["Imported", "Server", "changed_since", "equal_to", "more_than_none"]
+__all__ = ["Imported", "Server", "among", "changed_since", "equal_to", "more_than_none"]
 
 PAGE = 1000
 """Tasks asked for at once."""
@@ -115,9 +115,19 @@ class Server:
             if len(page) < size:
                 return
 
+    def answered(self, project: int, filters: Sequence[Mapping[str, Any]], more: set[int]) -> list[int]:
+        """Ids of the tasks for which the filters hold and that bear an answer or a skip, or are among `more`; ascending.
+
+        One light listing: asking for annotations of tasks that have none takes the server ten times as long.
+        """
+        counters, found = ("total_annotations", "cancelled_annotations"), []
+        for page in self.tasks(project, f"id,{','.join(counters)}", filters):
+            found += [int(t["id"]) for t in page if int(t["id"]) in more or any(t[c] for c in counters)]
+        return found
+
     def worked_on(self, project: int, numbers: Sequence[int]) -> set[int]:
         """Which of these tasks bear an answer, a skip or somebody's draft."""
-        these = {"filter": "filter:tasks:id", "operator": "in_list", "type": "List", "value": list(numbers)}
+        these = among(numbers)
         found: set[int] = set()
         for condition in (
             more_than_none("total_annotations"),
@@ -218,6 +228,11 @@ def changed_since(moment: datetime) -> dict[str, Any]:
         "type": "Datetime",
         "value": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }
+
+
+def among(numbers: Sequence[int]) -> dict[str, Any]:
+    """A filter: these tasks."""
+    return {"filter": "filter:tasks:id", "operator": "in_list", "type": "List", "value": list(numbers)}
 
 
 def equal_to(name: str, value: str) -> dict[str, Any]:

@@ -33,5 +33,8 @@ def answer_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
             raise InputError(f"status {row['status']!r} of an answer: one of {', '.join(STATUSES)} is meant")
         unique.setdefault(tuple(row[name] for name in ANSWER_KEY), row)
     order = sorted(unique.values(), key=lambda r: tuple(str(r[n]) for n in ("updated_at", *ANSWER_KEY)))
-    columns = [pa.array([row.get(field.name) for row in order], field.type) for field in ANSWERS]
-    return pa.Table.from_arrays(columns, schema=ANSWERS)
+    import polars as pl
+
+    types = pl.Schema(ANSWERS)  # by Polars: pyarrow makes arrays of lists by importing pandas, where it can
+    frame = pl.DataFrame({name: [row.get(name) for row in order] for name in types}, schema=types)
+    return frame.to_arrow().cast(ANSWERS)
