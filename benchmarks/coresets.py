@@ -28,8 +28,11 @@ def clouds(n: int, d: int, seed: int = 0, spread: float = 0.5) -> npt.NDArray[np
     """Items around 200 centres."""
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((200, d), np.float32)
-    x = spread * rng.standard_normal((n, d), np.float32)
-    x += centres[rng.integers(0, 200, n)]
+    x = rng.standard_normal((n, d), np.float32)
+    x *= spread
+    of = rng.integers(0, 200, n)
+    for low in range(0, n, 8192):
+        x[low : low + 8192] += centres[of[low : low + 8192]]
     return x
 
 

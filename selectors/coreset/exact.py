@@ -170,7 +170,7 @@ def _remaining(likeness: Likeness, cover: Floats) -> Graph:
                 column.resize(size, refcheck=False)
         covers = cover[low : low + len(tile)], cover[left : left + tile.shape[1]]
         used = collect(tile, covers, (low, left), out, used)
-    return compiled(transpose)(tuple(column[:used] for column in out), n)  # type: ignore[no-any-return]
+    return compiled(transpose)(tuple(column[:used] for column in out), 0, n)  # type: ignore[no-any-return]
 
 
 def finish_sparse(graph: Graph, picks: Picks, most: int) -> tuple[Ints, npt.NDArray[np.float64]]:

@@ -49,7 +49,7 @@ def facility_location(
                  drawn with `rng`, are looked at, over all pairs (Mirzasoleiman et al. 2015): 1 - 1/e - epsilon in
                  expectation, and slower than "exact" here unless items have hardly anything in common. "auto": exact
                  where n^2 d is at most 5e11 (some ten seconds) and no `neighbours` are given, else sparse.
-    `neighbours` of "sparse"; default four for each item that one chosen stands for, 64 to 512.
+    `neighbours` of "sparse"; default two for each item that one chosen stands for, 64 to 256.
     `reweight`   weigh each chosen item by how many it stands for, mean 1; otherwise all weigh 1.
     `within`     mandatory and forbidden rows, costs, groups; mandatory rows come first, with what they add.
 
@@ -86,7 +86,7 @@ def facility_location(
 
 
 def _reach(n: int, k: int) -> int:
-    return min(512, max(64, 4 * n // max(1, k)))
+    return min(256, max(64, 2 * n // max(1, k)))
 
 
 def _settled(method: Method, n: int, d: int, neighbours: int | None) -> Method:
@@ -103,7 +103,7 @@ def planned(n: int, d: int, k: int, method: Method, neighbours: int | None) -> d
     if method == "sparse":
         reach = neighbours or _reach(n, k)
         looked = n * float(min(n, max(2000, 8 * reach)))
-        held = n * (12.0 * d + 32.0 * reach)
+        held = n * (12.0 * d + 16.0 * reach)
         return effort(products=looked * d + shown, touched=looked + 20.0 * n * reach, held=held)
     if method == "exact":
         return effort(

@@ -112,8 +112,11 @@ def collect_above(
     return used
 
 
-def transpose(pairs: tuple[Array, Array, Array], count: int) -> Graph:
-    """Pairs (candidate, item, similarity) in any order, by candidate; a negative candidate is none."""
+def transpose(pairs: tuple[Array, Array, Array], each: int, count: int) -> Graph:
+    """Pairs (candidate, item, similarity) in any order, by candidate; a negative candidate is none.
+
+    Without items (an empty array) there are `each` pairs for every item, one item after the other.
+    """
     candidates, items, values = pairs
     starts = np.zeros(count + 1, np.int64)
     for e in range(len(candidates)):
@@ -127,7 +130,8 @@ def transpose(pairs: tuple[Array, Array, Array], count: int) -> Graph:
     for e in range(len(candidates)):
         j = candidates[e]
         if j >= 0:
-            sorted_items[place[j]], sorted_values[place[j]] = items[e], values[e]
+            sorted_items[place[j]] = items[e] if len(items) else e // each
+            sorted_values[place[j]] = values[e]
             place[j] += 1
     return Graph(starts, sorted_items, sorted_values)
 

@@ -50,7 +50,7 @@ def prepare(x: npt.NDArray[Any], what: str = "x") -> Floats:
     if not x.shape[1]:
         raise InputError(f"{what} has no dimensions: its shape is {x.shape}")
     bad = np.flatnonzero(~finite_rows(x))
-    if not len(bad) and len(x) and float(np.abs(x).max()) > 1e17:
+    if not len(bad) and len(x) and max(float(x.max()), -float(x.min())) > 1e17:
         bad = np.flatnonzero(np.abs(x).max(1) > 1e17)
     if len(bad):
         named = ", ".join(map(str, bad[:5].tolist()))
