@@ -1,0 +1,330 @@
+"""What needs no server: requests that fail in every way, the ledger, marks, digests, media, and where addresses lead."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curate import registry
+from curate.annotators.label_studio import LabelStudio, wire
+from curate.annotators.label_studio.ledger import Ledger, Project, Sent, exclusive
+from curate.annotators.label_studio.places import Mark
+from curate.annotators.label_studio.server import Server
+from curate.annotators.label_studio.serving import Serving, media_type
+from curate.annotators.label_studio.shelf import data_digest
+from curate.annotators.label_studio.wire import Absent, Failed, Lost, Refused, Wire
+from curate.errors import AnnotatorError, BusyError, InputError, MediaError, UnknownNameError
+
+TOKEN = "a" * 40
+Reply = Callable[[BaseHTTPRequestHandler], None]
+
+
+@contextmanager
+def serving(reply: Reply) -> Iterator[str]:
+    """A server that answers everything by `reply`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    for verb in ("GET", "POST", "PATCH", "DELETE"):
+        setattr(Handler, f"do_{verb}", lambda asked: reply(asked))
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    running.daemon_threads = True
+    threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{running.server_port}"
+    finally:
+        running.shutdown()
+        running.server_close()
+
+
+def send(asked: BaseHTTPRequestHandler, status: int, body: bytes, **headers: str) -> None:
+    asked.rfile.read(int(asked.headers.get("Content-Length") or 0))
+    asked.send_response(status)
+    for name, value in headers.items():
+        asked.send_header(name, value)
+    asked.send_header("Content-Length", str(len(body)))
+    asked.end_headers()
+    asked.wfile.write(body)
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No pauses, and no connection stays open."""
+    monkeypatch.setattr(wire, "PAUSE", 0.001)
+    made: list[Wire] = []
+    plain = Wire.__init__
+
+    def remember(line: Wire, url: str, token: str) -> None:
+        plain(line, url, token)
+        made.append(line)
+
+    monkeypatch.setattr(Wire, "__init__", remember)
+    yield
+    for line in made:
+        line.close()
+
+
+def test_reading_is_tried_again_and_writing_is_not() -> None:
+    seen: list[str] = []
+
+    def reply(asked: BaseHTTPRequestHandler) -> None:
+        seen.append(asked.command)
+        if len(seen) < 3:
+            asked.close_connection = True  # says nothing
+        else:
+            send(asked, 200, b'{"ok": true}')
+
+    with serving(reply) as url:
+        assert Wire(url, TOKEN).get("/api/x").body == {"ok": True}
+        assert seen == ["GET"] * 3
+        del seen[:]
+        with pytest.raises(Lost, match="the connection to"):
+            Wire(url, TOKEN).send("POST", "/api/x", {})
+        assert seen == ["POST"], "a write that was lost is for the caller to look after"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "match"),
+    [
+        (
+            400,
+            b'{"id": "not a task", "detail": "bad", "validation_errors": {"title": ["short"]}}',
+            Refused,
+            "short",
+        ),
+        (401, b'{"detail": "Invalid token."}', Refused, "does not accept the token: Invalid token"),
+        (403, b'{"detail": "no"}', Refused, "does not allow"),
+        (404, b"<html>gone</html>", Absent, "has no /api/x"),
+        (302, b"", Refused, "sends us to https://there"),
+        (500, b"<html>oops</html>", Failed, "failed at POST /api/x"),
+        (503, b"busy", Lost, "failed at POST"),
+        (200, b"<html>hello</html>", AnnotatorError, "is no Label Studio"),
+    ],
+)
+def test_what_a_server_may_say(status: int, body: bytes, kind: type[Exception], match: str) -> None:
+    with (
+        serving(lambda asked: send(asked, status, body, Location="https://there")) as url,
+        pytest.raises(kind, match=match) as error,
+    ):
+        Wire(url, TOKEN).send("POST", "/api/x?secret=1", {})
+    assert TOKEN not in str(error.value) and "secret" not in str(error.value)
+
+
+def test_silence_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "TIMEOUT", 0.1)
+    with serving(lambda asked: time.sleep(1)) as url, pytest.raises(Lost, match="did not answer within"):
+        Wire(url, TOKEN).send("POST", "/api/x", {})
+
+
+def test_a_personal_token_is_changed_for_another_that_lives_for_minutes() -> None:
+    personal, given = "aa.bb.cc", iter(range(10))
+    seen: list[tuple[str, str]] = []
+
+    def reply(asked: BaseHTTPRequestHandler) -> None:
+        seen.append((asked.path, asked.headers.get("Authorization", "")))
+        if asked.path == "/api/token/refresh/":
+            send(asked, 200, json.dumps({"access": f"short-{next(given)}"}).encode())
+        elif asked.headers["Authorization"] == "Bearer short-0" and len(seen) > 3:
+            send(asked, 401, b'{"detail": "expired"}')
+        else:
+            send(asked, 200, b"[]")
+
+    with serving(reply) as url:
+        line = Wire(url, personal)
+        for _ in range(3):
+            assert line.get("/api/x").body == []
+    used = [header for path, header in seen if path == "/api/x"]
+    assert used == ["Bearer short-0", "Bearer short-0", "Bearer short-0", "Bearer short-1"]
+    assert sum(path == "/api/token/refresh/" for path, _ in seen) == 2
+
+
+def test_an_idle_connection_that_was_closed_is_opened_again() -> None:
+    count = iter(range(100))
+
+    def reply(asked: BaseHTTPRequestHandler) -> None:
+        send(asked, 200, b"[]")
+        asked.close_connection = next(count) % 2 == 0  # without having said so
+
+    with serving(reply) as url:
+        line = Wire(url, TOKEN)
+        for _ in range(6):
+            assert line.send("POST", "/api/x", {}).body == []
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:8080", "ftp://x", "http://", "http://me:secret@x/", "http://x/?a=1"]
+)
+def test_addresses_that_are_none(url: str) -> None:
+    with pytest.raises(InputError, match="is no address"):
+        Wire(url, TOKEN)
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\n", "ü"])
+def test_tokens_that_are_none(token: str) -> None:
+    with pytest.raises(InputError, match="the token is empty or has spaces"):
+        Wire("http://x", token)
+
+
+def test_pages_are_read_by_ids_and_a_project_that_vanishes_is_no_end() -> None:
+    ids = list(range(1, 2501))
+    asked_for: list[int] = []
+
+    def reply(asked: BaseHTTPRequestHandler) -> None:
+        from urllib.parse import parse_qs, urlsplit
+
+        parts = urlsplit(asked.path)
+        if parts.path == "/api/projects/1/":
+            return send(asked, 404, b"{}")
+        query = json.loads(parse_qs(parts.query)["query"][0])
+        after = query["filters"]["items"][-1]["value"]
+        asked_for.append(after)
+        if after >= 2000 and gone:
+            return send(asked, 404, b"{}")
+        page = [{"id": i} for i in ids if i > after][:1000]
+        return send(asked, 200, json.dumps({"tasks": page}).encode())
+
+    gone = False
+    with serving(reply) as url:
+        server = Server(Wire(url, TOKEN))
+        assert [t["id"] for page in server.tasks(1, "id") for t in page] == ids
+        assert asked_for == [0, 1000, 2000]
+        gone = True
+        with pytest.raises(Absent):
+            list(server.tasks(1, "id"))
+
+
+def test_the_ledger_remembers(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    project = Project("label-studio/ab", "http://x", 3, "f00d", 1, "custom", {"xml": "<View/>"}, "c0ffee")
+    ledger.remember_project(project)
+    ledger.move_watermark(project.source, "2026-01-01T00:00:00+00:00")
+    ledger.remember_project(replace(project, spec={}, id=4))
+    (known,) = ledger.projects("http://x", "f00d")
+    assert (known.id, known.spec, known.watermark[:4]) == (4, {"xml": "<View/>"}, "2026")
+    ledger.mark_gone(project.source)
+    assert ledger.projects("http://x", "f00d")[0].gone and not ledger.projects("http://y", "f00d")
+    ledger.take_off(project.source, ["k1", "k2"])
+    assert ledger.flight(project.source)[1] == ["k1", "k2"]  # type: ignore[index]
+    ledger.remember_tasks(project.source, [Sent("k1", 7, "a", "h", "d")], landed=True)
+    assert ledger.flight(project.source) is None
+    ledger.mark_deleted(project.source, ["k1"])
+    ledger.close()
+    assert Ledger(tmp_path).tasks(project.source) == {"k1": Sent("k1", 7, "a", "h", "d", True)}
+    (tmp_path / "annotate" / "label-studio.sqlite").write_bytes(
+        b"no database at all, but long enough to be one" * 9
+    )
+    with pytest.raises(AnnotatorError, match="move it away and push again"):
+        Ledger(tmp_path)
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    with exclusive(tmp_path, "push"):
+        with exclusive(tmp_path, "pull"):
+            pass
+        with pytest.raises(BusyError, match=r"process \d+ is in a push"), exclusive(tmp_path, "push"):
+            pass
+    with exclusive(tmp_path, "push"):
+        pass
+
+
+def test_marks_are_read_back_and_nothing_else_is_one() -> None:
+    mark = Mark("0123456789abcdef", 2, "image-text-alignment", "aaaa", "bbbb")
+    assert Mark.read(f"Made by curate: {mark} <b>") == mark and mark.source == "label-studio/bbbb"
+    for text in ("", "[curate:x:1:y:z:w]", "[curate:ab:1:custom:ab]", str(mark)[:-1]):
+        assert Mark.read(text) is None
+
+
+def test_data_is_the_same_however_a_database_writes_its_numbers() -> None:
+    sent = {"text": "é", "n": 1e16, "half": 0.5, "list": [{"x": 2.0}], "none": None, "flag": True}
+    back = {"flag": True, "none": None, "list": [{"x": 2}], "half": 0.5, "n": 10**16, "text": "é"}
+    assert data_digest(sent) == data_digest(json.loads(json.dumps(back)))
+    assert data_digest(sent) != data_digest({**sent, "half": 0.25})
+    assert data_digest({"a": "1"}) != data_digest({"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("data", "mime"),
+    [
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"\x89PNG\r\n\x1a\n", "image/png"),
+        (b"RIFF\x00\x00\x00\x00WAVEfmt ", "audio/wav"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp"),
+        (b"fLaC\x00", "audio/flac"),
+        (b"\x00\x00\x00\x20ftypavif", "image/avif"),
+    ],
+)
+def test_types_of_media(data: bytes, mime: str) -> None:
+    assert media_type(data)[0] == mime
+    with pytest.raises(MediaError, match="browser"):
+        media_type(b"<svg onload=alert(1)>")
+
+
+def test_local_files_are_shown_where_they_lie_or_copied(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    (root / "photos").mkdir(parents=True)
+    elsewhere.mkdir()
+    picture = b"\x89PNG\r\n\x1a\n and more"
+    for path in (root / "photos" / "a b.png", root / "top.png", elsewhere / "c.png"):
+        path.write_bytes(picture)
+    allowed: list[str] = []
+
+    class Fake:
+        def local_storages(self, project: int) -> list[dict[str, Any]]:
+            return [{"path": p} for p in allowed]
+
+        def add_local_storage(self, project: int, path: str) -> None:
+            allowed.append(path)
+
+    project = Project("s", "http://x", 1, "0123456789abcdef", 1, "custom", {}, "")
+    serving_ = Serving(Fake(), project, "local", str(root), "/mnt/shown")  # type: ignore[arg-type]
+    assert serving_.serve(str(root / "photos" / "a b.png")) == "/data/local-files/?d=photos/a%20b.png"
+    copied = {serving_.serve(str(p)) for p in (root / "top.png", elsewhere / "c.png")}
+    assert len(copied) == 1, "the same content is copied once"
+    place = root / copied.pop().removeprefix("/data/local-files/?d=")
+    assert place.read_bytes() == picture and place.parent.name == "curate-0123456789ab"
+    assert allowed == ["/mnt/shown/photos", "/mnt/shown/curate-0123456789ab"]
+    link = root / "photos" / "out.png"
+    link.symlink_to(elsewhere / "c.png")
+    assert "curate-" in serving_.serve(str(link)), "a link that leads out of the folder is copied, not shown"
+    with pytest.raises(InputError, match="needs `files`"):
+        Serving(Fake(), project, "local")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="no http"):
+        Serving(Fake(), project, "url").serve("/a.png")  # type: ignore[arg-type]
+    assert Serving(Fake(), project).serve("https://x/a.png") == "https://x/a.png"  # type: ignore[arg-type]
+
+
+def test_a_token_is_in_no_recipe() -> None:
+    with pytest.raises(UnknownNameError, match="token"):
+        registry.build("annotators", "label-studio", {"token": TOKEN})
+    with pytest.raises(InputError, match="annotators=0"):
+        LabelStudio(annotators=0)
+    built = registry.build("annotators", "label-studio", {"url": "http://x", "media": "data", "chunk": 5})
+    assert (built.url, built.media, built.chunk) == ("http://x", "data", 5)
+    assert TOKEN not in repr(LabelStudio("http://x", TOKEN))
+
+
+def test_the_clock_is_the_servers() -> None:
+    def reply(asked: BaseHTTPRequestHandler) -> None:
+        asked.send_response_only(200)
+        asked.send_header("Date", "Thu, 01 Jan 2026 10:00:00 GMT")
+        asked.send_header("Content-Length", "2")
+        asked.end_headers()
+        asked.wfile.write(b"[]")
+
+    with serving(reply) as url:
+        assert Wire(url, TOKEN).get("/").at == datetime(2026, 1, 1, 10, tzinfo=UTC)
