@@ -91,10 +91,13 @@ def status(store: StorePath, annotator: Name, with_: With = None) -> None:
     made = registry.build("annotators", annotator, parameters(with_))
     with curate.open(store) as opened:
         rows = [dict(row) for row in made.status(opened)]
+    for row in rows:  # a table would not fit a terminal
+        told = (
+            f"{name.replace('_', ' ')} {_cell(value)}" for name, value in row.items() if value is not None
+        )
+        say(", ".join(told))
     if not rows:
         say("nothing was pushed yet")
-        return
-    print_table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
 
 
 @app.command()
@@ -142,8 +145,6 @@ def templates() -> None:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return ""
     return (
         f"{value:.0%}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
     )

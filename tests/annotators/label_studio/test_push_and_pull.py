@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from label_studio_server import LabelStudioServer
 from label_studio_work import (
     GUESSES,
+    PARAMS,
+    TEMPLATE,
     answer,
     by_item,
     image_store,
@@ -348,3 +351,41 @@ def test_a_personal_access_token_is_as_good(
         "curate.annotators.label_studio.wire.FRESH", timedelta(0)
     )  # every access token has run out
     assert push(studio, store).present == 12
+
+
+def test_the_page_of_the_docs_runs_against_a_server(
+    server: LabelStudioServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Path(__file__).parents[3] / "docs" / "annotators" / "label-studio.md"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LABEL_STUDIO_URL", server.url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", server.token)
+    names: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        exec(compile(block, str(page), "exec"), names)
+    assert names["receipt"].created == 1
+
+
+def test_from_the_command_line_and_from_a_recipe(
+    server: LabelStudioServer, store: curate.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from curate.cli import app
+
+    monkeypatch.setenv("LABEL_STUDIO_URL", server.url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", server.token)
+    ask = {"template": TEMPLATE, "params": {"labels": list(PARAMS["labels"])}, "annotators": 2}
+    step = {"annotate": "label-studio", "when": "id < 'item-00005'", "with": ask}
+    record = store.run({"steps": [step]}).steps[0]
+    assert (record.counts["rows"], record.counts["created"]) == (5, 5)
+    assert server.token not in str(record.to_dict())
+    here = [str(store.path), "label-studio"]
+    more = ["--template", TEMPLATE, "-p", "labels=[good, bad]", "--guess", "label=guess", "--score", "sure"]
+    pushed = CliRunner().invoke(app, ["annotate", "push", *here, *more])
+    assert "7 created, 5 present" in pushed.output
+    number = by_item(server, project_of(record.notes[0]))["item-00001"][0]
+    answer(server, number, said("good"), server.people["ben@example.com"])
+    assert "1 new" in CliRunner().invoke(app, ["annotate", "pull", *here]).output
+    assert "text-classification" in CliRunner().invoke(app, ["annotate", "status", *here]).output
+    assert len(store.answers) == 1
