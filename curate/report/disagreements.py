@@ -1,7 +1,7 @@
 """Items on which scorers that judge the same thing disagree most, by rank.
 
 No scorer is known by name: two judge the same thing if they read, directly or through what other scorers made, the same
-columns of the items, at least two of them (an image and its text, an image and its label).
+parts of the items, at least two of them (an image and its text, an image and its label).
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
 
+import pyarrow as pa
+
 from curate import registry
 from curate.contracts import role_of
 from curate.errors import CurateError
+from curate.kinds import KINDS, ROLES
 from curate.report import words
 from curate.report.cards import CardMaker
 from curate.report.galleries import has_values
 from curate.report.model import Gallery, GallerySet
 from curate.report.scores import quote
-from curate.store import ColumnSet, Snapshot
+from curate.store import ColumnSet, Snapshot, StoreView
 
 __all__ = ["Lineage", "collect_disagreements", "comparable_scores"]
 
@@ -30,8 +33,8 @@ MOST_SCORES = 6
 class Lineage:
     """What every set of columns was made from."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
+    def __init__(self, view: StoreView) -> None:
+        self.view, self.snapshot = view, view.snapshot
 
     @cached_property
     def _needs(self) -> Mapping[str, tuple[str, ...]]:
@@ -55,6 +58,25 @@ class Lineage:
         every = (need for one in (name, *self.ancestors(name)) for need in self._needs.get(one, ()))
         return frozenset(need for need in every if homes.get(need) is None)
 
+    def subject(self, name: str) -> frozenset[str]:
+        """The roles (image, text, label ...) of what a set was made from in the end.
+
+        Questions about an item count as its text; other columns (what is trusted, how items are grouped) as nothing.
+        """
+        return frozenset(role for need in self.sources(name) if (role := self._role(need)))
+
+    def _role(self, need: str) -> str:
+        if need in ROLES:
+            return need
+        for kind in self.snapshot.kinds():
+            roles = KINDS[kind].roles if kind in KINDS else {}
+            if played := next((role for role, columns in roles.items() if need in columns), ""):
+                return played
+        at = self.view.schema.get_field_index(need)
+        type_ = self.view.schema.field(at).type if at >= 0 else pa.null()
+        inner = type_.value_type if pa.types.is_list(type_) else type_
+        return "text" if pa.types.is_struct(inner) and inner.get_field_index("question") >= 0 else ""
+
 
 def _needs(made: ColumnSet) -> tuple[str, ...]:
     """What the scorer of a set reads; nothing where that cannot be told: it is no longer installed, or was attached."""
@@ -70,13 +92,13 @@ def comparable_scores(maker: CardMaker, first: Sequence[str] = ()) -> list[tuple
     snapshot, view = maker.decision.snapshot, maker.decision.view
     mains = {f.name: home for f in view.schema if role_of(f) == "score" and (home := _home(snapshot, f.name))}
     ordered = [n for n in dict.fromkeys([*first, *mains]) if n in mains and has_values(view, n)]
-    lineage = Lineage(snapshot)
+    lineage = Lineage(view)
     pairs = []
     for a, b in combinations(ordered[:MOST_SCORES], 2):
         one, other = mains[a], mains[b]
         made = one in lineage.ancestors(other) or other in lineage.ancestors(one)
-        shared = lineage.sources(one)
-        if one != other and not made and len(shared) >= 2 and shared == lineage.sources(other):
+        shared = lineage.subject(one)
+        if one != other and not made and len(shared) >= 2 and shared == lineage.subject(other):
             pairs.append((a, b))
     return pairs
 
@@ -114,7 +136,7 @@ def _compare(maker: CardMaker, a: str, b: str, most: int) -> GallerySet | None:
         galleries.append(Gallery(f"{high} says keep, {low} does not", note, cards))
     agreement = "cannot be told" if rho is None or math.isnan(rho) else f"is {rho:.2f}"
     note = (
-        f"Both judge the same columns. Over the {words.items(n)} that have both scores their rank correlation {agreement} "
+        f"Both judge the same thing. Over the {words.items(n)} that have both scores their rank correlation {agreement} "
         "(1: the same order, 0: as chance has it). The badge says what per cent of the items each ranks below: "
         f"{a} | {b}."
     )

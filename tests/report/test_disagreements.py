@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import curate
-from curate.contracts import score
+from curate.contracts import score, vector
 from curate.report.cards import CardMaker, find_layout
 from curate.report.decision import decide
 from curate.report.disagreements import Lineage, collect_disagreements, comparable_scores
@@ -72,12 +72,26 @@ def test_lineage_goes_through_what_other_scorers_made(tmp_path: Path) -> None:
         store.add(rows, kind="label", id="id")
         store.score("pixel-embedding")
         store.score("knn-agreement", embedding="pixel_embedding", k=3)
-        snapshot = store.parts.snapshot()
-    lineage = Lineage(snapshot)
+        lineage = Lineage(store.items)
     assert lineage.ancestors("knn_agreement") == {"pixel_embedding"}
     assert lineage.sources("knn_agreement") == {"label", "image"}
     assert lineage.sources("pixel_embedding") == {"image"}
     assert lineage.sources("nothing") == frozenset()
+    assert lineage.subject("knn_agreement") == {"label", "image"}
+
+
+def test_questions_count_as_text_and_what_is_trusted_as_nothing(make_store: Callable[..., Any]) -> None:
+    asked = pa.array([[{"question": "Is it?"}]] * 3)
+    items = {"id": list("abc"), "image": ["/x"] * 3, "caption": ["w"] * 3, "mine": asked, "fine": [True] * 3}
+    made = make_store().items("image-text", items)
+    made.score("clip_image", [(vector("clip_image"), [[1.0]] * 3)], scorer="pixel-embedding")
+    made.score("minilm", [(vector("minilm"), [[1.0]] * 3)])
+    made.score("pair_filter", [(score("pair_filter"), [0.0, 1.0, 2.0])], trusted="fine")
+    made.score("pn_vqa", [(score("pn_vqa"), [0.0, 1.0, 2.0])], questions="mine")
+    lineage = Lineage(made.store.view())
+    assert lineage.sources("pair_filter") == {"image", "text", "fine"}
+    assert lineage.subject("pair_filter") == lineage.subject("pn_vqa") == {"image", "text"}
+    assert comparable_scores(cards(made.store)) == [("pair_filter", "pn_vqa")]
 
 
 def test_a_score_is_not_compared_with_what_was_made_from_it(
