@@ -1,8 +1,10 @@
-"""Coresets: facility location and k-center beside apricot, submodlib and scikit-learn; a million items; a budget sweep.
+"""Coresets: facility location and k-center beside apricot, submodlib and scikit-learn; a million items; what models learn.
 
     python benchmarks/coresets.py speed --peers VENV     # VENV: apricot-select, submodlib-py and scikit-learn installed
     python benchmarks/coresets.py large                  # n = 1,000,000, d = 256, k = 10,000: minutes and gigabytes
     python benchmarks/coresets.py quality                # what sparse neighbours cost, by budget and kind of data
+    python benchmarks/coresets.py accuracy               # what a model learns from each choice of digits
+    python benchmarks/coresets.py noisy                  # the same with a fifth of the labels wrong
 
 Every contestant runs in a process of its own, imports included, on one thread; the objective is computed in one way for
 all: the mean over the items of the highest cosine to one that was chosen, negative ones counting as 0.
@@ -224,6 +226,77 @@ def quality(n: int = 20_000, d: int = 64) -> None:
     print(markdown(header, table))
 
 
+# --- What a model learns from them -----------------------------------------------------------------------------------
+
+
+def accuracy(noise: float = 0.0, seeds: int = 5) -> None:
+    """Digits: logistic regression on what each selector chose of 1,437 images, measured on the other 360.
+
+    Everything is chosen per class; `noise` of the labels are wrong. Difficulty is that of out-of-fold probabilities.
+    """
+    from _measure import markdown
+    from sklearn.datasets import load_digits
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import train_test_split
+
+    images, truth = load_digits(return_X_y=True)
+    budgets = (0.01, 0.03, 0.1, 0.3)
+    table: dict[str, list[list[float]]] = {}
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        x, test, y, wanted = train_test_split(
+            images / 16, truth, test_size=0.2, random_state=seed, stratify=truth
+        )
+        wrong = rng.random(len(y)) < noise
+        y = np.where(wrong, (y + rng.integers(1, 10, len(y))) % 10, y)
+        for budget in budgets:
+            for name, (rows, weight) in choices(x, y, budget, rng).items():
+                model = LogisticRegression(max_iter=300).fit(x[rows], y[rows], weight)
+                table.setdefault(name, [[] for _ in budgets])[budgets.index(budget)].append(
+                    model.score(test, wanted)
+                )
+    lines = [
+        (name, *(f"{np.mean(v):.3f} ± {1.96 * np.std(v, ddof=1) / len(v) ** 0.5:.3f}" for v in values))
+        for name, values in table.items()
+    ]
+    print(f"{noise:.0%} wrong labels, {seeds} seeds, mean accuracy with 95 % intervals\n")
+    print(markdown(("selector", *(f"{b:.0%}" for b in budgets)), lines))
+
+
+def choices(
+    x: npt.NDArray[Any], y: npt.NDArray[Any], budget: float, rng: np.random.Generator
+) -> dict[str, Any]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import cross_val_predict
+
+    from curate.choosing import Constraints, at_random
+    from curate.selectors import coreset as c
+
+    p = cross_val_predict(LogisticRegression(max_iter=300), x, y, cv=5, method="predict_proba")
+    gradients, hard = c.last_layer_gradients(p, y, x), c.el2n(p, y)
+    k, n, classes = round(budget * len(x)), len(x), Constraints(group=y)
+    chosen = {
+        "facility-location": c.facility_location(x, k, within=classes),
+        "k-center": c.k_center(x, k, within=classes),
+        "herding": c.herding(x, k, within=classes),
+        "graph-cut": c.graph_cut(x, k, within=classes),
+        "craig, pixels": c.craig(x, k, within=classes),
+        "craig, gradients": c.craig(gradients, k, within=classes),
+        "grad-match, gradients": c.grad_match(gradients, k, within=classes),
+        "moderate": c.moderate(x, k, within=classes),
+        "prototypes": c.prototypes(x, k, within=classes),
+        "prototypes, far": c.prototypes(x, k, within=classes, keep="far"),
+        "semdedup": c.semdedup(x, k, within=classes),
+        "ccs, EL2N": c.ccs(-hard, k, rng=rng, drop=0.1),
+        "hardest, EL2N": c.hardest(hard, k, within=classes),
+        "easiest, EL2N": c.hardest(hard, k, within=classes, easiest=True),
+        "d2, EL2N": c.d2(x, hard, k, within=classes),
+    }
+    found = {name: (s.index, s.weight) for name, s in chosen.items()}
+    found["random"] = (at_random(classes.terms(n, k), rng), None)
+    return found
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "task":
         task(sys.argv[2], sys.argv[3], *(int(value) for value in sys.argv[4:7]))
@@ -233,4 +306,6 @@ if __name__ == "__main__":
             sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else "",
         )
     else:
-        {"large": large, "quality": quality}[sys.argv[1]]()
+        {"large": large, "quality": quality, "accuracy": accuracy, "noisy": lambda: accuracy(0.2)}[
+            sys.argv[1]
+        ]()

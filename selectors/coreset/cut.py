@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Account, Constraints, Meter, at_random
+from curate.choosing import Account, Constraints, Meter, Terms, at_random
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
-from curate.selectors.coreset.rows import Ints, generator, prepare, unit
+from curate.selectors.coreset.classes import in_classes
+from curate.selectors.coreset.rows import Floats, Ints, generator, prepare, unit
 
 __all__ = ["graph_cut"]
 
@@ -24,7 +26,7 @@ def graph_cut(
     redundancy: float = 1.0,
 ) -> Selection:
     """Choose rows S of `x` (n, d) greedily by sum over i in V, j in S of s_ij - lambda sum over i, j in S of s_ij, with
-    s = (1 + cosine) / 2.
+    s = (1 + cosine) / 2: in each group of `within` by itself.
 
     `redundancy` sets lambda = redundancy n / 2 k for k = the budget (of cost: as many as could fit): at 1 what the
     chosen have in common weighs as much as what they have in common with all. 0 takes the most typical items, copies
@@ -38,8 +40,16 @@ def graph_cut(
     if not redundancy >= 0:
         raise InputError(f"redundancy {redundancy}: 0 or more")
     z = unit(prepare(x))
+
+    def choose(rows: Ints, own: Constraints, share: Budget) -> Selection:
+        part = z if len(rows) == len(z) else z[rows]
+        return _cut(part, own.terms(len(rows), share), redundancy, rng)
+
+    return dataclasses.replace(in_classes(choose, len(z), budget, within), **meter.read())
+
+
+def _cut(z: Floats, terms: Terms, redundancy: float, rng: np.random.Generator) -> Selection:
     n = len(z)
-    terms = (within or Constraints()).terms(n, budget)
     lam = redundancy * n / (2 * max(1, terms.most))
     own = (1 + np.einsum("ij,ij->i", z, z)) / 2
     typical = (n + z @ z.sum(0, dtype=np.float64)) / 2
@@ -72,7 +82,6 @@ def graph_cut(
         weight=np.ones(len(rows), np.float32),
         gain=np.array(gains, np.float32),
         random={name: _value(z, typical, lam, s) for name, s in sets},
-        **meter.read(),
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Account, Constraints, Meter, at_random
+from curate.choosing import Account, Constraints, Meter, Terms, at_random
 from curate.contracts import Budget, Selection
-from curate.selectors.coreset.rows import generator, prepare
+from curate.selectors.coreset.classes import in_classes
+from curate.selectors.coreset.rows import Floats, Ints, generator, prepare
 
 __all__ = ["herding"]
 
@@ -21,7 +23,8 @@ def herding(
     rng: np.random.Generator | None = None,
     within: Constraints | None = None,
 ) -> Selection:
-    """Choose rows of `x` (n, d) one at a time, each bringing the mean of those chosen nearest to the mean of all.
+    """Choose rows of `x` (n, d) one at a time, each bringing the mean of those chosen nearest to the mean of all: in each
+    group of `within` by itself.
 
     After t rows S the next is the i not in S with the least |(t + 1) mean - sum of S - x_i| (Welling 2009). A well-known
     library takes the greatest by mistake. With costs it is the greatest lowering of that per cost.
@@ -34,7 +37,14 @@ def herding(
     """
     meter, rng = Meter(), generator(rng)
     x = prepare(x)
-    terms = (within or Constraints()).terms(len(x), budget)
+
+    def choose(rows: Ints, own: Constraints, share: Budget) -> Selection:
+        return _herd(x if len(rows) == len(x) else x[rows], own.terms(len(rows), share), rng)
+
+    return dataclasses.replace(in_classes(choose, len(x), budget, within), **meter.read())
+
+
+def _herd(x: Floats, terms: Terms, rng: np.random.Generator) -> Selection:
     z = x - x.mean(0, dtype=np.float64).astype(np.float32)
     squares = np.einsum("ij,ij->i", z, z)
     account = Account(terms)
@@ -68,7 +78,6 @@ def herding(
         weight=np.ones(len(chosen), np.float32),
         gain=-np.diff(errors).astype(np.float32),
         random={"objective": errors[-1], "random": float(np.linalg.norm(other))},
-        **meter.read(),
     )
 
 
