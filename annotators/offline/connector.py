@@ -32,7 +32,8 @@ class Offline:
     """Sends items to people through a folder: `push` writes tasks, `pull` reads what was put into `answers/`.
 
     `format` of the tasks: "label-studio" (JSON to import there) or "jsonl" (a task a line, for other tools). `media`:
-    "address" leaves addresses as they are, "data" puts the content into the task, "copy" puts files beside the tasks,
+    "address" leaves addresses as they are, "data" puts the content into the task (Label Studio plays no sounds from
+    there), "copy" puts files beside the tasks,
     under `prefix` (for Label Studio's local files `/data/local-files/?d=`). `people` names annotators whom an export knows by
     number alone; without it the number is the name, in exports that also have e-mail addresses too, so that all
     files agree.
@@ -72,10 +73,11 @@ class Offline:
         with folder.exclusive("push"):
             known = folder.tasks(round)
             project = folder.project() if dry_run else self._begin(folder, store.id, asked, round)
-            made = Making(folder, asked, round, read_guesses(guesses), self.media, self.prefix, dry_run)
+            given, lines = read_guesses(guesses), self.format == "jsonl"
+            made = Making(folder, asked, round, given, self.media, self.prefix, lines, dry_run)
             fresh = made.tasks(view, store.id, known)
             if not dry_run and project is not None:
-                folder.add_tasks(round, fresh, lines=self.format == "jsonl", config=asked.config())
+                folder.add_tasks(round, fresh, lines=lines, config=asked.config())
         place = str(folder.round(round))
         return PushReceipt(
             **made.counts, round=round, place=place, planned=dry_run, reasons=dict(made.reasons)

@@ -30,6 +30,7 @@ class Making:
     guesses: PreAnnotations | None = None
     media: Media = "address"
     prefix: str = ""
+    lines: bool = False
     dry_run: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -72,6 +73,11 @@ class Making:
         data = open_bytes(address)
         mime, ending = _type_of(data)
         if self.media == "data":
+            if mime.startswith("audio/") and not self.lines:  # seen in Label Studio 1.23.2
+                raise MediaError(
+                    "unsupported-format",
+                    "Label Studio does not play a sound that lies inside a task: use media='copy'",
+                )
             return f"data:{mime};base64,{base64.b64encode(data).decode()}"
         name = f"{hashlib.sha256(data).hexdigest()[:32]}.{ending}"
         target = self.folder.path / "media" / name

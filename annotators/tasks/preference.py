@@ -44,7 +44,8 @@ class PairwisePreference(Template):
         return {}  # the sides change; their addresses, which the hash holds, tell them apart
 
     def config(self) -> str:
-        sides = [element("View", self._side(side), style="flex: 50%") for side in ("left", "right")]
+        boxed = "flex: 50%; border: 1px solid #ccc; padding: 1em"
+        sides = [element("View", self._side(side), style=boxed) for side in ("left", "right")]
         top = (element("Text", name="prompt", value="$prompt", valueType="text"),) if self.prompt else ()
         return xml_of(
             element(

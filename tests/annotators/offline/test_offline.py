@@ -10,8 +10,10 @@ import multiprocessing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -88,6 +90,18 @@ def test_media_get_to_the_tool(media: Any, store: Any, folder: Path, tmp_path: P
     else:
         assert shown.startswith("/data/local-files/?d=media/") and shown.endswith(".png")
         assert (folder / shown.partition("=")[2]).read_bytes() == content
+
+
+def test_sounds_go_into_tasks_only_where_they_are_played(store: Any, folder: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(800, np.float32), 8000)
+    store.add(pl.DataFrame({"id": ["a"], "audio": [str(tmp_path / "a.wav")], "text": ["hm"]}), kind="speech")
+    ask = {"template": "transcript-check"}
+    refused = Offline(folder, media="data").push(store, **ask)
+    assert (refused.created, refused.failed) == (0, 1) and "media='copy'" in next(iter(refused.reasons))
+    lines = Offline(tmp_path / "lines", media="data", format="jsonl").push(store, **ask)
+    assert lines.created == 1
+    task = next(iter(Folder(tmp_path / "lines").tasks().values()))
+    assert task.data["audio"].startswith("data:audio/wav;base64,")
 
 
 def test_another_template_folder_or_data_set_is_refused(store: Any, folder: Path, tmp_path: Path) -> None:
