@@ -75,8 +75,8 @@ class Places:
         if not live:
             if same and not gone_is_none:
                 raise AnnotatorError(
-                    f"the project of round {round} was deleted on {self.server.url}. The answers that were pulled are kept; "
-                    "push with recreate=True to make it again without those that were not, or push another round"
+                    f"the project of round {round} was deleted on {self.server.url}, or its description has lost our mark. The "
+                    "answers that were pulled are kept; push with recreate=True to make it again, or push another round"
                 )
             return None
         found = live[0]  # the oldest: of two pushes from two machines both then use the same
@@ -135,7 +135,7 @@ def still_there(server: Server, project: Project) -> dict[str, Any]:
     mark = Mark.read(found.get("description", ""))
     if mark is None or mark.source != project.source:
         raise AnnotatorError(
-            f"project {project.id} of round {project.round} is not on {server.url} any more, or is not ours: what was "
-            "pulled is kept"
+            f"project {project.id} of round {project.round} is not on {server.url} any more, or its description has lost our "
+            "mark. What was pulled is kept"
         )
     return found

@@ -62,12 +62,16 @@ def pull(
     if not projects:
         raise InputError(f"nothing of this data set was pushed to {server.url} yet")
     for project in projects:
+        gone = f"the project of round {project.round} was deleted on the server; answers stay"
         if project.gone:
-            reasons[f"the project of round {project.round} was deleted on the server; answers stay"] += 1
+            reasons[gone] += 1
             continue
         people = people or server.people()
         pulling = _Pulling(server, ledger, store, project, _template(project, template), people)
-        pulling.run(full)
+        try:
+            pulling.run(full)
+        except Absent:
+            reasons[gone] += 1  # while we read
         counts.update(pulling.counts)
         reasons.update(pulling.reasons)
     return PullReceipt(**counts, reasons=dict(reasons))

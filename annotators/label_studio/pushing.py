@@ -15,6 +15,7 @@ from curate.annotators.label_studio.places import Places, still_there
 from curate.annotators.label_studio.server import Server
 from curate.annotators.label_studio.serving import Media, Serving
 from curate.annotators.label_studio.shelf import Parcel, Shelf
+from curate.annotators.label_studio.wire import Absent
 from curate.annotators.tasks import PreAnnotations, PushReceipt, Task, Template
 from curate.annotators.tasks.items import rows_of
 from curate.errors import AnnotatorError, InputError, MediaError
@@ -73,9 +74,13 @@ def push(server: Server, ledger: Ledger, dataset: str, asked: Asked) -> PushRece
     if asked.dry_run:
         return making.plan()
     making.counts["repaired"] += shelf.repair()
-    making.send()
-    _check(shelf, making)
-    _set_up(server, project, asked)
+    try:
+        making.send()
+        _check(shelf, making)
+        _set_up(server, project, asked)
+    except Absent:
+        still_there(server, project)  # says so, where the project is what is gone
+        raise
     return making.receipt(project.page)
 
 
@@ -131,16 +136,21 @@ class _Making:
         """
         assert self.shelf is not None
         with ThreadPoolExecutor(1) as sender:
-            under_way: Future[None] | None = None
-            for parcels in self._chunks():
-                if under_way is not None:
-                    under_way.result()
-                under_way = sender.submit(self._send, parcels)
-                if self.asked.template.media:
-                    under_way.result()
+            try:
+                self._send_all(sender)
+            finally:
+                sender.submit(self.shelf.server.wire.close)
+
+    def _send_all(self, sender: ThreadPoolExecutor) -> None:
+        under_way: Future[None] | None = None
+        for parcels in self._chunks():
             if under_way is not None:
                 under_way.result()
-            sender.submit(self.shelf.server.wire.close).result()
+            under_way = sender.submit(self._send, parcels)
+            if self.asked.template.media:
+                under_way.result()
+        if under_way is not None:
+            under_way.result()
 
     def _chunks(self) -> Iterator[list[Parcel]]:
         waiting: list[Parcel] = []

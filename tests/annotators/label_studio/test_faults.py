@@ -182,6 +182,33 @@ def test_the_server_is_killed_in_an_import_and_started_again(
     assert (studio.pull(store).new, push(studio, store).present) == (0, ITEMS)
 
 
+def test_the_project_is_deleted_while_we_push_and_while_we_pull(
+    server: LabelStudioServer, store: curate.Store, proxy: Proxy
+) -> None:
+    studio = LabelStudio(proxy.url, server.token, chunk=40)
+    place = push(studio, store, [f"item-{i:05d}" for i in range(40)]).place
+    where = by_item(server, project_of(place))
+    answer(server, where["item-00000"][0], said("good"), server.people["ada@example.com"])
+    assert studio.pull(store).ok == 1
+
+    def strike(method: str, path: str) -> None:
+        if path.startswith("/api/tasks/") and "annotations" in path and "%22in_list%22" in path:
+            server.call("DELETE", f"/api/projects/{project_of(place)}/")
+        if is_import(method, path):
+            server.call("DELETE", f"/api/projects/{path.split('/')[3]}/")
+
+    answer(server, where["item-00001"][0], said("good"), server.people["ada@example.com"])
+    proxy.before = strike
+    assert "was deleted on the server" in next(iter(studio.pull(store).reasons))
+    with pytest.raises(AnnotatorError, match="its description has lost our mark"):
+        push(studio, store)
+    with pytest.raises(AnnotatorError, match="is not on http"):
+        push(studio, store, recreate=True)
+    proxy.before = lambda method, path: None
+    assert len(store.answers) == 1
+    assert_once(server, push(studio, store, recreate=True).place)
+
+
 def test_a_token_that_was_revoked(server: LabelStudioServer, store: curate.Store, proxy: Proxy) -> None:
     ben = server.people["ben@example.com"]
     personal = server.call("POST", "/api/token/", {}, ben)["token"]
