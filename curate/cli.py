@@ -264,9 +264,9 @@ def report(
 def show(
     store: StorePath,
     what: Annotated[
-        str, typer.Argument(help="items, columns, selections, runs, history, rejected or failed")
+        str, typer.Argument(help="items, columns, selections, runs, history, rejected, failed or answers")
     ] = "items",
-    where: Annotated[str | None, typer.Option(help="Only items for which this holds")] = None,
+    where: Annotated[str | None, typer.Option(help="Only items (or answers) for which this holds")] = None,
     scorer: Annotated[str | None, typer.Option(help="With `failed`: the scorer")] = None,
     limit: Annotated[int, typer.Option(help="Rows to show")] = 20,
 ) -> None:

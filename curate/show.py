@@ -24,6 +24,7 @@ def tables(store: Store, what: str, *, where: str | None, scorer: str | None, li
         "history": lambda: history(store, limit),
         "rejected": lambda: rejected(store, limit),
         "failed": lambda: failed(store, scorer, limit),
+        "answers": lambda: answers(store, where, limit),
     }
     if what not in shown:
         raise UnknownNameError("thing to show", what, shown)
@@ -94,6 +95,14 @@ def failed(store: Store, scorer: str | None, limit: int) -> Rows:
     name = reason_name(scorer)
     rows = store.failed(scorer).limit(limit).to_arrow(["id", name]).to_pylist()
     return ["id", "reason"], [[_cell(row["id"]), _cell(row[name])] for row in rows]
+
+
+def answers(store: Store, where: str | None, limit: int) -> Rows:
+    """What people answered in the end, newest versions alone."""
+    view = store.answers.latest()
+    names = ["item", "annotator", "round", "control", "value", "status"]
+    table = (view.where(where) if where else view).to_arrow(names)
+    return names, [[_cell(value) for value in row.values()] for row in table.slice(0, limit).to_pylist()]
 
 
 def finding_table(table: Any, limit: int) -> Rows:

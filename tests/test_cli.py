@@ -174,6 +174,7 @@ def test_asking_people(folder):
     line = {"key": tasks[0]["data"]["cur_key"], "annotator": "ann", "created_at": "2026-01-01T00:00:00Z"}
     (folder / "f" / "answers" / "a.jsonl").write_text(json.dumps({**line, "answers": {"label": "good"}}))
     assert "1 new" in curate("annotate", "pull", *here, cwd=folder).stdout
+    assert "ann" in curate("show", "s.curate", "answers", "--where", "round = 1", cwd=folder).stdout
     settled = ("annotate", "rounds", "s.curate", "--control", "label", "-w", "first=1", "-w", "agreement=0.6")
     assert "1 to decide: 1 settled" in curate(*settled, "--settle", "said", cwd=folder).stdout.replace(
         ",", ""
