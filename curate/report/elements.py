@@ -206,12 +206,19 @@ def _read(column: ElementColumn, judged: Mapping[str, Any], about: Mapping[str, 
     return Element(
         name=name,
         phrase=strip_type(phrase),
-        score=words.number(float(f"{value:.3g}")) if known else "",
+        score=_short(column, value) if known else "",
         tone=column.tone(value) if known else None,
         type=said("type") or (kind.group(1) if kind else ""),
         note=said("evidence") or ("" if known else "no score"),
         box=_box(judged.get("box")),
     )
+
+
+def _short(column: ElementColumn, value: float) -> str:
+    """Two digits of a share; three of anything else."""
+    if (column.low, column.high) == (0.0, 1.0):
+        return f"{value:.2f}"
+    return words.number(float(f"{value:.3g}"))
 
 
 def _box(value: Any) -> tuple[float, float, float, float] | None:

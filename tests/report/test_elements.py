@@ -108,7 +108,7 @@ def test_answers_are_told_by_the_questions_they_belong_to(maker: Any) -> None:
     assert [e.tone for e in car.elements] == [0.0, 1.0]
     assert car.shaded[0][1][1].text == "red car"
     # one answer to two questions: they were asked anew since, and what it is about is not made up
-    assert [(e.name, e.score) for e in dog.elements] == [("element 1", "0.1")]
+    assert [(e.name, e.score) for e in dog.elements] == [("element 1", "0.10")]
 
 
 def test_what_tells_nothing_of_parts_is_not_shown(maker: Any) -> None:

@@ -45,7 +45,8 @@ class FgaBlip2:
     With `elements`, a column of lists of phrases from the text (`guitar (object)`; the type in brackets is optional),
     it also writes `fga_blip2_elements` (each `element` and its `score`, 0 to 1, in their order; null, never zero, for one
     that is not found in the text), `fga_blip2_element_mean` of those found, and `fga_blip2_notes`, which says why a score
-    is null. The column may hold lists of strings, or strings with a JSON list or object whose keys are the elements.
+    is null. The column may hold lists of strings, or strings with a JSON list or object whose keys are the elements; or
+    questions that name what they ask about (`elements_questions`).
 
     `model`       the authors' name on the hub, the path of their checkpoint (.pth, .safetensors), or a folder or hub
                   name with BLIP-2 for image-text retrieval (what `FgaModel.save` and training write).
@@ -170,7 +171,8 @@ class FgaBlip2:
 
 def parse_elements(value: Any) -> list[str] | None:
     """The elements in one cell of a column: a list of strings, a mapping with elements as keys (or Arrow's list of
-    pairs), or a string that holds either, as JSON or as Python prints it; None for null.
+    pairs), a string that holds either, as JSON or as Python prints it, or a list of questions (or of people's votes), of
+    which the field `element` is taken, each once; None for null.
 
     Raises InputError for anything else.
     """
@@ -184,10 +186,24 @@ def parse_elements(value: Any) -> list[str] | None:
     if items is None:
         raise InputError(f"elements: {str(value)[:80]!r} is no list of phrases")
     items = [item[0] if isinstance(item, tuple) and len(item) == 2 else item for item in items]
+    if any(isinstance(item, Mapping) and "element" in item for item in items):
+        items = list(dict.fromkeys(_named(item) for item in items if _names(item)))
     for item in items:
         if not isinstance(item, str):
             raise InputError(f"elements: {str(item)[:80]!r} is no phrase")
     return items
+
+
+def _names(item: Any) -> bool:
+    return not isinstance(item, Mapping) or item.get("element") is not None
+
+
+def _named(item: Any) -> Any:
+    """What a question is about, with its type: `red car (object)`."""
+    if not isinstance(item, Mapping):
+        return item
+    element, type_ = item["element"], item.get("type")
+    return element if not type_ or str(element).endswith(")") else f"{element} ({type_})"
 
 
 def _from_text(text: str) -> Any:

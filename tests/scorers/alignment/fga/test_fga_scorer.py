@@ -79,6 +79,28 @@ def test_a_store_keeps_what_was_found(view: ArrayView, blip2: Path, tmp_path: Pa
     assert "dog" in str(store.explain("i0"))
 
 
+def test_the_elements_that_rules_ask_about_are_scored(blip2: Path, tmp_path: Path) -> None:
+    import curate
+
+    rows = []
+    for i, caption in enumerate(["a red car on the street", "two dogs"]):
+        Image.new("RGB", (40, 30), (200 * i, 20, 20)).save(tmp_path / f"{i}.png")
+        rows.append({"id": f"i{i}", "image": str(tmp_path / f"{i}.png"), "caption": caption})
+    with curate.open(tmp_path / "asked.curate", create=True) as store:
+        store.add(rows, kind="image-text", id="id")
+        store.score("elements")
+        store.score("fga-blip2", model=str(blip2), elements="elements_questions", device="cpu")
+        kept = store.items.to_polars(["id", "fga_blip2_elements"]).sort("id")
+    found = kept["fga_blip2_elements"].to_list()[0]
+    assert [one["element"] for one in found] == [
+        "car (object)",
+        "red car (color)",
+        "street (location)",
+        "car on street (spatial)",
+    ]
+    assert [one["score"] is None for one in found] == [False, False, False, True]  # "on the street" it says
+
+
 def test_the_words_that_are_read_are_a_parameter(view: ArrayView, blip2: Path) -> None:
     scored = score_all(FgaBlip2(model=str(blip2), elements="parts", max_words=2), view)
     assert [one["score"] for one in scored["fga_blip2_elements"][0].as_py()] == [None, None]
@@ -92,6 +114,14 @@ def test_elements_come_in_several_forms() -> None:
     assert parse_elements("{'a (object)': [0, 1]}") == ["a (object)"]
     assert parse_elements([("a", 1), ("b", 0)]) == ["a", "b"], "a map of Arrow"
     assert parse_elements({"a": [1], "b": None}) == ["a"], "a struct of Arrow"
+    asked = [
+        {"question": "Is there a dog?", "type": "animal/human", "element": "dog"},
+        {"question": "No dog?", "type": "animal/human", "element": "dog", "answer": "no"},
+        {"question": "Why?", "type": "other", "element": None},
+        {"element": "red (color)", "type": "color", "mean": 0.5},
+        {"element": "car", "type": None},
+    ]
+    assert parse_elements(asked) == ["dog (animal/human)", "red (color)", "car"], "questions, people's votes"
     for wrong in ("a red car", "12", '"a"', 3, [3], "[1]", "{", "__import__('os')"):
         with pytest.raises(InputError, match="elements: "):
             parse_elements(wrong)
