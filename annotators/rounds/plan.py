@@ -73,23 +73,21 @@ class Rounds:
         *,
         template: str | Template,
         params: Mapping[str, Any] | None = None,
-        guesses: PreAnnotations | None = None,
-        experts_too: bool = True,
+        guesses: PreAnnotations | Mapping[str, Any] | None = None,
+        expert: Any = None,
         **more: Any,
     ) -> list[PushReceipt]:
         """Push what is open into its next round: items to be asked again, and (after the last round) those for experts.
 
         Pushing what was pushed changes nothing, so this may be called as often as one likes. Returns a receipt for each
-        round. `more` goes to the annotator's `push` as it is.
+        round. `expert` is the annotator through which experts are asked, where that is another one (one answer suffices);
+        `more` goes to the annotator's `push` as it is.
         """
-        now = self.judge(store.answers)
         receipts = []
-        for round, ids in now.next(experts_too=experts_too).items():
-            receipts.append(
-                annotator.push(
-                    store, template=template, params=params, ids=ids, round=round, guesses=guesses, **more
-                )
-            )
+        for round, ids in self.judge(store.answers).next().items():
+            through = expert if expert is not None and round > self.most else annotator
+            asked = {"template": template, "params": params, "ids": ids, "round": round, "guesses": guesses}
+            receipts.append(through.push(store, **asked, **more))
         return receipts
 
     def settle(self, store: Any, name: str, items: Iterable[Any] | None = None) -> Any:

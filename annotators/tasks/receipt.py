@@ -28,9 +28,7 @@ class _Receipt(Mapping[str, Any]):
         return len(dataclasses.fields(self))  # type: ignore[arg-type]
 
     def __str__(self) -> str:
-        counts = [
-            f"{v:,} {k}" for k, v in self.items() if isinstance(v, int) and not isinstance(v, bool) and v
-        ]
+        counts = [f"{v:,} {k}" for k, v in self.items() if type(v) is int and v and k != "round"]
         reasons = [f"{n:,} x {why}" for why, n in sorted(dict(self["reasons"]).items())]
         return "; ".join([", ".join(counts) or "nothing to do", *reasons])
 

@@ -130,3 +130,20 @@ def test_ratings_come_back_as_numbers_and_elements_as_a_list(store: Any) -> None
         ("element_1", None, "again"),
     ]
     assert row["elements_checked_decided"] is False
+
+
+def test_experts_are_asked_through_their_own_annotator(store: Any, tmp_path: Path) -> None:
+    crowd, expert = Offline(tmp_path / "crowd", format="jsonl"), Offline(tmp_path / "expert", format="jsonl")
+    plan = Rounds("label", rules=(Agreement(0.9),), most=1, experts=("p20",), method="majority")
+    crowd.push(store, ids=["i0", "i1"], **ASK)
+    answer(tmp_path / "crowd", 1, lambda item, k, _: "good" if k or item == "i1" else "bad")
+    crowd.pull(store)
+    assert plan.judge(store.answers).counts == {"settled": 1, "expert": 1}
+    receipts = plan.advance(store, crowd, expert=expert, **ASK)
+    assert [(r.round, r.created) for r in receipts] == [(2, 1)] and not (
+        tmp_path / "crowd" / "round-2"
+    ).exists()
+    answer(tmp_path / "expert", 2, lambda item, k, _: "bad" if k == 0 else None)
+    expert.pull(store)
+    row = plan.judge(store.answers).units.row(0, named=True)
+    assert (row["state"], row["value"]) == ("adjudicated", "bad")
