@@ -29,6 +29,7 @@ RANKS = (
     ("run",),
     ("report",),
     ("selected", "analysed", "compared"),
+    ("opened",),
     ("api",),
     ("show", "demo", "console"),
     ("asking",),
