@@ -23,7 +23,15 @@ COLOURS = {
     "expert": "#b5654a",
     "undecided": "#8c3b3b",
 }
-WIDTH, HEIGHT = 360, 120
+SAID = {
+    "again": "to ask again",
+    "expert": "for an expert",
+    "aside": "set aside",
+    "waiting": "waiting for answers",
+}
+"""How a state is called, where not by its name."""
+UNITS = {"pace": "pace (s)"}
+WIDTH, HEIGHT = 480, 120
 
 
 def draw(status: RoundStatus) -> str:
@@ -48,7 +56,7 @@ def _bar(counts: dict[str, int]) -> str:
             f'<rect x="{x:.1f}" y="0" width="{width:.1f}" height="18" fill="{COLOURS[state]}"><title>{state}: {n:,}</title></rect>'
         )
         legend.append(
-            f'<span style="margin-right:1em"><span style="color:{COLOURS[state]}">&#9632;</span> {n:,} {state}</span>'
+            f'<span style="margin-right:1em"><span style="color:{COLOURS[state]}">&#9632;</span> {n:,} {SAID.get(state, state)}</span>'
         )
         x += width
     said = ", ".join(f"{n} {state}" for state, n in counts.items())
@@ -62,9 +70,10 @@ def _rounds(status: RoundStatus) -> str:
     table = status.by_round
     if not table.height:
         return ""
-    head = "".join(f"<th>{escape(name)}</th>" for name in table.columns)
+    padded = 'style="padding: 2px 10px; text-align: right"'
+    head = "".join(f"<th {padded}>{escape(UNITS.get(name, name))}</th>" for name in table.columns)
     rows = "".join(
-        "<tr>" + "".join(f"<td>{_cell(v)}</td>" for v in row) + "</tr>" for row in table.iter_rows()
+        "<tr>" + "".join(f"<td {padded}>{_cell(v)}</td>" for v in row) + "</tr>" for row in table.iter_rows()
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
@@ -99,7 +108,7 @@ def _curve(worth: Worth) -> str:
         f'<svg role="img" aria-label="{what} by further answers" width="{WIDTH}" height="{HEIGHT}">'
         f'<polyline points="{line}" fill="none" stroke="#3f7f5f" stroke-width="2"/>'
         f'<polyline points="{chance}" fill="none" stroke="#9a9a9a" stroke-dasharray="4"/>'
-        f'<text x="2" y="{HEIGHT - 22}" font-size="10">{shown.format(low)}</text>'
-        f'<text x="2" y="16" font-size="10">{shown.format(high)}</text>'
-        f'<text x="40" y="{HEIGHT - 6}" font-size="10">{what}, 0 to {last:,} more answers; dashed: at random</text></svg>'
+        f'<text x="2" y="{HEIGHT - 22}" font-size="10" fill="currentColor">{shown.format(low)}</text>'
+        f'<text x="2" y="16" font-size="10" fill="currentColor">{shown.format(high)}</text>'
+        f'<text x="40" y="{HEIGHT - 6}" font-size="10" fill="currentColor">{what}, 0 to {last:,} more answers; dashed: at random</text></svg>'
     )
