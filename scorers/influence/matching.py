@@ -119,7 +119,7 @@ def match(train: Gradients, queries: Floats) -> Floats:
     out = np.empty((train.rows, len(queries)), np.float32)
     store = train.source
     if isinstance(store, GradientStore) and store.header.precision == "int8" and len(queries) <= _FEW:
-        _match_bytes(store.codes, train.factors(), queries, out)
+        _match_bytes(store, train.factors(), queries, out)
         return out
     flat = queries.reshape(len(queries), -1)
     for low, values in train.blocks():
@@ -127,11 +127,13 @@ def match(train: Gradients, queries: Floats) -> Floats:
     return out
 
 
-def _match_bytes(codes: npt.NDArray[Any], scales: Floats, queries: Floats, out: Floats) -> None:
+def _match_bytes(store: GradientStore, scales: Floats, queries: Floats, out: Floats) -> None:
+    codes = store.codes
     kernel = compiled(dots_of_bytes if len(queries) == 1 else dots_of_bytes_by_three, reorder=True)
 
     def run(low: int) -> None:
         part = slice(low, low + _ROWS)
+        store.read_ahead(low + 2 * _ROWS, low + 3 * _ROWS)
         kernel(codes[part], scales[part], queries, out[part])
 
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:  # two saturate the memory

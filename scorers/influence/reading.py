@@ -41,6 +41,7 @@ class Gradients:
         if isinstance(self.source, GradientStore):
             codes, scales = self.source.codes, self.factors()
             for low in range(0, self.rows, step):
+                self.source.read_ahead(low + step, low + 2 * step)
                 piece, by = codes[low : low + step], scales[low : low + step]
                 flat = decode(piece.reshape(-1, piece.shape[-1]), by.reshape(-1), self.dim)
                 yield low, _whole_rows(flat.reshape(len(piece), self.checkpoints, self.dim))
