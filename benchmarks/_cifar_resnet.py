@@ -103,9 +103,13 @@ def _logits(x: Any, state: dict[str, Any], training: bool = False) -> Any:
     return found.float() @ state["linear.weight"].T + state["linear.bias"]
 
 
-def forward(x: Any, state: dict[str, Any], parts: int = 1, training: bool = False) -> Any:
-    """The 64 numbers before the last layer: a 3 x 3 convolution and three stages of residual blocks; of each of `parts` x
-    `parts` parts of the picture."""
+def forward(x: Any, state: dict[str, Any], training: bool = False) -> Any:
+    """The 64 numbers before the last layer."""
+    return stage_maps(x, state, training)[-1].mean(dim=(2, 3))
+
+
+def stage_maps(x: Any, state: dict[str, Any], training: bool = False) -> list[Any]:
+    """What each of the three stages of residual blocks gives, after a first 3 x 3 convolution: 16, 32 and 64 maps."""
     import torch.nn.functional as nn
 
     def convolved(x: Any, conv: str, norm: str, stride: int = 1) -> Any:
@@ -113,6 +117,7 @@ def forward(x: Any, state: dict[str, Any], parts: int = 1, training: bool = Fals
         known = (state[f"{norm}.{name}"] for name in ("running_mean", "running_var", "weight", "bias"))
         return nn.batch_norm(x, *known, training=training)
 
+    found = []
     x = nn.relu(convolved(x, "conv1", "bn1"))
     blocks = len({name.split(".")[1] for name in state if name.startswith("layer1.")})
     for stage in (1, 2, 3):
@@ -125,4 +130,5 @@ def forward(x: Any, state: dict[str, Any], parts: int = 1, training: bool = Fals
                 more = x.shape[1] // 2
                 x = nn.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, more, more))
             x = nn.relu(inner + x)
-    return x.mean(dim=(2, 3)) if parts == 1 else nn.adaptive_avg_pool2d(x, parts).flatten(1)
+        found.append(x)
+    return found

@@ -1,12 +1,13 @@
 """From pairs to a filter without a hub: joint embedders on flickr8k_1k, against ridge regression and chance.
 
-    python benchmarks/pair_filter.py DATA [--cache FILE.npz] [--epochs 40]
+    python benchmarks/pair_filter.py DATA [--cache FILE.npz] [--splits 5] [--epochs 5]
 
-DATA holds flickr8k_1k and weights_resnet_cifar10. Images: colour histograms, gradient histograms (HOG) and ResNet-20's
-features at 32, 64 and 128 pixels; texts: MiniLM. 560 photos teach with all their captions, 140 are held back: how often
-does a caption of the photo itself score above one of another held-back photo (AUROC over all photo-caption pairs)? Penalties,
-and whether HOG helps, are chosen on a fifth of the 560, never on the 140. Then every judged pair is scored by a model that has not seen its photo,
-and compared with the people's judgements; intervals are bootstraps over photos.
+DATA holds flickr8k_1k and weights_resnet_cifar10. Images: colour histograms, and what the last two stages of ResNet-20
+and ResNet-32, trained on CIFAR-10, see at 32, 64 and 128 pixels; texts: MiniLM. 560 photos teach with all their captions, 140
+are held back: how often does a caption of the photo itself score above one of another held-back photo (AUROC over all
+photo-caption pairs)? That for several splits; in each, which features, components, shrinkage and penalty are used is chosen by
+cross-validation on its own 560. Then every judged pair is scored by a model that has not seen its photo, and compared with
+the people's judgements; intervals there are bootstraps over photos.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from _cifar_resnet import MEAN, SPREAD
 from _measure import markdown
+from _photo_features import photo_features
 from PIL import Image
 
 from curate.scorers.alignment import train_joint
@@ -32,78 +33,41 @@ from curate.scorers.alignment.pairs.crossfit import told_apart
 Array = npt.NDArray[Any]
 Scorer = Callable[[Array, Array], Array]
 """Photos (n, d) and texts (m, e) in, scores (n, m) out."""
-SETTINGS = [(128, 1.0), (128, 4.0), (256, 4.0)]
-PENALTIES = (1e2, 1e3, 1e4, 1e5)
+SETTINGS = [(128, 1.0), (128, 4.0), (256, 2.0), (256, 4.0)]
+"""Components and shrinkage."""
+PENALTIES = (1e3, 1e4, 1e5)
+FOLDS = 3
+FEATURES: dict[str, Callable[[str], bool]] = {
+    "one network, last stage, and HOG": lambda name: (
+        not name.startswith("resnet32") and not name.endswith("-2")
+    ),
+    "one network, last stage": lambda name: (
+        "colours" in name or (name.startswith("resnet20") and name.endswith("-3"))
+    ),
+    "two networks, last stage": lambda name: "colours" in name or name.endswith("-3"),
+    "two networks, two stages": lambda name: name != "gradients",
+}
+"""Which blocks each set of features holds."""
 
 
-# --- Features -----------------------------------------------------------------------------------------------------
+# --- Data ---------------------------------------------------------------------------------------------------------
 
 
 def load(data: Path) -> dict[str, Array]:
-    """`images` (700, d) by `names`; `texts` (m, 384) by `keys` (photo#number)."""
+    """Blocks of image features (700, d) by `names`; `texts` (m, 384) by `keys` (photo#number)."""
     from curate.scorers.embedding.minilm import _encode
 
     folder = data / "flickr8k_1k"
     archive = zipfile.ZipFile(folder / "images.zip")
-    names = sorted(name for name in archive.namelist() if name.lower().endswith(".jpg"))
-    photos = [Image.open(io.BytesIO(archive.read(name))).convert("RGB") for name in names]
-    weights = data / "weights_resnet_cifar10" / "resnet20-12fca82f.th"
-    parts = [
-        np.stack([colours(photo) for photo in photos]),
-        np.stack([gradients(photo) for photo in photos]),
-        *(network(photos, weights, size) for size in (32, 64, 128)),
-    ]
-    names = [Path(name).name for name in names]
-    wanted = {key for file, _ in judgements(folder).values() for _, key in file}
+    files = sorted(name for name in archive.namelist() if name.lower().endswith(".jpg"))
+    photos = [Image.open(io.BytesIO(archive.read(name))).convert("RGB") for name in files]
+    blocks = photo_features(photos, data / "weights_resnet_cifar10")
+    names = [Path(name).name for name in files]
+    wanted = {key for pairs, _ in judgements(folder).values() for _, key in pairs}
     lines = [line.split("\t", 1) for line in (folder / "captions.tsv").read_text().splitlines()]
     lines = [line for line in lines if line[0] in wanted or line[0].split("#")[0] in set(names)]
     texts = _encode([text for _, text in lines], "cpu", 64)
-    keys = np.array([key for key, _ in lines])
-    return {"images": np.concatenate(parts, 1), "names": np.array(names), "texts": texts, "keys": keys}
-
-
-def colours(photo: Image.Image) -> Array:
-    """Roots of the shares of 72 colours (hue, saturation, value), in the upper half, the lower half and the whole."""
-    hsv = np.asarray(photo.resize((64, 64)).convert("HSV")).astype(int)
-    codes = hsv[..., 0] * 8 // 256 * 9 + hsv[..., 1] * 3 // 256 * 3 + hsv[..., 2] * 3 // 256
-    counts = [np.bincount(part.ravel(), minlength=72) / part.size for part in (codes[:32], codes[32:], codes)]
-    return np.sqrt(np.concatenate(counts))
-
-
-def gradients(photo: Image.Image, size: int = 64, cell: int = 8, bins: int = 9) -> Array:
-    """Histograms of oriented gradients, each cell brought to about unit length."""
-    dy, dx = np.gradient(np.asarray(photo.convert("L").resize((size, size)), float))
-    strength, angle = np.hypot(dx, dy), (np.arctan2(dy, dx) % np.pi) / np.pi * bins
-    low = np.floor(angle).astype(int)
-    upper = angle - low
-    place = np.arange(size) // cell
-    found = np.zeros((size // cell, size // cell, bins))
-    for bin_, share in ((low % bins, 1 - upper), ((low + 1) % bins, upper)):
-        np.add.at(found, (place[:, None], place[None, :], bin_), strength * share)
-    return (found / (np.sqrt((found**2).sum(2, keepdims=True)) + 20)).ravel()
-
-
-def network(photos: list[Image.Image], weights: Path, size: int) -> Array:
-    """ResNet-20's last features (64) of photos at a size, averaged over the whole and over its four quarters."""
-    import torch
-    from _cifar_resnet import forward
-
-    state = torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
-    state = {name.removeprefix("module."): value for name, value in state.items()}
-    rows = []
-    with torch.inference_mode():
-        for low in range(0, len(photos), 50):
-            pixels = np.stack([np.asarray(photo.resize((size, size))) for photo in photos[low : low + 50]])
-            x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-            x = (x - torch.tensor(MEAN)[:, None, None]) / torch.tensor(SPREAD)[:, None, None]
-            found = [forward(x, state, parts).numpy() for parts in (1, 2)]
-            rows.append(np.concatenate(found, 1))
-    return np.concatenate(rows)
-
-
-def without_gradients(found: dict[str, Array]) -> dict[str, Array]:
-    """The same without the HOG numbers, which lie between the colours and the network's."""
-    return {**found, "images": np.delete(found["images"], np.s_[216:792], axis=1)}
+    return {**blocks, "names": np.array(names), "texts": texts, "keys": np.array([key for key, _ in lines])}
 
 
 def judgements(folder: Path) -> dict[str, tuple[list[tuple[str, str]], Array]]:
@@ -142,11 +106,20 @@ def joint(x: Array, y: Array, groups: Array, **settings: Any) -> Scorer:
 
 
 class Set:
-    """Photos, captions, and which photo each caption was written for (-1: one whose photo is not here)."""
+    """Photos as one set of features shows them, captions, and which photo each was written for (-1: one not here)."""
 
-    def __init__(self, found: dict[str, Array]) -> None:
+    def __init__(self, found: dict[str, Array], features: str) -> None:
         place = {name: i for i, name in enumerate(found["names"].tolist())}
-        self.place, self.images, self.texts = place, found["images"].astype(np.float64), found["texts"]
+        blocks = [
+            found[name]
+            for name in found
+            if name not in ("names", "texts", "keys") and FEATURES[features](name)
+        ]
+        self.place, self.images, self.texts = (
+            place,
+            np.concatenate(blocks, 1).astype(np.float64),
+            found["texts"],
+        )
         self.row = {key: i for i, key in enumerate(found["keys"].tolist())}
         self.owner = np.array([place.get(key.split("#")[0], -1) for key in found["keys"].tolist()])
 
@@ -161,35 +134,57 @@ class Set:
         return told_apart(scores[own], scores[~own])
 
 
-def choose(data: Set, train: Array) -> tuple[tuple[int, float], float, float]:
-    """Components and shrinkage of the joint embedder, penalty of the ridge, by a fifth of the training photos; the
-    joint embedder's AUROC there."""
-    inner, held = train[len(train) // 5 :], train[: len(train) // 5]
-    x, y, groups = data.taught(inner)
-    by_setting = [
-        data.auroc(joint(x, y, groups, epochs=0, components=c, shrinkage=s), held) for c, s in SETTINGS
-    ]
-    by_penalty = [data.auroc(ridge(x, y, penalty), held) for penalty in PENALTIES]
-    best = int(np.argmax(by_setting))
-    return SETTINGS[best], PENALTIES[int(np.argmax(by_penalty))], by_setting[best]
+def choose(data: Set, train: Array) -> tuple[float, tuple[int, float], float]:
+    """AUROC of the best joint embedder, its components and shrinkage, and the best penalty of the ridge, by
+    cross-validation on the training photos (which lie in an order drawn at random)."""
+    by_setting, by_penalty = np.zeros(len(SETTINGS)), np.zeros(len(PENALTIES))
+    for part in range(FOLDS):
+        held, inner = train[part::FOLDS], np.delete(train, np.s_[part::FOLDS])
+        x, y, groups = data.taught(inner)
+        for i, (components, shrinkage) in enumerate(SETTINGS):
+            score = joint(x, y, groups, epochs=0, components=components, shrinkage=shrinkage)
+            by_setting[i] += data.auroc(score, held) / FOLDS
+        for i, penalty in enumerate(PENALTIES):
+            by_penalty[i] += data.auroc(ridge(x, y, penalty), held) / FOLDS
+    best = int(by_setting.argmax())
+    return float(by_setting[best]), SETTINGS[best], PENALTIES[int(by_penalty.argmax())]
 
 
 # --- Report -------------------------------------------------------------------------------------------------------
 
 
-def own_against_other(data: Set, split: tuple[Array, Array], makers: dict[str, Callable[..., Scorer]]) -> str:
-    train, test = split
-    rng, rows = np.random.default_rng(0), []
-    for name, make in makers.items():
-        start = time.process_time()
-        score = make(*data.taught(train))
-        seconds = time.process_time() - start
-        value = data.auroc(score, test)
-        drawn = [data.auroc(score, np.unique(rng.choice(test, len(test)))) for _ in range(100)]
-        low, high = np.quantile(drawn, [0.025, 0.975])
-        rows.append([name, f"{value:.3f}", f"{low:.3f} to {high:.3f}", f"{seconds:.1f}"])
-    rows.append(["random", "0.500", "", ""])
-    return markdown(["trained on 560 photos", "AUROC on 140", "95 %", "CPU s"], rows)
+def own_against_other(
+    sets: dict[str, Set], splits: int, epochs: int
+) -> tuple[str, str, tuple[int, float], float]:
+    """The table; and what was chosen on the first split: features, components and shrinkage, penalty."""
+    found: dict[str, list[float]] = {}
+    chosen, first = [], ("", SETTINGS[0], 0.0)
+    photos = len(next(iter(sets.values())).images)
+    for split in range(splits):
+        shuffled = np.random.default_rng(split).permutation(photos)
+        test, train = shuffled[:140], shuffled[140:]
+        picked = {name: choose(data, train) for name, data in sets.items()}
+        for name, (_, (components, shrinkage), penalty) in picked.items():
+            data = sets[name]
+            x, y, groups = data.taught(train)
+            closed = joint(x, y, groups, epochs=0, components=components, shrinkage=shrinkage)
+            found.setdefault(f"ridge onto MiniLM: {name}", []).append(data.auroc(ridge(x, y, penalty), test))
+            found.setdefault(f"closed form: {name}", []).append(data.auroc(closed, test))
+        best = max(picked, key=lambda name: picked[name][0])
+        chosen.append(best)
+        first = first if split else (best, *picked[best][1:])
+        found.setdefault("closed form, all chosen on the 560", []).append(found[f"closed form: {best}"][-1])
+        if not split and epochs:
+            x, y, groups = sets[best].taught(train)
+            model = joint(x, y, groups, epochs=epochs, components=first[1][0], shrinkage=first[1][1])
+            found["the same, trained (first split)"] = [sets[best].auroc(model, test)]
+    rows = [
+        (name, len(v), f"{np.mean(v):.3f}", f"{min(v):.3f} to {max(v):.3f}", f"{v[0]:.3f}")
+        for name, v in found.items()
+    ]
+    rows.append(("random", "", "0.500", "", ""))
+    text = markdown(["trained on 560 photos", "splits", "AUROC on 140, mean", "range", "first split"], rows)
+    return f"{text}\n\nChosen on the 560, split by split: {'; '.join(chosen)}.", *first
 
 
 def against_people(data: Set, folder: Path, makers: dict[str, Callable[..., Scorer]]) -> str:
@@ -219,34 +214,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--cache", type=Path, help="features are kept here")
-    parser.add_argument("--epochs", type=int, default=40)
-    arguments = parser.parse_args()
-    if arguments.cache and arguments.cache.exists():
-        found = dict(np.load(arguments.cache))
+    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=5, help="of training on the first split; 0: none")
+    given = parser.parse_args()
+    start = time.process_time()
+    if given.cache and given.cache.exists():
+        found = dict(np.load(given.cache))
     else:
-        found = load(arguments.data)
-        if arguments.cache:
-            np.savez(arguments.cache, **found)
-    shuffled = np.random.default_rng(0).permutation(len(found["images"]))
-    test, train = shuffled[:140], shuffled[140:]
-    sets = {"with HOG": Set(found), "without HOG": Set(without_gradients(found))}
-    chosen = {name: choose(data, train) for name, data in sets.items()}
-    for name, (setting, penalty, inner) in chosen.items():
-        print(f"{name}: components and shrinkage {setting}, ridge {penalty:g}; joint on the 112: {inner:.4f}")
-    best = max(chosen, key=lambda name: chosen[name][2])
-    data, ((components, shrinkage), penalty, _) = sets[best], chosen[best]
-    settings = {"components": components, "shrinkage": shrinkage}
-    issue = {"ridge onto MiniLM, with HOG": lambda x, y, g: ridge(x, y, chosen["with HOG"][1])}
-    print("\n" + own_against_other(sets["with HOG"], (train, test), issue), flush=True)
+        found = load(given.data)
+        if given.cache:
+            np.savez(given.cache, **found)
+    print(f"Features: {time.process_time() - start:.0f} CPU seconds.", flush=True)
+    sets = {name: Set(found, name) for name in FEATURES}
+    table, features, (components, shrinkage), penalty = own_against_other(sets, given.splits, given.epochs)
+    print(
+        f"\n{table}\n\nAgainst people: {features}, components {components}, shrinkage {shrinkage:g}.\n",
+        flush=True,
+    )
     makers: dict[str, Callable[..., Scorer]] = {
         "ridge onto MiniLM": lambda x, y, g: ridge(x, y, penalty),
-        "closed form": lambda x, y, g: joint(x, y, g, epochs=0, **settings),
-        "and trained": lambda x, y, g: joint(x, y, g, epochs=arguments.epochs, **settings),
+        "closed form": lambda x, y, g: joint(x, y, g, epochs=0, components=components, shrinkage=shrinkage),
     }
-    print(f"\n{best}:")
-    print("\n" + own_against_other(data, (train, test), makers), flush=True)
-    makers.pop("and trained")
-    print("\n" + against_people(data, arguments.data / "flickr8k_1k", makers))
+    print(against_people(sets[features], given.data / "flickr8k_1k", makers))
 
 
 if __name__ == "__main__":
