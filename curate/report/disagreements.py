@@ -6,11 +6,12 @@ parts of the items, at least two of them (an image and its text, an image and it
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from curate import registry
@@ -19,13 +20,15 @@ from curate.errors import CurateError
 from curate.kinds import KINDS, ROLES
 from curate.report import words
 from curate.report.cards import CardMaker
+from curate.report.elements import lowest_rows
 from curate.report.galleries import has_values
 from curate.report.model import Gallery, GallerySet
-from curate.report.scores import quote
+from curate.report.scores import as_floats
 from curate.store import ColumnSet, Snapshot, StoreView
 
 __all__ = ["Lineage", "collect_disagreements", "comparable_scores"]
 
+Floats = npt.NDArray[np.float64]
 MOST_PAIRS = 3
 MOST_SCORES = 6
 
@@ -117,44 +120,50 @@ def collect_disagreements(maker: CardMaker, first: Sequence[str], most: int) -> 
 
 
 def _compare(maker: CardMaker, a: str, b: str, most: int) -> GallerySet | None:
-    view = maker.decision.view
-    ranked = f"with ranked as ({_ranks(a, b)}) "
-    total = view.sql(ranked + "select count(*) as n, corr(first, second) as rho from ranked", ["id", a, b])
-    n, rho = total["n"][0].as_py(), total["rho"][0].as_py()
+    values = _values(maker.decision.view, [a, b])
+    both = np.isfinite(values).all(0)
+    n = int(np.count_nonzero(both))
     if n < 3:
         return None
+    places = np.full(values.shape, np.nan)
+    places[:, both] = [_shares_below(one[both]) for one in values]
     galleries = []
-    for high, low, gap in ((a, b, "first - second"), (b, a, "second - first")):
-        found = view.sql(
-            ranked
-            + f"select _row, first, second from ranked where {gap} > 0 order by {gap} desc, id limit {most}",
-            ["id", a, b],
-        ).to_pylist()
-        badges = {row["_row"]: _badge(row["first"], row["second"]) for row in found}
-        cards = maker.make([row["_row"] for row in found], [a, b], badges)
+    for high, low, gap in ((a, b, places[0] - places[1]), (b, a, places[1] - places[0])):
+        rows = lowest_rows(maker.decision.view, np.where(gap > 0, -gap, np.nan), most)
+        badges = {row: _badge(*places[:, row]) for row in rows}
         note = f"Ranked high by {high} and low by {low}; the widest gap first."
-        galleries.append(Gallery(f"{high} says keep, {low} does not", note, cards))
-    agreement = "cannot be told" if rho is None or math.isnan(rho) else f"is {rho:.2f}"
+        galleries.append(Gallery(f"{high} says keep, {low} does not", note, maker.make(rows, [a, b], badges)))
     note = (
-        f"Both judge the same thing. Over the {words.items(n)} that have both scores their rank correlation {agreement} "
-        "(1: the same order, 0: as chance has it). The badge says what per cent of the items each ranks below: "
-        f"{a} | {b}."
+        f"Both judge the same thing. Over the {words.items(n)} that have both scores their rank correlation "
+        f"{_agreement(places[:, both])} (1: the same order, 0: as chance has it). The badge says what per cent of the items "
+        f"each ranks below: {a} | {b}."
     )
     return GallerySet(f"{a} and {b}", note, tuple(galleries))
 
 
-def _ranks(a: str, b: str) -> str:
-    """Items with both scores, and the share of them that each ranks below; ties share the middle."""
-    first, second = f"{quote(a)}::double", f"{quote(b)}::double"
+def _values(view: StoreView, columns: Sequence[str]) -> Floats:
+    """Numbers of these columns, (columns, n) float64, NaN where there is none."""
+    pieces = [
+        np.stack([as_floats(batch.column(name)) for name in columns])
+        for batch in view.batches(list(columns), rows=262_144)
+    ]
+    return np.concatenate(pieces, axis=1)
 
-    def place(of: str) -> str:
-        tied = f"count(*) over (partition by {of})"
-        return f"(rank() over (order by {of}) - 1 + 0.5 * ({tied} - 1) + 0.5) / count(*) over ()"
 
-    return (
-        f"select _row, id, {place(first)} as first, {place(second)} as second from view "
-        f"where isfinite({first}) and isfinite({second})"
-    )
+def _shares_below(values: Floats) -> Floats:
+    """For each value the share of all that lie below it, itself and its equals counted by half."""
+    order = np.argsort(values, kind="stable")
+    starts = np.flatnonzero(np.diff(values[order], prepend=-np.inf) != 0)
+    sizes = np.diff(np.append(starts, len(values)))
+    places = np.empty(len(values))
+    places[order] = np.repeat((starts + sizes / 2) / len(values), sizes)
+    return places
+
+
+def _agreement(places: Floats) -> str:
+    first, second = places - places.mean(axis=1, keepdims=True)
+    spread = float(np.sqrt((first**2).sum() * (second**2).sum()))
+    return f"is {float((first * second).sum()) / spread:.2f}" if spread > 0 else "cannot be told"
 
 
 def _badge(first: float, second: float) -> str:
