@@ -121,6 +121,12 @@ class FeatureMapping:
         own = (self.target_label,) if self.by != "votes" else ()
         return tuple(dict.fromkeys(("id", self.embedding, *labels, *own, *columns_of(self.target))))
 
+    def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
+        """Seconds and bytes that a choice will take: reading, centres, and one product with some hundred of them (with
+        `clusters`, twenty with those)."""
+        products = 2.0 * n * d * (21 * self.clusters if self.clusters else 200)
+        return {"seconds": 0.2 + products / 2e10 + n * d / 2e8, "bytes": 12.0 * n * d + 1e8}
+
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         """Raises InputError where either side has no vectors, or there is one class."""
         meter, seed = Meter(), draw_seed(rng)

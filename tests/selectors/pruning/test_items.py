@@ -121,3 +121,10 @@ def test_reverse_is_worse_than_random() -> None:
     ):
         chosen = selector.select(both(), None, np.random.default_rng(0))
         assert chosen.random["objective"] < chosen.random["random"]
+
+
+def test_a_plan_is_told_what_a_choice_takes() -> None:
+    small, large = (FeatureMapping(TARGET).estimate(n, 64, 10) for n in (1_000, 1_000_000))
+    assert 0 < small["seconds"] < 1 < large["seconds"] < 60
+    assert large["bytes"] > 1_000_000 * 64 * 4
+    assert FeatureMapping(TARGET, clusters=500).estimate(10**6, 64, 10)["seconds"] > large["seconds"]

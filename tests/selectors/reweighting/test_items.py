@@ -145,3 +145,9 @@ def test_columns_that_are_not_there() -> None:
             selector.select(items(), 10, np.random.default_rng(0))
     with pytest.raises(InputError, match="steps=0"):
         ClassDroWeights("a", "b", steps=0)
+
+
+def test_a_plan_is_told_what_weighing_takes() -> None:
+    told = CwErm(coreset=0.05).estimate(15_000, 64, 100)
+    assert 1 < told["seconds"] < 5 and told["bytes"] > 15_000 * 64 * 4
+    assert CwErm(coreset=1.0).estimate(15_000, 64, 100)["seconds"] > 3 * told["seconds"]
