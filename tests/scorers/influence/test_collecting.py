@@ -257,3 +257,23 @@ def test_a_loss_that_is_no_scalar_is_refused(model, items):
         PerSample(model, loss, dict(model.named_parameters()), "backward").gradients((items[0], items[1][:2]))
     with pytest.raises(InputError, match="'auto', 'vmap' or 'backward'"):
         PerSample(model, loss, {}, "fast")
+
+
+def test_convolutions_and_batch_normalisation_pass_through_vmap():
+    torch.set_num_threads(1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(
+            torch.nn.Conv2d(1, 3, 3),
+            torch.nn.BatchNorm2d(3),
+            torch.nn.ReLU(),
+            torch.nn.Flatten(),
+            torch.nn.Linear(48, 2),
+        )
+        images = torch.randn(4, 1, 6, 6)
+    net.eval()
+    batch = images, torch.tensor([0, 1, 0, 1])
+    both = [PerSample(net, loss, dict(net.named_parameters()), method) for method in ("vmap", "backward")]
+    one, other = (way.gradients(batch) for way in both)
+    assert [way.used for way in both] == ["vmap", "backward"]
+    assert all(torch.allclose(one[name], other[name], atol=1e-5) for name in one)
