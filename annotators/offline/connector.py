@@ -96,9 +96,9 @@ class Offline:
         if project.dataset != store.id:
             raise InputError(f"{folder.path} holds tasks of another data set ({project.dataset})")
         with folder.exclusive("pull"):
-            reading = Reading(store, project, folder.tasks(), self.people, template)
             returned = read_returned(folder.answers)
-            table = answer_table(row for came in returned.came for row in reading.rows(came, returned))
+            reading = Reading(store, project, folder.tasks(), returned, self.people, template)
+            table = answer_table(row for came in returned.came for row in reading.rows(came))
             counts = store.record_answers(table)
         return PullReceipt(
             new=counts["new"],

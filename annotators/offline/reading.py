@@ -23,6 +23,7 @@ class Reading:
     store: Any
     project: Project
     pushed: Mapping[str, Task]
+    returned: Returned
     people: Mapping[str, str] = field(default_factory=dict)
     template: Template | None = None
     counts: Counter[str] = field(default_factory=Counter)
@@ -37,17 +38,17 @@ class Reading:
             if row["source"] == self.project.source:
                 self._recorded.setdefault(row["answer_id"], set()).add(row["updated_at"])
 
-    def rows(self, came: Came, returned: Returned) -> list[dict[str, Any]]:
+    def rows(self, came: Came) -> list[dict[str, Any]]:
         """The rows of one annotation."""
         task = self.pushed.get(came.key)
         if task is None:
-            returned.foreign += 1
+            self.returned.foreign += 1
             self.reasons["an answer to a task that was not pushed from here"] += 1
             return []
         if task.round not in self._templates:
             self._templates[task.round] = self._asked(task.round)
         asked = self._templates[task.round]
-        rows = self._read(came, task, asked, returned, self._status(came, task, asked))
+        rows = self._read(came, task, asked, self._status(came, task, asked))
         self._count(rows)
         return rows
 
@@ -98,7 +99,7 @@ class Reading:
         return self._now[round]
 
     def _read(
-        self, came: Came, task: Task, asked: Template, returned: Returned, verdict: tuple[str, str | None]
+        self, came: Came, task: Task, asked: Template, verdict: tuple[str, str | None]
     ) -> list[dict[str, Any]]:
         annotation = {**came.annotation, "completed_by": self._person(came.annotation.get("completed_by"))}
         refused: dict[str, tuple[str, str]] = {}
@@ -110,7 +111,7 @@ class Reading:
             asked,
             task.data,
             source=self.project.source,
-            predictions=_shown(annotation.get("parent_prediction"), task, returned),
+            predictions=_shown(annotation.get("parent_prediction"), task, self.returned),
             status=status,
             reason=why,
         )

@@ -54,7 +54,7 @@ def judge(answers: Any, plan: Rounds, items: Any = None) -> Judged:
     )
     untrusted = annotators.filter(~pl.col("trusted"))["annotator"].to_list()
     votes = crowd.filter(~pl.col("annotator").is_in(untrusted))
-    units = _units(whole, votes, untrusted, plan, items)
+    units = _units(whole, untrusted, plan, items)
     units = units.join(_rules(votes, units, plan), "unit", "left")
     units = units.join(_settled(votes, units, plan), "unit", "left")
     units = _decided(units, whole.rows.filter(expert), plan)
@@ -62,7 +62,7 @@ def judge(answers: Any, plan: Rounds, items: Any = None) -> Judged:
     return Judged(_states(units, plan), annotators, votes, whole)
 
 
-def _units(whole: Votes, votes: pl.DataFrame, untrusted: list[str], plan: Rounds, items: Any) -> pl.DataFrame:
+def _units(whole: Votes, untrusted: list[str], plan: Rounds, items: Any) -> pl.DataFrame:
     """What is to be decided, and who took part in its newest round."""
     import polars as pl
 
@@ -176,58 +176,73 @@ def _aside(whole: Votes, plan: Rounds) -> pl.DataFrame:
 
 
 def _states(units: pl.DataFrame, plan: Rounds) -> pl.DataFrame:
+    """The rows of `judge`: what is known of each unit put into words."""
     import polars as pl
 
     wanted = pl.when(pl.col("round") == 1).then(plan.first).otherwise(plan.more)
-    missing = wanted - pl.col("people") - pl.col("dropped")
-    distrusted = (pl.col("dropped") > 0) & (pl.col("people") < wanted)
-    blank = pl.col("agreed").is_null()
-    over = pl.col("round") >= plan.most
-    last = pl.lit("expert" if plan.experts else "undecided")
-    state = (
-        pl.when(pl.col("truth").is_not_null())
-        .then(pl.lit("gold"))
-        .when(pl.col("expert_value").is_not_null())
-        .then(pl.lit("adjudicated"))
-        .when(pl.col("nonsense").fill_null(False))
-        .then(pl.lit("aside"))
-        .when((pl.col("people") == 0) & (pl.col("skipped") >= wanted))
-        .then(last)
-        .when(missing > 0)
-        .then(pl.lit("waiting"))
-        .when(pl.col("agreed").fill_null(False) & ~distrusted)
-        .then(pl.lit("settled"))
-        .when(~over)
-        .then(pl.lit("again"))
-        .otherwise(last)
+    units = units.with_columns(
+        to_come=wanted - pl.col("people") - pl.col("dropped"),
+        distrusted=(pl.col("dropped") > 0) & (pl.col("people") < wanted),
+        unwanted=(pl.col("people") == 0) & (pl.col("skipped") >= wanted),
     )
-    why = (
-        pl.when(state == "adjudicated")
-        .then(pl.format("decided by {}", "expert"))
-        .when(state == "aside")
-        .then(pl.lit("people say that the question makes no sense"))
-        .when((pl.col("people") == 0) & (pl.col("skipped") >= wanted))
-        .then(pl.lit("everybody skipped it"))
-        .when(state == "waiting")
-        .then(pl.format("{} more answers are to come", missing))
-        .when(distrusted)
-        .then(pl.format("{} answers are of people who fail gold items", "dropped"))
-        .when(blank)
-        .then(pl.lit("nobody answered this"))
-        .otherwise(pl.when(pl.col("why") != "").then("why"))
-    )
+    units = units.with_columns(state=_state(plan)).with_columns(because=_because())
+    waiting, plain = pl.col("state") == "waiting", pl.col("state").is_in(["settled", "gold"])
     return units.select(
         "item",
         "control",
         "unit",
-        state=state,
-        why=pl.when(state.is_in(["settled", "gold"])).then(None).otherwise(why),
+        "state",
+        why=pl.when(~plain).then("because"),
         round="round",
         people="people",
-        missing=pl.when(state == "waiting").then(missing).otherwise(0),
+        missing=pl.when(waiting).then("to_come").otherwise(0),
         skips="skips",
         answers="answers",
         value="value",
         number="number",
         probability="probability",
     ).sort("item", "control")
+
+
+def _state(plan: Rounds) -> pl.Expr:
+    import polars as pl
+
+    last = pl.lit("expert" if plan.experts else "undecided")
+    agreed = pl.col("agreed").fill_null(False) & ~pl.col("distrusted")
+    return (
+        pl.when(pl.col("truth").is_not_null())
+        .then(pl.lit("gold"))
+        .when(pl.col("expert_value").is_not_null())
+        .then(pl.lit("adjudicated"))
+        .when(pl.col("nonsense").fill_null(False))
+        .then(pl.lit("aside"))
+        .when("unwanted")
+        .then(last)
+        .when(pl.col("to_come") > 0)
+        .then(pl.lit("waiting"))
+        .when(agreed)
+        .then(pl.lit("settled"))
+        .when(pl.col("round") < plan.most)
+        .then(pl.lit("again"))
+        .otherwise(last)
+    )
+
+
+def _because() -> pl.Expr:
+    import polars as pl
+
+    return (
+        pl.when(pl.col("state") == "adjudicated")
+        .then(pl.format("decided by {}", "expert"))
+        .when(pl.col("state") == "aside")
+        .then(pl.lit("people say that the question makes no sense"))
+        .when("unwanted")
+        .then(pl.lit("everybody skipped it"))
+        .when(pl.col("state") == "waiting")
+        .then(pl.format("{} more answers are to come", "to_come"))
+        .when("distrusted")
+        .then(pl.format("{} answers are of people who fail gold items", "dropped"))
+        .when(pl.col("agreed").is_null())
+        .then(pl.lit("nobody answered this"))
+        .otherwise(pl.when(pl.col("why") != "").then("why"))
+    )

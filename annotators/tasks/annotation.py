@@ -31,29 +31,12 @@ def read_annotation(
     `rejected` with what was said and why; so is an answer that says nothing at all.
     Raises InputError for an annotation without id, person or time.
     """
-    if annotation.get("id") is None:
-        raise InputError(f"an annotation without an id: {str(annotation)[:200]}")
-    created = read_time(annotation.get("created_at"))
     shown = _shown(annotation, predictions or {})
-    base = {
-        "item": str(data["cur_item"]),
-        "annotator": annotator_of(annotation.get("completed_by"), people),
-        "round": int(data["cur_round"]),
-        "control": "",
-        "value": None,
-        "skipped": bool(annotation.get("was_cancelled")),
-        "created_at": created,
-        "touched": None,
+    base = _base(annotation, data, people) | {
         "model_version": (shown or {}).get("model_version") or None,
-        "updated_at": read_time(annotation.get("updated_at") or annotation.get("created_at")),
-        "seconds": annotation.get("lead_time"),
         "status": status,
         "reason": reason,
         "source": source,
-        "key": str(data["cur_key"]),
-        "answer_id": str(annotation["id"]),
-        "gold": bool(annotation.get("ground_truth")),
-        "hash": str(data["cur_hash"]),
     }
     if base["skipped"]:
         return [base]
@@ -71,6 +54,30 @@ def read_annotation(
     for name, (said, why) in parsed.rejected.items():
         rows.append({**base, "control": name, "value": said, **_worse(status, reason, why)})
     return rows or [{**base, **_worse(status, reason, "it answers nothing")}]
+
+
+def _base(
+    annotation: Mapping[str, Any], data: Mapping[str, Any], people: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """What all rows of an annotation have in common."""
+    if annotation.get("id") is None:
+        raise InputError(f"an annotation without an id: {str(annotation)[:200]}")
+    return {
+        "item": str(data["cur_item"]),
+        "annotator": annotator_of(annotation.get("completed_by"), people),
+        "round": int(data["cur_round"]),
+        "control": "",
+        "value": None,
+        "skipped": bool(annotation.get("was_cancelled")),
+        "created_at": read_time(annotation.get("created_at")),
+        "touched": None,
+        "updated_at": read_time(annotation.get("updated_at") or annotation.get("created_at")),
+        "seconds": annotation.get("lead_time"),
+        "key": str(data["cur_key"]),
+        "answer_id": str(annotation["id"]),
+        "gold": bool(annotation.get("ground_truth")),
+        "hash": str(data["cur_hash"]),
+    }
 
 
 def _worse(status: str, reason: str | None, why: str) -> dict[str, Any]:
