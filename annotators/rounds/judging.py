@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from curate.annotators.consensus.aggregation import NUMERIC, aggregate
+from curate.annotators.consensus.aggregation import aggregate
 from curate.annotators.rounds.gold import gold_table
 from curate.annotators.rounds.rules import as_answers
 from curate.annotators.rounds.votes import Votes, read_votes
@@ -122,10 +122,12 @@ def _settled(votes: pl.DataFrame, units: pl.DataFrame, plan: Rounds) -> pl.DataF
     if not votes.height:
         return pl.DataFrame(schema=schema)
     frame = as_answers(votes)
-    number = votes["number"].null_count() == 0
-    if plan.method in NUMERIC and not number:
-        raise InputError(f"method {plan.method!r} needs numbers: {plan.control!r} has answers that are none")
-    if number and not plan.values:
+    if plan.numeric:
+        strange = votes.filter(pl.col("number").is_null())["value"]
+        if len(strange):
+            raise InputError(
+                f"answers to {plan.control!r} are taken for numbers, and {strange[0]!r} is none: say another method or rule"
+            )
         frame = frame.with_columns(pl.col("value").cast(pl.Float64))
     found = aggregate(frame, plan.method, values=list(plan.values) or None)
     text = [
@@ -135,7 +137,7 @@ def _settled(votes: pl.DataFrame, units: pl.DataFrame, plan: Rounds) -> pl.DataF
     return found.select(
         unit="item",
         value=pl.Series(text, dtype=pl.String),
-        number=pl.Series(text, dtype=pl.String).cast(pl.Float64, strict=False),
+        number=pl.Series(text if plan.numeric else [None] * len(text), dtype=pl.String).cast(pl.Float64),
         probability=pl.col("probability").cast(pl.Float64),
     ).join(counts.rename({"item": "unit"}), "unit", "left")
 
@@ -152,11 +154,11 @@ def _decided(units: pl.DataFrame, experts: pl.DataFrame, plan: Rounds) -> pl.Dat
     )
     units = units.join(said, "unit", "left").join(truth, "item", "left")
     final = pl.coalesce("truth", "expert_value")
-    sure = final.is_not_null()
+    sure = final.is_not_null() & pl.lit(plan.numeric)
     return units.with_columns(
         value=pl.coalesce(final, "value"),
         number=pl.when(sure).then(final.cast(pl.Float64, strict=False)).otherwise("number"),
-        probability=pl.when(sure).then(1.0).otherwise("probability"),
+        probability=pl.when(final.is_not_null()).then(1.0).otherwise("probability"),
         answers=pl.col("answers").fill_null(0),
     )
 

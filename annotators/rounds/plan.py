@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from curate.annotators.consensus.aggregation import Method
+from curate.annotators.consensus.aggregation import NUMERIC, Method
 from curate.annotators.rounds.rules import Rule, Spread
 from curate.annotators.rounds.status import RoundStatus, status_of
 from curate.annotators.tasks import PreAnnotations, PushReceipt, Template
@@ -60,6 +60,12 @@ class Rounds:
             raise InputError(f"Rounds: price={self.price}, wage={self.wage}: nobody pays for answering")
         if not self.rules:
             raise InputError("Rounds: no rules: nothing would ever be asked again")
+
+    @property
+    def numeric(self) -> bool:
+        """Whether answers are numbers by what is done with them: labels that look like numbers are labels."""
+        ordered = self.method.startswith("ordinal") and not self.values
+        return self.method in NUMERIC or ordered or any(isinstance(rule, Spread) for rule in self.rules)
 
     def judge(self, answers: Any, items: Any = None) -> RoundStatus:
         """Where every item stands; `answers` is `store.answers` or a frame (see `read_votes`), `items` those that were

@@ -30,16 +30,15 @@ def settle(plan: Rounds, store: Any, name: str, items: Iterable[Any] | None = No
     units = units.filter(pl.col("item").is_in(list(there)))  # answers to items that were removed stay answers
     if not units.height:
         raise InputError("no item was answered: there is nothing to settle")
-    table = _several(units, name) if "*" in plan.control else _one(units, name)
+    table = _several(units, name) if "*" in plan.control else _one(units, name, plan.numeric)
     return store.join(table, name=name, key="id", origin=_origin(plan, answers))
 
 
-def _one(units: pl.DataFrame, name: str) -> pa.Table:
+def _one(units: pl.DataFrame, name: str, numeric: bool) -> pa.Table:
     import polars as pl
 
     decided = pl.col("state").is_in(list(DECIDED))
     rows = units.with_columns(value=pl.when(decided).then("value"), number=pl.when(decided).then("number"))
-    numeric = rows["number"].null_count() == rows["value"].null_count()
     value = rows["number"].cast(pl.Float32) if numeric else rows["value"]
     columns = {
         "id": (rows["item"], None),

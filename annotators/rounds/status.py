@@ -157,7 +157,7 @@ def _alpha(votes: pl.DataFrame, plan: Rounds) -> float | None:
         return None
     frame = as_answers(votes)
     level = "nominal"
-    if votes["number"].null_count() == 0 and not plan.values:
+    if plan.numeric and votes["number"].null_count() == 0:
         frame, level = frame.with_columns(pl.col("value").cast(pl.Float64)), "interval"
     try:
         found = agreement(frame, level, resamples=1, values=list(plan.values) or None)  # type: ignore[arg-type]

@@ -78,6 +78,23 @@ def test_all_votes_count_and_of_who_is_asked_twice_the_newest() -> None:
     assert twice["number"] == pytest.approx((4 + 4 + 5 + 5) / 4) and twice["answers"] == 4
 
 
+def test_labels_that_look_like_numbers_stay_labels() -> None:
+    rows = said(
+        *[("x", 1, p, "007") for p in "abc"],
+        *[("y", 1, p, v) for p, v in zip("abc", ("1e3", "1e3", "7"), strict=True)],
+    )
+    units = Rounds("overall", rules=(Agreement(0.6),), method="majority").judge(rows).units
+    assert units["value"].to_list() == ["007", "1e3"] and units["number"].null_count() == 2
+    assert Rounds("overall", rules=(Agreement(0.6),), method="mean").judge(rows).units[
+        "number"
+    ].to_list() == [
+        7.0,
+        pytest.approx(2007 / 3),
+    ]
+    with pytest.raises(InputError, match="'a' is none"):
+        Rounds("overall", rules=(Agreement(),), method="mean").judge(said(*votes("x", "a33")))
+
+
 def test_an_expert_decides_after_the_last_round() -> None:
     plan = Rounds("overall", most=1, experts=("eve",), method="mean")
     rows = votes("x", "135")
