@@ -37,7 +37,7 @@ class _Frame:
 
     def __init__(self, x: Sequence[float], y: Sequence[float]) -> None:
         self.left, self.right = min(x), max(x)
-        self.low, self.high = min([0.0, *y]), max([0.0, *y])
+        self.low, self.high = _reach(y)
         if self.right == self.left:
             self.right = self.left + 1
         if self.high == self.low:
@@ -63,6 +63,15 @@ class _Frame:
         yield Markup('<text class="tick" x="{}" y="{}" text-anchor="end">{}</text>').format(
             WIDTH - RIGHT, HEIGHT - 5, clean(name)
         )
+
+
+def _reach(y: Sequence[float]) -> tuple[float, float]:
+    """From zero, unless the lines lie so far from it that they would look like one: accuracies between 0.9 and 0.95."""
+    low, high = min(y, default=0.0), max(y, default=0.0)
+    span = high - low
+    if span > 0 and low > 2 * span:
+        return low - 0.1 * span, high
+    return min(0.0, low), max(0.0, high)
 
 
 def _band(curve: Curve, frame: _Frame) -> Iterator[Markup]:

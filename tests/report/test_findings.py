@@ -67,6 +67,18 @@ def test_a_line_has_its_band_and_leaves_gaps_out() -> None:
     assert svg.split('points="')[2].split('"')[0].count(",") == 2  # the gap has no point
 
 
+def test_lines_far_from_zero_fill_the_picture() -> None:
+    def heights(*y: float) -> list[float]:
+        svg = str(draw_curve(Curve("t", "x", tuple(range(len(y))), (("y", y),))))
+        points = svg.partition('points="')[2].partition('"')[0].split()
+        return [float(p.partition(",")[2]) for p in points]
+
+    close = heights(0.90, 0.95, 0.92)
+    assert max(close) - min(close) > 120
+    wide = heights(0.2, 0.9, 0.5)  # those are seen from zero, as lengths are
+    assert abs((wide[0] - wide[1]) / (250 - 26 - 38) - (0.9 - 0.2) / 0.9) < 0.01
+
+
 def test_a_curve_of_one_point_and_of_zeros_can_be_drawn() -> None:
     assert "<svg" in draw_curve(Curve("t", "x", (1.0,), (("y", (0.0,)),)))
 
