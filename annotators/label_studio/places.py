@@ -87,8 +87,11 @@ class Places:
             )
         return found
 
-    def make(self, round: int, template: Template, settings: Mapping[str, Any]) -> Project:
-        """A new project. A crash right after leaves one that `find` finds."""
+    def make(self, round: int, template: Template, settings: Mapping[str, Any]) -> tuple[Project, bool]:
+        """A new project, and whether it is: somebody else may have made one at the same moment, which is used then.
+
+        A crash right after leaves one that `find` finds.
+        """
         mark = Mark(self.dataset, round, template.name, template.digest[:16], secrets.token_hex(6))
         fields = {
             "title": f"Round {round}: {template.name}"[:50],
@@ -99,11 +102,11 @@ class Places:
         }
         made = self.server.create_project(fields)
         first, number = self._marked(round, template.name)[0]
-        if first.source != mark.source:  # somebody else made one at the same moment, and theirs is older
-            self.server.delete_project(int(made["id"]))
+        if first.source != mark.source:
+            self.server.delete_project(int(made["id"]))  # theirs is older
         spec = dataclasses.asdict(template)
         self.ledger.remember_project(self._project(first, number, spec))
-        return self._project(first, number, spec)
+        return self._project(first, number, spec), first.source == mark.source
 
     def _marked(self, round: int | None = None, template: str = "") -> list[tuple[Mark, int]]:
         """Marks of this data set and the projects that bear them, oldest first."""

@@ -63,12 +63,15 @@ def push(server: Server, ledger: Ledger, dataset: str, asked: Asked) -> PushRece
     if project is None and asked.dry_run:
         return _Making(asked, dataset, None, None).plan()
     if project is None:
-        project = places.make(asked.round, asked.template, asked.settings)
-    project = places.settle_spec(project, asked.template)
-    shelf = Shelf(server, ledger, project, asked.patience)
-    if not asked.dry_run:
-        shelf.settle()
-    shelf.look()
+        shelf = Shelf(
+            server, ledger, places.make(asked.round, asked.template, asked.settings), asked.patience
+        )
+    else:
+        shelf = Shelf(server, ledger, places.settle_spec(project, asked.template), asked.patience)
+        if not asked.dry_run:
+            shelf.settle()
+        shelf.look()
+    project = shelf.project
     serving = Serving(server, project, asked.media, asked.files, asked.there)
     making = _Making(asked, dataset, shelf, serving)
     if asked.dry_run:
@@ -76,18 +79,21 @@ def push(server: Server, ledger: Ledger, dataset: str, asked: Asked) -> PushRece
     making.counts["repaired"] += shelf.repair()
     try:
         making.send()
-        _check(shelf, making)
-        _set_up(server, project, asked)
+        _set_up(server, project, asked, _check(shelf, making))
     except Absent:
         still_there(server, project)  # says so, where the project is what is gone
         raise
     return making.receipt(project.page)
 
 
-def _check(shelf: Shelf, making: _Making) -> None:
-    """Is everything there, once? Counted by the server; listed where the count is another, or something was cut off."""
-    if not shelf.lost and shelf.agrees():
-        return
+def _check(shelf: Shelf, making: _Making) -> Mapping[str, Any]:
+    """Is everything there, once? Counted by the server; listed where the count is another, or something was cut off.
+
+    Gives the project as the server sees it.
+    """
+    now = still_there(shelf.server, shelf.project)
+    if not shelf.lost and int(now["task_number"]) == shelf.count():
+        return now
     shelf.look()
     making.counts["repaired"] += shelf.repair()
     missing = making.sent - shelf.there.keys()
@@ -96,11 +102,11 @@ def _check(shelf: Shelf, making: _Making) -> None:
             f"{len(missing)} of the tasks sent to {shelf.project.page} are not there any more: somebody deletes them while "
             "we push. Run it again to see which"
         )
+    return now
 
 
-def _set_up(server: Server, project: Project, asked: Asked) -> None:
+def _set_up(server: Server, project: Project, asked: Asked, now: Mapping[str, Any]) -> None:
     """Settings that only hold once there are tasks: pre-annotations are shown if the project names their model."""
-    now = still_there(server, project)
     wanted = dict(asked.settings)
     if asked.guesses is not None and now.get("total_predictions_number"):
         wanted["model_version"] = asked.guesses.model_version

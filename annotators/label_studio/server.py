@@ -118,12 +118,18 @@ class Server:
     def answered(self, project: int, filters: Sequence[Mapping[str, Any]], more: set[int]) -> list[int]:
         """Ids of the tasks for which the filters hold and that bear an answer or a skip, or are among `more`; ascending.
 
-        One light listing: asking for annotations of tasks that have none takes the server ten times as long.
+        Asking for the annotations of tasks that have none would take the server ten times as long.
         """
-        counters, found = ("total_annotations", "cancelled_annotations"), []
+        counters = ("total_annotations", "cancelled_annotations")
+        found: set[int] = set()
+        if not more:
+            for counter in counters:
+                for page in self.tasks(project, "id", [*filters, more_than_none(counter)]):
+                    found |= {int(task["id"]) for task in page}
+            return sorted(found)
         for page in self.tasks(project, f"id,{','.join(counters)}", filters):
-            found += [int(t["id"]) for t in page if int(t["id"]) in more or any(t[c] for c in counters)]
-        return found
+            found |= {int(t["id"]) for t in page if int(t["id"]) in more or any(t[c] for c in counters)}
+        return sorted(found)
 
     def worked_on(self, project: int, numbers: Sequence[int]) -> set[int]:
         """Which of these tasks bear an answer, a skip or somebody's draft."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from curate.annotators.label_studio.ledger import Ledger, Project, Sent
-from curate.annotators.label_studio.places import still_there
 from curate.annotators.label_studio.server import Server, equal_to
 from curate.annotators.label_studio.wire import Failed, Lost, Refused
 from curate.annotators.tasks import Task
@@ -104,10 +103,6 @@ class Shelf:
     def count(self) -> int:
         """Tasks that we believe are there, ours and others'."""
         return len(self.there) + self.foreign + sum(len(ids) - 1 for ids in self.twice.values())
-
-    def agrees(self) -> bool:
-        """Whether the server counts as many tasks as we do."""
-        return int(still_there(self.server, self.project)["task_number"]) == self.count()
 
     # --- Repairing ----------------------------------------------------------------------------------------------
 
