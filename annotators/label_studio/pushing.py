@@ -62,16 +62,15 @@ def push(server: Server, ledger: Ledger, dataset: str, asked: Asked) -> PushRece
     project = places.find(asked.round, asked.template, gone_is_none=asked.recreate)
     if project is None and asked.dry_run:
         return _Making(asked, dataset, None, None).plan()
+    new = False
     if project is None:
-        shelf = Shelf(
-            server, ledger, places.make(asked.round, asked.template, asked.settings), asked.patience
-        )
-    else:
-        shelf = Shelf(server, ledger, places.settle_spec(project, asked.template), asked.patience)
-        if not asked.dry_run:
-            shelf.settle()
+        project, new = places.make(asked.round, asked.template, asked.settings)
+    project = places.settle_spec(project, asked.template)
+    shelf = Shelf(server, ledger, project, asked.patience)
+    if not asked.dry_run:
+        shelf.settle()
+    if not new:
         shelf.look()
-    project = shelf.project
     serving = Serving(server, project, asked.media, asked.files, asked.there)
     making = _Making(asked, dataset, shelf, serving)
     if asked.dry_run:

@@ -247,6 +247,27 @@ def test_a_round_asks_one_thing_and_each_round_has_a_project(
     assert dict(store.answers.to_polars().select("round", "value").iter_rows()) == {1: "good", 2: "ugly"}
 
 
+def test_of_two_projects_made_at_once_the_older_is_used(
+    server: LabelStudioServer, studio: LabelStudio, store: curate.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from curate.annotators.label_studio.server import Server
+
+    plain = Server.create_project
+    others: list[dict[str, Any]] = []
+
+    def beaten(line: Server, fields: dict[str, Any]) -> dict[str, Any]:
+        if not others:  # another machine is a moment faster
+            theirs = {"description": fields["description"].replace("]", "beef]")}
+            others.append(plain(line, {**fields, **theirs}))
+        return plain(line, fields)
+
+    monkeypatch.setattr(Server, "create_project", beaten)
+    receipt = push(studio, store)
+    assert project_of(receipt.place) == others[0]["id"] and receipt.created == 12
+    all_ = server.call("GET", "/api/projects/?page_size=1000")["results"]
+    assert [p["id"] for p in all_ if store.id in p["description"]] == [others[0]["id"]]
+
+
 def test_blind_rounds_and_several_annotators(
     server: LabelStudioServer, studio: LabelStudio, store: curate.Store
 ) -> None:
