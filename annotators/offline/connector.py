@@ -77,7 +77,7 @@ class Offline:
             made = Making(folder, asked, round, given, self.media, self.prefix, lines, dry_run)
             fresh = made.tasks(view, store.id, known)
             if not dry_run and project is not None:
-                folder.add_tasks(round, fresh, lines=lines, config=asked.config())
+                folder.add_tasks(round, fresh, asked, lines=lines)
         place = str(folder.round(round))
         return PushReceipt(
             **made.counts, round=round, place=place, planned=dry_run, reasons=dict(made.reasons)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curate.annotators.tasks import MARKS, Task
+from curate.annotators.tasks import MARKS, Task, Template
 from curate.errors import BusyError, InputError
 
 __all__ = ["Folder", "Project"]
@@ -111,11 +111,14 @@ class Folder:
                     found.setdefault(task.key, task)
         return found
 
-    def add_tasks(self, number: int, tasks: Sequence[Task], *, lines: bool, config: str) -> list[Path]:
+    def add_tasks(self, number: int, tasks: Sequence[Task], asked: Template, *, lines: bool) -> list[Path]:
         """Write tasks into new files of a round: what a tool has taken already need not be taken again."""
         home = self.round(number)
         home.mkdir(exist_ok=True)
-        self.write(home / "config.xml", config)
+        self.write(home / "config.xml", asked.config())
+        self.write(
+            home / "questions.json", json.dumps(asked.questions(), ensure_ascii=False, indent=1) + "\n"
+        )
         last = max((int(p.stem.rpartition("-")[2]) for p in home.glob("tasks-*.json*")), default=0)
         made = []
         for start in range(0, len(tasks), PER_FILE):

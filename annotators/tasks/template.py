@@ -70,6 +70,20 @@ class Template:
         """Its controls by name: what each takes."""
         return self.parsed.controls
 
+    def questions(self) -> list[dict[str, Any]]:
+        """What is asked, for tools that do not read the configuration: `control`, `form` (see `Control`), `values` to choose
+        from, `highest` rating, `for_each` (the field whose every entry it is asked about); null where there is none."""
+        return [
+            {
+                "control": control.name,
+                "form": control.form,
+                "values": None if control.values is None else list(control.values),
+                "highest": control.limit or None,
+                "for_each": control.repeats[0][1] if control.repeats else None,
+            }
+            for control in self.controls.values()
+        ]
+
     @property
     def digest(self) -> str:
         """32 hex digits: two templates with the same configuration and columns have the same."""

@@ -62,6 +62,15 @@ def test_tasks_are_written_as_label_studio_imports_them(store: Any, folder: Path
     assert (folder / "round-1" / "config.xml").read_text() == TextClassification(
         labels=("good", "bad")
     ).config()
+    questions = json.loads((folder / "round-1" / "questions.json").read_text())
+    asked = {
+        "control": "label",
+        "form": "choice",
+        "values": ["good", "bad"],
+        "highest": None,
+        "for_each": None,
+    }
+    assert questions[0] == asked and questions[1]["control"] == "comment"
     Offline(folder).push(store, **ASK)
     assert len(json.loads((folder / "round-1" / "tasks-0002.json").read_text())) == 1  # the new one alone
     assert Offline(folder).status(store) == [
@@ -279,7 +288,7 @@ def push_and_die(path: str, folder: str, moment: int) -> None:
         Offline(folder).push(store, **ASK)
 
 
-@pytest.mark.parametrize("moment", range(4))
+@pytest.mark.parametrize("moment", range(5))
 def test_a_push_that_is_killed_leaves_whole_files_and_the_next_goes_on(
     moment: int, store: Any, folder: Path, tmp_path: Path
 ) -> None:
