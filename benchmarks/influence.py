@@ -1,6 +1,6 @@
 """How well influence scores foretell retraining: the linear datamodelling score on digits and MNIST, random beside.
 
-    python benchmarks/influence.py [DATA] [--sets digits mnist] [--subsets 48] [--items 600] [--peers VENV]
+    python benchmarks/influence.py [DATA] [--sets digits mnist] [--subsets 48] [--items 600] [--only WORD]
 
 A small network (one hidden layer) is trained on each of many random halves of the training set, several times from other
 starts, all at once as one batch of networks. For every target item the sum of its scores over a half is compared, by rank
@@ -44,6 +44,7 @@ from curate.scorers.influence import (
     trak,
     warm_up_losses,
 )
+from curate.scorers.influence.precision import PRECISIONS
 
 Array = npt.NDArray[Any]
 HIDDEN, STEPS, RATE, DECAY, CLASSES = 32, 150, 5e-3, 1e-3, 10
@@ -160,10 +161,14 @@ def stores(data: Data, points: list[Checkpoint], model: Any, folder: Path) -> di
         ("adam", points, None),
         ("sketch", plain, 512),
         ("output", plain[-1:], 512),
+        ("int8", plain, 512),
+        ("1-bit", plain, 512),
     ):
         for name, (x, y) in sets.items():
             tensors = torch.from_numpy(x), torch.from_numpy(y)
-            plan = Plan(dim, normalised=False, precision="fp16", batch_size=64)
+            plan = Plan(
+                dim, normalised=False, precision=kind if kind in PRECISIONS else "fp16", batch_size=64
+            )
             made = collect_gradients(
                 model,
                 lambda rows, t=tensors: tuple(one[torch.from_numpy(rows)] for one in t),
@@ -219,6 +224,9 @@ def scores(data: Data, folder: Path, ensemble: int = 3) -> dict[str, Callable[[]
         "LESS (Adam), 5 checkpoints": lambda: by_target(
             less, one["adam-train"].to_numpy(), one["plain-target"].to_numpy(), checkpoints=5
         ),
+        "Grad-Cos, projected to 512": lambda: by_target(grad_cos, one["sketch-train"], one["sketch-target"]),
+        "Grad-Cos, 512 bytes": lambda: by_target(grad_cos, one["int8-train"], one["sketch-target"]),
+        "Grad-Cos, 512 bits": lambda: by_target(grad_cos, one["1-bit-train"], one["sketch-target"]),
         "GIST, rank 16": lambda: by_target(gist, one["plain-train"], one["plain-target"]),
         "TracIn, last layer in closed form": lambda: by_target(tracin, *tops),
         "TracIn, last checkpoint": lambda: by_target(
@@ -310,6 +318,7 @@ def main() -> None:
     parser.add_argument("--subsets", type=int, default=48)
     parser.add_argument("--starts", type=int, default=4)
     parser.add_argument("--items", type=int, default=600)
+    parser.add_argument("--only", default="", help="scores whose name holds this")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for name in given.sets:
@@ -326,6 +335,8 @@ def main() -> None:
         table = []
         with tempfile.TemporaryDirectory() as folder:
             for method, call in scores(data, Path(folder)).items():
+                if given.only not in method:
+                    continue
                 start = time.process_time()
                 found = lds(call(), halves, outcome)
                 table.append((method, interval(found), f"{time.process_time() - start:.1f}"))
