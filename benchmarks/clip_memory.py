@@ -114,17 +114,20 @@ def kill_half_way(folder: Path, name: str, rows: int) -> int:
     worker = subprocess.Popen(
         own(folder, "score", name), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    scored = 0
     with curate.open(folder / name) as store:
-        while scored < rows // 2:
+
+        def committed() -> int:
+            return (
+                len(store.items.where("clip_score is not null")) if "clip_score" in store.items.columns else 0
+            )
+
+        while committed() < rows // 2:
             if worker.poll() is not None:
                 raise RuntimeError("scoring ended before it was killed: ask for more --killed rows")
-            time.sleep(0.1)
-            if "clip_score" in store.items.columns:
-                scored = store.sql("select count(clip_score) as n from items")["n"][0].as_py()
+            time.sleep(0.2)
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
-        return int(store.sql("select count(clip_score) as n from items")["n"][0].as_py())
+        return committed()
 
 
 def run(given: argparse.Namespace, folder: Path) -> None:
@@ -161,7 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--rows", type=int, nargs="*", default=[100_000, 1_000_000])
     parser.add_argument("--distinct", type=int, default=2000)
     parser.add_argument("--killed", type=int, default=100_000)
     parser.add_argument("--folder", type=Path)
