@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from curate.annotators.label_studio.ledger import Ledger, Project
+from curate.annotators.label_studio.ledger import Ledger
 from curate.annotators.label_studio.places import Places, still_there
 from curate.annotators.label_studio.server import Server
 from curate.annotators.label_studio.serving import Media, Serving
@@ -78,7 +78,7 @@ def push(server: Server, ledger: Ledger, dataset: str, asked: Asked) -> PushRece
     making.counts["repaired"] += shelf.repair()
     try:
         making.send()
-        _set_up(server, project, asked, _check(shelf, making))
+        _set_up(shelf, making, _check(shelf, making))
     except Absent:
         still_there(server, project)  # says so, where the project is what is gone
         raise
@@ -104,14 +104,20 @@ def _check(shelf: Shelf, making: _Making) -> Mapping[str, Any]:
     return now
 
 
-def _set_up(server: Server, project: Project, asked: Asked, now: Mapping[str, Any]) -> None:
+def _set_up(shelf: Shelf, making: _Making, now: Mapping[str, Any]) -> None:
     """Settings that only hold once there are tasks: pre-annotations are shown if the project names their model."""
-    wanted = dict(asked.settings)
-    if asked.guesses is not None and now.get("total_predictions_number"):
-        wanted["model_version"] = asked.guesses.model_version
+    wanted, guesses = dict(making.asked.settings), making.asked.guesses
+    if guesses is not None and now.get("total_predictions_number"):
+        shown = now.get("model_version") or ""
+        if shelf.created or not shown:
+            wanted["model_version"] = guesses.model_version
+        elif shown != guesses.model_version:  # the server refuses the name of a model that said nothing
+            making.reasons[
+                f"pre-annotations by {shown!r} stay as they were sent: show others in another round"
+            ] += 1
     changed = {name: value for name, value in wanted.items() if now.get(name) != value}
     if changed:
-        server.change_project(project.id, changed)
+        shelf.server.change_project(shelf.project.id, changed)
 
 
 @dataclass

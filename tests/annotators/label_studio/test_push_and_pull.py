@@ -28,6 +28,7 @@ from label_studio_work import (
 
 import curate
 from curate.annotators.label_studio import LabelStudio
+from curate.annotators.tasks import PreAnnotations
 from curate.errors import AnnotatorError, BusyError, InputError
 
 ALIGNMENT = "image-text-alignment"
@@ -72,6 +73,9 @@ def test_items_are_there_once_however_often_they_are_pushed(
     assert task["data"]["text"] == "text number 0" and task["data"]["cur_round"] == 1
     (prediction,) = task["predictions"]
     assert prediction["result"][0]["value"]["choices"] == ["bad"] and prediction["score"] == 0.5
+    other = push(studio, store, guesses=PreAnnotations({"label": "label"}, "guesser-2"))
+    assert other.present == 12 and "by 'guesser-1' stay" in next(iter(other.reasons))
+    assert server.call("GET", f"/api/projects/{project}/")["model_version"] == "guesser-1"
 
 
 def test_every_answer_comes_back_once_and_nothing_is_overwritten(
