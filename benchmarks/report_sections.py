@@ -1,0 +1,92 @@
+"""What the sections on elements and on disagreements add to a report of many items.
+
+    python benchmarks/report_sections.py [--items 1000000]
+
+Items with three scored elements each, and two scores that judge the same; pictures are remote, so that nothing is decoded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from _measure import markdown
+
+from curate.contracts import detail, digest, score
+from curate.report.cards import CardMaker, find_layout
+from curate.report.decision import decide
+from curate.report.disagreements import collect_disagreements
+from curate.report.elements import collect_elements
+from curate.report.excerpts import Excerpts
+from curate.store import Changes, ColumnSet, PartStore
+
+ELEMENTS = pa.list_(pa.struct([("element", pa.string()), ("score", pa.float32())]))
+
+
+def fill(path: Path, n: int) -> PartStore:
+    """A store of one part of items and two sets of columns."""
+    rng = np.random.default_rng(0)
+    store = PartStore.create(path)
+    items = {
+        "id": pa.array([f"i{i:08}" for i in range(n)]),
+        "image": pa.array(["https://example.org/x.png"] * n),
+        "caption": pa.array(["a red car on a road"] * n),
+    }
+    structs = pa.StructArray.from_arrays(
+        [pa.array(["red", "car", "road"] * n), pa.array(rng.random(3 * n, np.float32))], ["element", "score"]
+    )
+    lists = pa.ListArray.from_arrays(pa.array(np.arange(0, 3 * n + 1, 3), pa.int32()), structs)
+    sets = {
+        "clip-score": [(score("clip_score"), pa.array(rng.random(n, np.float32)))],
+        "fga-blip2": [
+            (score("fga_blip2"), pa.array(rng.random(n, np.float32))),
+            (detail("fga_blip2_elements", ELEMENTS), lists),
+        ],
+    }
+    with store.writer() as writer:
+        store.commit(Changes(op="fill", token="items", add=[writer.items(pa.table(items), "image-text")]))
+        base = store.snapshot().items[0]
+        for scorer, columns in sets.items():
+            schema = pa.schema([field for field, _ in columns])
+            name = scorer.replace("-", "_")
+            made = ColumnSet(name, digest(name), schema.serialize().to_pybytes(), scorer, 1, {})
+            table = pa.table([values.cast(field.type) for field, values in columns], schema=schema)
+            parts = writer.columns(table, base, made)
+            store.commit(Changes(op="fill", token=name, add=parts, columns=[made]))
+    return store
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--items", type=int, default=1_000_000)
+    n = parser.parse_args().items
+    with tempfile.TemporaryDirectory() as folder:
+        store = fill(Path(folder) / "many.curate", n)
+        decision = decide(store)
+        maker = CardMaker(decision, find_layout(decision.view, ["image-text"]), Excerpts())
+        sections: dict[str, Callable[[], object]] = {
+            "elements": lambda: collect_elements(maker, 24),
+            "disagreements": lambda: collect_disagreements(maker, ["clip_score", "fga_blip2"], 24),
+        }
+        rows = []
+        for name, collect in sections.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            collect()
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+                1e6 if sys.platform == "darwin" else 1e3
+            )
+            seconds = time.perf_counter() - wall, time.process_time() - cpu
+            rows.append([name, f"{n:,}", *(f"{s:.1f}" for s in seconds), f"{peak:.0f}"])
+        store.close()
+    print(markdown(["section", "items", "wall s", "CPU s", "peak MB, the filling included"], rows))
+
+
+if __name__ == "__main__":
+    main()
