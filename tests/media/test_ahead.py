@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import MediaError
@@ -74,6 +74,7 @@ def test_the_next_are_read_while_the_caller_works() -> None:
     assert list(reader) == list(range(1, 8))
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 30), max_size=40), st.integers(1, 7))
 def test_batches_are_full_and_lose_nothing(values: list[int], size: int) -> None:
     batches = list(read_batches(double, values, size))
