@@ -94,7 +94,12 @@ class Serving:
 
     def _inline(self, address: str) -> str:
         data = open_bytes(address)
-        return f"data:{media_type(data)[0]};base64,{base64.b64encode(data).decode()}"
+        mime, _ = media_type(data)
+        if not mime.startswith("image/"):
+            raise MediaError(
+                "not-played", "the server plays no sound from inside a task: use media='upload' or 'local'"
+            )
+        return f"data:{mime};base64,{base64.b64encode(data).decode()}"
 
     # --- Uploads ------------------------------------------------------------------------------------------------
 
