@@ -1,10 +1,10 @@
 """How a picture or a sound gets before the annotator's eyes: by an address that the server's pages can load.
 
-url      http(s) addresses go as they are: the annotator's browser loads them
-local    files below the folder that the server shows files of; others are copied there
-upload   files are sent to the server, each content once
-data     files go inside the task (base64): self-contained, and slow for more than a few hundred
-auto     url where it is one, else local where `files` says where that is, else upload
+`url`: http(s) addresses go as they are, the annotator's browser loads them. `local`: files below the folder that the server
+shows files of; others are copied there. `upload`: files are sent to the server, each content once for all rounds, into a
+project of their own, for the server takes no picture into one that shows something beside it. `data`: pictures go inside
+the task (base64), self-contained, and slow for more than a few hundred; sounds cannot. `auto`: `url` where it is one, else
+`local` where `files` says where that is, else `upload`.
 """
 
 from __future__ import annotations

@@ -305,6 +305,11 @@ def test_local_files_are_shown_where_they_lie_or_copied(tmp_path: Path) -> None:
         Serving(Fake(), project, "local")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no http"):
         Serving(Fake(), project, "url").serve("/a.png")  # type: ignore[arg-type]
+    (elsewhere / "a.flac").write_bytes(b"fLaC and more")
+    inside = Serving(Fake(), project, "data")  # type: ignore[arg-type]
+    assert inside.serve(str(elsewhere / "c.png")).startswith("data:image/png;base64,")
+    with pytest.raises(MediaError, match="plays no sound"):
+        inside.serve(str(elsewhere / "a.flac"))
     assert Serving(Fake(), project).serve("https://x/a.png") == "https://x/a.png"  # type: ignore[arg-type]
 
 
