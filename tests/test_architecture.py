@@ -19,7 +19,7 @@ PARTS = ("annotators", "scorers", "selectors")
 
 RANKS = (
     ("errors",),
-    ("kinds",),
+    ("kinds", "records"),
     ("contracts",),
     ("registry", "memory", "fitting", "weights", "comparing"),
     ("choosing",),
@@ -47,7 +47,7 @@ EXCEPT = {
 }
 """What a room does not import although it stands lower."""
 
-PARTS_MAY = {"errors", "kinds", "contracts", "fitting", "choosing", "media", "weights"}
+PARTS_MAY = {"errors", "kinds", "records", "contracts", "fitting", "choosing", "media", "weights"}
 
 FAMILIES_MAY = {
     "curate.annotators.label_studio": ("curate.annotators.tasks",),

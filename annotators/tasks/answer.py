@@ -1,4 +1,4 @@
-"""Answers on their way home: rows, in any number of copies, as one table of `curate.contracts.ANSWERS`."""
+"""Answers on their way home: rows, in any number of copies, as one table of `curate.records.ANSWERS`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.contracts import ANSWER_KEY, ANSWERS
 from curate.errors import InputError
+from curate.records import ANSWER_KEY, ANSWERS
 
 __all__ = ["ANSWERS", "ANSWER_KEY", "STATUSES", "answer_table"]
 

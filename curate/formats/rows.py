@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.contracts import REJECTED
 from curate.kinds import Kind
+from curate.records import REJECTED
 
 __all__ = [
     "REJECTED",

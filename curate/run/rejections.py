@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.contracts import REJECTED
+from curate.records import REJECTED
 
 
 def no_rejections() -> pa.Table:

@@ -19,8 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate.contracts import ANSWER_KEY, ANSWERS, digest
+from curate.contracts import digest
 from curate.errors import BusyError, ConflictError, InputError, SchemaError, UnknownNameError, require
+from curate.records import ANSWER_KEY, ANSWERS
 from curate.store import failpoints
 from curate.store.changes import Changes
 from curate.store.engine import engine, quote_name, quote_text
@@ -45,7 +46,7 @@ _GIVEN = ("item", "annotator", "round", "control", "created_at", "updated_at", "
 class AnswersView:
     """All answers in the order they were recorded, lazily; `where` and `latest` narrow it down.
 
-    The columns are those of `contracts.ANSWERS`. Every version of every answer is a row: `latest` leaves the newest.
+    The columns are those of `records.ANSWERS`. Every version of every answer is a row: `latest` leaves the newest.
     """
 
     root: Path
@@ -59,7 +60,7 @@ class AnswersView:
 
     @property
     def schema(self) -> pa.Schema:
-        """`contracts.ANSWERS`."""
+        """`records.ANSWERS`."""
         return ANSWERS
 
     def where(self, expression: str) -> AnswersView:

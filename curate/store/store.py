@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.contracts import REJECTED
 from curate.errors import StoreError, UnknownNameError
+from curate.records import REJECTED
 from curate.store import catalog as catalogs
 from curate.store import commit, filesystem, folder, history, lease, manifest, records
 from curate.store.changes import Changes, Commit
@@ -184,7 +184,7 @@ class PartStore:
         return done
 
     def record_answers(self, answers: Any, *, message: str = "") -> dict[str, int]:
-        """Add answers (a frame with the columns of `contracts.ANSWERS`); each is there once however often it is brought.
+        """Add answers (a frame with the columns of `records.ANSWERS`); each is there once however often it is brought.
 
         How many were `new`, how many `present`. When this returns they are on the disk; nothing is ever overwritten.
         Raises SchemaError, InputError for rows that say nothing.

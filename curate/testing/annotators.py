@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from curate.contracts import ANSWERS
+from curate.records import ANSWERS
 
 __all__ = ["HOSTILE", "People", "check_annotator"]
 

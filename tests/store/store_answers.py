@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.contracts import ANSWERS
+from curate.records import ANSWERS
 from curate.store import PartStore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

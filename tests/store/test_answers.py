@@ -16,8 +16,8 @@ import store_answers
 from store_answers import answer, batch, table
 
 import curate
-from curate.contracts import ANSWERS
 from curate.errors import ConflictError, ExpressionError, InputError, SchemaError, UnknownNameError
+from curate.records import ANSWERS
 from curate.store import Changes, PartStore, failpoints
 
 HERE = Path(__file__).parent

@@ -21,8 +21,8 @@ from store_workload import (
     score_part,
 )
 
-from curate.contracts import REJECTED
 from curate.errors import BusyError, ConflictError, CorruptionError, InputError
+from curate.records import REJECTED
 from curate.store import Changes, PartStore, compaction, merge, streams
 from curate.store.snapshot import Snapshot
 

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from curate.contracts import REJECTED, digest, reason_name, vector
+from curate.contracts import digest, reason_name, vector
 from curate.errors import InputError, SchemaError
 from curate.formats import read_vectors
 from curate.recipe.model import AttachStep
+from curate.records import REJECTED
 from curate.run.context import RunContext
 from curate.run.identity import KnownIds
 from curate.run.ledger import StepRecord

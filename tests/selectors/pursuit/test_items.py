@@ -11,7 +11,7 @@ from curate.contracts import Selection
 from curate.errors import InputError
 from curate.memory import ArrayView
 from curate.selectors.pursuit import information_projection, pursue, soft_cap, target_subspaces
-from curate.selectors.pursuit.selectors import InformationProjection, Pursuit, SoftCap
+from curate.selectors.pursuit.items import InformationProjection, Pursuit, SoftCap
 
 
 def make_view(n: int = 120, aims: int = 12, seed: int = 0) -> tuple[ArrayView, np.ndarray[Any, Any]]:

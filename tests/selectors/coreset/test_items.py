@@ -10,8 +10,7 @@ import pytest
 from curate.contracts import component_params
 from curate.errors import InputError, SchemaError, UnknownNameError
 from curate.selectors import coreset
-from curate.selectors.coreset.scored import D2, Ccs, Hardest, Query
-from curate.selectors.coreset.selectors import (
+from curate.selectors.coreset.items import (
     Craig,
     FacilityLocation,
     GradMatch,
@@ -22,6 +21,7 @@ from curate.selectors.coreset.selectors import (
     Prototypes,
     SemDeDup,
 )
+from curate.selectors.coreset.scored import D2, Ccs, Hardest, Query
 from curate.testing import ArrayView, check_selector
 
 pytest.importorskip("numba")
