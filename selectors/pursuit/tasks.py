@@ -43,7 +43,7 @@ def make_tasks(source: Rows, path: Trajectory, target: npt.NDArray[Any] | None, 
         share = round(float(terms.left[g])) + len(must)
         for j, aim in enumerate(aims):
             part = share // len(aims) + (j < share % len(aims))
-            own = must[: min(part, len(must))] if j == 0 else np.empty(0, np.int64)
+            own, must = must[:part], must[part:]  # there are not more of these than share
             tasks.append(Task(aim, barred, part, own))
     return [task for task in tasks if task.share]
 

@@ -259,6 +259,10 @@ def test_mandatory_forbidden_and_groups() -> None:
     means = pursue(rows, None, 30, within=Constraints(group=codes))
     alone = pursue(rows[codes == 2], rows[codes == 2].mean(0), 10)
     assert means.index[codes[means.index] == 2].tolist() == (np.flatnonzero(codes == 2)[alone.index]).tolist()
+    several = pursue(
+        rows, np.stack([target, rows[7], rows[9]]), 6, within=Constraints(mandatory=np.arange(5))
+    )
+    assert sorted(several.index)[:5] == [0, 1, 2, 3, 4] and len(several) == 6
     with pytest.raises(InputError, match="costs"):
         pursue(rows, target, 20, within=Constraints(cost=np.full(600, 2.0)))
 

@@ -1,0 +1,76 @@
+"""Subspaces, checkpoints, and gradients read from a store or a column as they lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curate.errors import InputError
+from curate.memory import ArrayView
+from curate.scorers.influence import GradientStore, Header, Projection
+from curate.selectors.pursuit import leading_directions, pursue, target_subspaces
+from curate.selectors.pursuit.gradients import Blanked, open_column
+from curate.selectors.pursuit.trajectory import Trajectory
+
+Array = np.ndarray[Any, Any]
+
+
+def test_the_strongest_directions() -> None:
+    rows = np.array([[3.0, 0, 0], [0, -2, 0], [3, 0, 0]])
+    assert leading_directions(rows, 1) == pytest.approx(np.array([[1.0], [0], [0]]))
+    assert leading_directions(rows, 5) == pytest.approx(np.eye(3)[:, :2])  # no more than they span
+
+
+@pytest.mark.parametrize(
+    ("rows", "rank"),
+    [(np.zeros((2, 3)), 1), (np.ones((2, 3)), 0), (np.full((2, 3), np.nan), 1), (np.ones(3), 1)],
+)
+def test_no_subspace(rows: Array, rank: int) -> None:
+    with pytest.raises(InputError):
+        leading_directions(rows, rank)
+    with pytest.raises(InputError, match="3 checkpoints"):
+        target_subspaces(np.ones((2, 4)), 1, 3)
+
+
+def test_rows_as_they_count() -> None:
+    rows = np.arange(8.0).reshape(2, 4)
+    assert Trajectory(4, None, None).plain
+    assert Trajectory(4, [4.0, 0.25], None).bring(rows).tolist() == [[0, 2, 1, 1.5], [8, 10, 3, 3.5]]
+    seen = Trajectory(4, [4.0, 1.0], [np.array([[1.0], [0]]), np.eye(2)])
+    assert seen.bring(rows).tolist() == [[0, 2, 3], [8, 6, 7]]
+    assert (seen.brought(rows, 1, None).take(np.arange(2)) == seen.bring(rows)).all()
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8", "1-bit"])
+@pytest.mark.parametrize("normalised", [True, False])
+def test_a_gradient_store_is_pursued_as_it_lies(tmp_path: Path, precision: Any, normalised: bool) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((300, 2, 24)).astype(np.float32)
+    header = Header(300, 24, ("a", "b"), 1000, Projection(24), precision=precision, normalised=normalised)
+    store = GradientStore.create(tmp_path / "g", header)
+    for t in range(2):
+        store.write(np.arange(300), t, rows[:, t])
+    store.commit()
+    held = store.to_numpy().astype(np.float32)
+    target = held[:20].mean(0)
+    for how in ({}, {"shards": 3}, {"rates": [0.7, 0.3]}, {"subspaces": target_subspaces(held[:20], 6, 2)}):
+        assert (
+            pursue(store, target, 15, **how).index.tolist() == pursue(held, target, 15, **how).index.tolist()
+        )
+
+
+def test_a_column_of_which_some_is_missing() -> None:
+    rows = np.arange(12.0, dtype=np.float32).reshape(4, 3)
+    rows[1], rows[2, 0] = np.nan, np.inf
+    column = open_column(ArrayView({"x": [1, 2, 3, 4]}, {"g": rows}), "g")
+    assert column.hidden.tolist() == [False, True, True, False]
+    assert np.concatenate(list(column.chunks())).tolist() == [[0, 1, 2], [0, 0, 0], [0, 0, 0], [9, 10, 11]]
+    assert column.take(np.array([3, 1])).tolist() == [[9, 10, 11], [0, 0, 0]]
+    lists = open_column(ArrayView({"g": [[1.0, 2], None, [3, 4]]}), "g")
+    assert lists.to_numpy().tolist() == [[1, 2], [0, 0], [3, 4]]
+    assert Blanked(rows.astype(np.float16), np.zeros(4, bool)).dtype == np.float32
+    with pytest.raises(InputError, match="none of 4"):
+        open_column(ArrayView({"x": [1, 2, 3, 4]}, {"g": np.full((4, 3), np.nan, np.float32)}), "g")
