@@ -122,13 +122,13 @@ class _Pursuit:
             places, _, _ = self._dropped(self.fit.size - (free - count), must)
             self._restrict(np.sort(places))
 
-    def _dropped(self, count: int, must: Ints) -> tuple[Ints, Floats, Floats]:
-        """Places of the `count` items that are missed most (all: most first), and what each was worth."""
+    def _dropped(self, count: int | None, must: Ints) -> tuple[Ints, Floats, Floats]:
+        """Places of the `count` items that are missed most (None: of all, most first), and what each was worth."""
         weight = self.fit.weight.copy()
         order, loss, square = np.empty(len(weight), np.int64), np.zeros(len(weight)), np.zeros(len(weight))
         kept = np.isin(self.rows[self.fit.slots], must)
-        left = compiled(eliminate)(self.fit.inverse(), weight, count, kept, (order, loss, square))
-        return (order[:left] if count else order), loss, square
+        left = compiled(eliminate)(self.fit.inverse(), weight, count or 0, kept, (order, loss, square))
+        return (order if count is None else order[:left]), loss, square
 
     def _restrict(self, places: Ints) -> None:
         vectors = self.vectors[self.fit.slots[places]]
@@ -145,7 +145,7 @@ class _Pursuit:
 
     def ranked(self, must: Ints) -> Round:
         """The items in the order in which they are missed most."""
-        places, loss, square = self._dropped(0, must)
+        places, loss, square = self._dropped(None, must)
         slots = self.fit.slots[places]
         weight = self.fit.weight[places]
         objective = self.objective + np.append(np.cumsum(loss[:0:-1])[::-1], 0.0)
