@@ -102,9 +102,10 @@ def planned(n: int, d: int, k: int, method: Method, neighbours: int | None) -> d
     shown = min(2 * float(n) * k * d, 2 * _SHOWN)
     if method == "sparse":
         reach = neighbours or _reach(n, k)
-        looked = n * float(min(n, max(2000, 8 * reach)))
+        looked, clusters = n * float(min(n, max(2000, 16 * reach))), 1.4 * n**0.5
+        products = (looked + clusters * (n + 8 * min(n, 64 * clusters))) * d + shown
         held = n * (12.0 * d + 16.0 * reach)
-        return effort(products=looked * d + shown, touched=looked + 20.0 * n * reach, held=held)
+        return effort(products=products, touched=8 * looked + 160.0 * n * reach, held=held)
     if method == "exact":
         return effort(
             products=3 * pairs * d + shown, touched=5 * pairs, held=n * (8.0 * d + 160.0 * max(d, 32)) + 1e8
