@@ -79,8 +79,16 @@ def cw_erm(
         model=model,
     )
     weights = _spread(features, codes, (core, known), (run, fed), spread, neighbours)
-    found = weigh(weights, f"weights learnt on {len(core)} of {len(codes)} items", draw)
+    told = f"weights learnt on {len(core)} of {len(codes)} items, {_direction(run)}"
+    found = weigh(weights, told, draw)
     return CoreWeighted(**{**_fields(found), "core": core, "core_weight": run.weight})
+
+
+def _direction(run: MetaRun) -> str:
+    """Whether the weighting trusts what is easy, as wrong labels ask for, or turns to what is hard: for a person to read."""
+    loss, weight = (np.argsort(np.argsort(values, kind="stable")) for values in (run.loss, run.weight))
+    together = float(np.corrcoef(loss, weight)[0, 1])
+    return f"what is hard weighs {'more' if together > 0 else 'less'} (rank correlation {together:+.2f})"
 
 
 def _spread(

@@ -34,6 +34,7 @@ def test_wrong_labels_get_little_weight(spread: Any) -> None:
     x, labels, right = noisy()
     found = cw_erm(x, labels, 0.3, spread=spread)
     assert parted(found.by_row, right) > 0.9
+    assert "what is hard weighs less (rank correlation -" in str(found.reason)
     assert found.by_row[right].mean() > 1.2 * found.by_row[~right].mean()
     assert found.by_row.sum(dtype=float) == pytest.approx(400, rel=1e-5)
     assert 0.2 * 400 < found.effective < 400
