@@ -209,6 +209,7 @@ def role(what: str, url: str, token: str, path: str) -> None:
     found: dict[str, Any] = {}
     studio = LabelStudio(url, token)
     with curate.open(path) as store:
+        store.items.limit(1).to_polars()  # what is imported when it is first used
         if what == "push":
             with timed(found):
                 receipt = studio.push(store, **asked())
