@@ -186,7 +186,8 @@ def dump_tasks(path: Path, target: Path) -> None:
         for row in store.items.to_arrow().to_pylist():
             task = template.task(row, dataset=store.id)
             predictions, _ = guesses.guess(template, row, task.data)
-            made.append(dataclasses.replace(task, predictions=tuple(predictions)).to_json())
+            whole = dataclasses.replace(task, predictions=tuple(predictions)).to_json()
+            made.append({name: whole[name] for name in ("data", "predictions")})
     target.write_text(json.dumps(made))
 
 

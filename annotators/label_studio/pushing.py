@@ -217,7 +217,11 @@ class _Making:
         except (InputError, MediaError) as error:
             self._fail(row, error)
             return None
-        return Parcel(task, json.dumps(task.to_json(), ensure_ascii=False).encode())
+        # Without `meta`, which says again what the data says: it takes the server a tenth of the time.
+        body = (
+            {"data": task.data, "predictions": task.predictions} if task.predictions else {"data": task.data}
+        )
+        return Parcel(task, json.dumps(body, ensure_ascii=False).encode())
 
     def _guess(self, row: Mapping[str, Any], task: Task) -> tuple[dict[str, Any], ...]:
         assert self.asked.guesses is not None

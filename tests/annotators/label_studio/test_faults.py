@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import label_studio_storm
 import pytest
@@ -229,14 +230,14 @@ def test_a_token_that_was_revoked(server: LabelStudioServer, store: curate.Store
 def test_one_task_that_is_refused_keeps_no_other_out(
     server: LabelStudioServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from curate.annotators.tasks import Task
+    from curate.annotators.label_studio import pushing
 
-    plain = Task.to_json
+    plain = pushing.Parcel
 
-    def spoilt(task: Task) -> dict[str, object]:
-        return {**plain(task), "data": {}} if task.item == "item-00005" else plain(task)
+    def spoilt(task: Any, body: bytes) -> Any:
+        return plain(task, b'{"data": {}}' if task.item == "item-00005" else body)
 
-    monkeypatch.setattr(Task, "to_json", spoilt)
+    monkeypatch.setattr(pushing, "Parcel", spoilt)
     small = text_store(tmp_path / "small", many_texts(12))
     receipt = push(LabelStudio(server.url, server.token), small)
     assert (receipt.created, receipt.failed) == (11, 1)
