@@ -1,4 +1,4 @@
-"""Label Studio: tasks to a server, every answer back. Talks to it itself: its SDK sends what writes twice.
+"""Label Studio: tasks to a server, every answer back. Talks to it itself: its SDK may send twice what writes.
 
     wire, server   requests, and what can become of them
     ledger         what we remember of a server

@@ -18,7 +18,7 @@ from curate.annotators.tasks import PreAnnotations, PullReceipt, PushReceipt, Te
 from curate.annotators.tasks.guesses import read_guesses
 from curate.annotators.tasks.items import chosen_items
 from curate.contracts import Scorer
-from curate.errors import InputError
+from curate.errors import InputError, require
 
 __all__ = ["LabelStudio"]
 
@@ -213,15 +213,29 @@ class LabelStudio:
             wire.close()
             ledger.close()
 
+    def sdk(self) -> Any:
+        """Label Studio's own client for this server, for what is not ours to do: members, storages, views, exports.
+
+        It sends again what writes where an answer got lost, which may do it twice: give it
+        `request_options={"max_retries": 0}`. Raises InputError as `wire` does, MissingExtraError without the extra
+        `label-studio`.
+        """
+        client: Any = require("label_studio_sdk", "label-studio")
+        url, token = self._address()
+        return client.LabelStudio(base_url=url, api_key=token)
+
     def wire(self) -> Wire:
         """A connection to the server. Raises InputError where address or token are missing."""
+        return Wire(*self._address())
+
+    def _address(self) -> tuple[str, str]:
         url, token = self.url or os.environ.get(URL, ""), self._secret or os.environ.get(TOKEN, "")
         if not url or not token:
             missing = " and ".join(n for n, v in ((URL, url), (TOKEN, token)) if not v)
             raise InputError(
                 f"where is the server? Set {missing} in the environment (the token is in its account settings)"
             )
-        return Wire(url, token)
+        return url, token
 
 
 def _meant(store: Any, where: Any, within: Any, ids: Any) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,7 +25,14 @@ from curate.annotators.label_studio.server import Server
 from curate.annotators.label_studio.serving import Serving, media_type
 from curate.annotators.label_studio.shelf import data_digest
 from curate.annotators.label_studio.wire import Absent, Failed, Lost, Refused, Wire
-from curate.errors import AnnotatorError, BusyError, InputError, MediaError, UnknownNameError
+from curate.errors import (
+    AnnotatorError,
+    BusyError,
+    InputError,
+    MediaError,
+    MissingExtraError,
+    UnknownNameError,
+)
 
 TOKEN = "a" * 40
 Reply = Callable[[BaseHTTPRequestHandler], None]
@@ -333,3 +342,20 @@ def test_the_clock_is_the_servers() -> None:
 
     with serving(reply) as url:
         assert Wire(url, TOKEN).get("/").at == datetime(2026, 1, 1, 10, tzinfo=UTC)
+
+
+def test_label_studios_own_client_gets_the_same_server_and_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {}
+    module = types.ModuleType("label_studio_sdk")
+    module.LabelStudio = lambda **given: made.update(given)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "label_studio_sdk", module)
+    monkeypatch.setenv("LABEL_STUDIO_URL", "http://there:8080")
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "secret")
+    LabelStudio().sdk()
+    assert made == {"base_url": "http://there:8080", "api_key": "secret"}
+    monkeypatch.setitem(sys.modules, "label_studio_sdk", None)
+    with pytest.raises(MissingExtraError, match="label-studio"):
+        LabelStudio().sdk()
+    monkeypatch.delenv("LABEL_STUDIO_API_KEY")
+    with pytest.raises(InputError, match="Set LABEL_STUDIO_API_KEY in the environment"):
+        LabelStudio("http://there:8080").wire()
