@@ -37,7 +37,7 @@ def merge(rounds: Sequence[Round], task: Task) -> Merged:
     """The rounds of one target as one selection: that average of them which comes nearest to the target.
 
     Found greedily: the share of a round is the best against the average of those before, but at least 3 % of its part of the
-    rows, so that none is without weight. Mandatory rows come first, in their order.
+    rows, so that none is without weight; less where that would raise the residual by more than 2 %. Mandatory rows come first, in their order.
     """
     parts: list[Merged] = []
     error, length, count = task.target, float(np.linalg.norm(task.target)), 0
@@ -46,8 +46,7 @@ def merge(rounds: Sequence[Round], task: Task) -> Merged:
         share, residual = 1.0, one.residual
         own = task.target - one.image
         if number:
-            step, least = error - own, 0.03 * len(one.rows) / count
-            share = float(np.clip(error @ step / max(float(step @ step), 1e-300), least, 1 - least))
+            share = _share(error, own, 0.03 * len(one.rows) / count)
         error = (1 - share) * error + share * own
         if number:
             residual = np.full(len(one.rows), np.linalg.norm(error) / length)
@@ -59,6 +58,15 @@ def merge(rounds: Sequence[Round], task: Task) -> Merged:
     mean = float(whole.weight.mean())
     whole = whole._replace(weight=whole.weight / mean, scale=np.full(count, mean))
     return _must_first(whole, task.must) if len(task.must) else whole
+
+
+def _share(error: Floats, own: Floats, least: float) -> float:
+    """The weight of a round that leaves `own` in an average with those before, which leave `error`."""
+    step = error - own
+    along, square = float(error @ step), max(float(step @ step), 1e-300)
+    bearable = (along + np.sqrt(along * along + (1.02**2 - 1) * float(error @ error) * square)) / square
+    least = max(min(least, float(bearable)), 1e-9)
+    return float(np.clip(along / square, least, 1 - least))
 
 
 def _must_first(merged: Merged, must: Ints) -> Merged:

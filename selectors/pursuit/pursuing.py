@@ -54,7 +54,7 @@ def pursue(
     ridge: float = 0.0,
     passes: int = 128,
     swaps: int = 4,
-    tolerance: float = 1e-4,
+    tolerance: float = 1e-5,
     ties: npt.NDArray[Any] | None = None,
 ) -> Pursued:
     """Choose the rows of `gradients` (n, D) whose sum, with weights >= 0, comes nearest to `target`.

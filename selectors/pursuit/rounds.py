@@ -22,7 +22,7 @@ class Course(NamedTuple):
 
     passes: int = 128
     swaps: int = 4
-    tolerance: float = 1e-4
+    tolerance: float = 1e-5
     ridge: float = 0.0
 
 
