@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judge_work import ASK, ask_five, ask_twelve
 from PIL import Image
 
 from curate.errors import InputError, MediaError, RunError
-from curate.scorers.alignment.judges.client import Client, Picture, Question, Refused, Settings, open_client
+from curate.scorers.alignment.judges.client import Client, Picture, Refused, Settings, open_client
 from curate.scorers.alignment.judges.replies import Replies, Reply
 from curate.scorers.alignment.judges.transport import KEY
 
-ASK = Question("m", "Is there a cat?")
 QUICK = Settings(cache="cache", timeout=2.0, attempts=4, wait=0.01)
 
 
@@ -247,11 +247,6 @@ def test_spending_ends_where_it_must(chat_endpoint: Any, quick: Settings) -> Non
     assert client.ask(replace(ASK, text="0")).text == "yes"  # what is known stays free
 
 
-def _ask_in_a_process(settings: Settings) -> None:
-    for i in range(5):
-        Client(settings).ask(replace(ASK, text=f"shared {i}"))
-
-
 def test_two_processes_and_many_threads_pay_once(chat_endpoint: Any, quick: Settings) -> None:
     def slow(_: dict[str, Any]) -> str:
         time.sleep(0.02)
@@ -259,8 +254,8 @@ def test_two_processes_and_many_threads_pay_once(chat_endpoint: Any, quick: Sett
 
     chat_endpoint.answer = slow
     context = multiprocessing.get_context("spawn")
-    others = [context.Process(target=_ask_in_a_process, args=(quick,)) for _ in range(2)]
-    threads = [threading.Thread(target=_ask_in_a_process, args=(quick,)) for _ in range(3)]
+    others = [context.Process(target=ask_five, args=(quick,)) for _ in range(2)]
+    threads = [threading.Thread(target=ask_five, args=(quick,)) for _ in range(3)]
     for worker in (*others, *threads):
         worker.start()
     for worker in (*others, *threads):
@@ -286,11 +281,6 @@ def test_where_one_fails_the_others_are_not_tried_for_ever(chat_endpoint: Any, q
     assert client.ask(ASK).text == "yes"
 
 
-def _ask_slowly(settings: Settings) -> None:
-    client = Client(settings)
-    client.ask_all([lambda i=i: client.ask(replace(ASK, text=f"killed {i}")) for i in range(12)])
-
-
 def test_a_process_that_is_killed_costs_only_what_was_under_way(chat_endpoint: Any, quick: Settings) -> None:
     def slow(_: dict[str, Any]) -> str:
         time.sleep(0.05)
@@ -298,13 +288,14 @@ def test_a_process_that_is_killed_costs_only_what_was_under_way(chat_endpoint: A
 
     chat_endpoint.answer = slow
     two = replace(quick, concurrency=2)
-    process = multiprocessing.get_context("spawn").Process(target=_ask_slowly, args=(two,))
+    process = multiprocessing.get_context("spawn").Process(target=ask_twelve, args=(two,))
     process.start()
     while len(chat_endpoint.asked) < 4:
+        assert process.is_alive(), "it ended before it was killed"
         time.sleep(0.005)
     process.kill()
     process.join()
-    _ask_slowly(two)
+    ask_twelve(two)
     assert 12 <= len(chat_endpoint.asked) <= 12 + 2
     assert len({body["messages"][0]["content"] for body in chat_endpoint.asked}) == 12
 
