@@ -68,5 +68,8 @@ def trial(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[LabelStudio, 
 
 @pytest.fixture
 def server(label_studio_server: LabelStudioServer) -> LabelStudioServer:
-    """The running server that all these tests share: each makes projects of its own."""
+    """The running server that all these tests share: each makes projects of its own. A test that kills it and then fails takes
+    no other test with it."""
+    if not label_studio_server.alive:
+        label_studio_server.start()
     return label_studio_server

@@ -57,6 +57,10 @@ class LabelStudioServer:
         """The folder from which the server serves local files."""
         return self.folder / "files"
 
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def start(self) -> LabelStudioServer:
         """Start from the template, or again from what an earlier start left."""
         if not (self.folder / "data").exists():

@@ -167,8 +167,10 @@ def test_the_server_is_killed_in_an_import_and_started_again(
 
     proxy.before = strike
     studio = LabelStudio(proxy.url, server.token, chunk=40, patience=1.0)
-    with pytest.raises(AnnotatorError, match=r"40 tasks are there for sure\. Run the push again") as stopped:
-        push(studio, store)
+    with pytest.raises(
+        AnnotatorError, match=r"(40|80) tasks are there for sure\. Run the push again"
+    ) as stopped:
+        push(studio, store)  # 80 where the second import was quicker than the kill
     assert server.token not in str(stopped.value)
     with pytest.raises(AnnotatorError, match=r"the connection to .* failed"):
         studio.pull(store)
