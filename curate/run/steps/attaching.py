@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 
 from curate.contracts import digest, reason_name, vector
@@ -18,7 +18,8 @@ from curate.records import REJECTED
 from curate.run.context import RunContext
 from curate.run.identity import KnownIds
 from curate.run.ledger import StepRecord
-from curate.store import ColumnSet, NewPart
+from curate.run.matched import write_matched
+from curate.store import ColumnSet
 
 MISSING = "no row for this id in what was attached"
 
@@ -48,7 +49,19 @@ def run_attach(context: RunContext, step: AttachStep, data: Any = None, ids: Any
         if context.store.recall(record.digest) and name in context.store.snapshot().sets:
             record.reused = True
             return record
-        _write(context, column_set, rows, values, found, unknown, record)
+        write_matched(
+            context,
+            column_set,
+            rows,
+            partial(_vectors, values),
+            record,
+            missing=MISSING,
+            beside=lambda writer: (
+                [writer.rejected(_unknown(found, unknown, record.name))]
+                if len(unknown) and found is not None
+                else []
+            ),
+        )
     return record
 
 
@@ -93,41 +106,11 @@ def _column_set(context: RunContext, name: str, values: npt.NDArray[Any]) -> Col
     return ColumnSet(name, identity, fields.serialize().to_pybytes(), "attach", 1)
 
 
-def _write(
-    context: RunContext,
-    column_set: ColumnSet,
-    rows: npt.NDArray[np.int64],
-    values: npt.NDArray[Any],
-    ids: pa.Array | None,
-    unknown: npt.NDArray[np.int64],
-    record: StepRecord,
-) -> None:
-    snapshot = context.store.snapshot()
-    seqs, schema = context.store.view().seqs(), column_set.schema()
-    add: list[NewPart] = []
-    remove: list[str] = []
-    with context.progress.step(record.title, len(rows)) as meter, context.store.writer() as writer:
-        for part in snapshot.items:
-            low, high = np.searchsorted(seqs, [part.seq_lo, part.seq_lo + part.rows])
-            local = np.full(part.rows, -1, np.int64)
-            local[seqs[low:high] - part.seq_lo] = rows[low:high]
-            absent = local < 0
-            block = values[np.where(absent, 0, local)]
-            mask = pa.array(absent)
-            flat = pa.FixedSizeListArray.from_arrays(pa.array(block.reshape(-1)), block.shape[1], mask=mask)
-            why = pc.if_else(mask, MISSING, pa.scalar(None, pa.string()))
-            table = pa.table([flat, why], names=schema.names)
-            live = {p.part_id for p in snapshot.aligned.get((column_set.digest, part.part_id), ())}
-            parts = writer.columns(table, part, column_set, stats={"asked": part.rows})
-            add += [p for p in parts if p.part_id not in live]
-            remove += sorted(live - {p.part_id for p in parts})
-            meter.advance(part.rows)
-        if len(unknown) and ids is not None:
-            add.append(writer.rejected(_unknown(ids, unknown, record.name)))
-        record.computed = int((rows >= 0).sum())
-        context.commit(
-            "attach", add=add, remove=remove, columns=[column_set], step=(record.digest, {"done": True})
-        )
+def _vectors(values: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> list[pa.Array]:
+    absent = rows < 0
+    block = values[np.where(absent, 0, rows)]
+    flat = pa.array(block.reshape(-1))
+    return [pa.FixedSizeListArray.from_arrays(flat, block.shape[1], mask=pa.array(absent))]
 
 
 def _unknown(ids: pa.Array, rows: npt.NDArray[np.int64], source: str) -> pa.Table:

@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import xxhash
 
 from curate.contracts import detail, digest, reason_name
 from curate.errors import InputError, SchemaError, UnknownNameError
 from curate.run.context import RunContext
 from curate.run.identity import KnownIds
 from curate.run.ledger import StepRecord
-from curate.store import ColumnSet, NewPart
+from curate.run.matched import write_matched
+from curate.store import ColumnSet
 
 __all__ = ["run_join"]
 
@@ -51,7 +53,14 @@ def run_join(
         if context.store.recall(record.digest) and name in context.store.snapshot().sets:
             record.reused = True
             return record
-        _write(context, column_set, rows, values, record)
+        write_matched(
+            context,
+            column_set,
+            rows,
+            lambda local: values.take(pa.array(local, mask=local < 0)).columns,
+            record,
+            missing=MISSING,
+        )
     return record
 
 
@@ -127,34 +136,8 @@ def _rows(view: Any, ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
 def _content(ids: pa.ChunkedArray, values: pa.Table) -> str:
     """What is joined, whatever the order of its rows."""
     order = pc.sort_indices(ids)
-    return digest(ids.take(order).to_pylist(), values.take(order).to_pydict())
-
-
-def _write(
-    context: RunContext,
-    column_set: ColumnSet,
-    rows: npt.NDArray[np.int64],
-    values: pa.Table,
-    record: StepRecord,
-) -> None:
-    snapshot = context.store.snapshot()
-    seqs, schema = context.store.view().seqs(), column_set.schema()
-    add: list[NewPart] = []
-    remove: list[str] = []
-    with context.progress.step(record.title, len(rows)) as meter, context.store.writer() as writer:
-        for part in snapshot.items:
-            low, high = np.searchsorted(seqs, [part.seq_lo, part.seq_lo + part.rows])
-            local = np.full(part.rows, -1, np.int64)
-            local[seqs[low:high] - part.seq_lo] = rows[low:high]
-            taken = values.take(pa.array(local, mask=local < 0))
-            why = pc.if_else(pa.array(local < 0), MISSING, pa.scalar(None, pa.string()))
-            table = pa.Table.from_arrays([*taken.columns, why], names=schema.names).cast(schema)
-            live = {p.part_id for p in snapshot.aligned.get((column_set.digest, part.part_id), ())}
-            parts = writer.columns(table, part, column_set, stats={"asked": part.rows})
-            add += [p for p in parts if p.part_id not in live]
-            remove += sorted(live - {p.part_id for p in parts})
-            meter.advance(part.rows)
-        record.computed = int((rows >= 0).sum())
-        context.commit(
-            "join", add=add, remove=remove, columns=[column_set], step=(record.digest, {"done": True})
-        )
+    whole = pa.Table.from_arrays([ids, *values.columns], names=["id", *values.column_names]).take(order)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, whole.schema) as stream:
+        stream.write_table(whole.combine_chunks())
+    return xxhash.xxh3_128_hexdigest(sink.getvalue())
