@@ -7,7 +7,7 @@ out. A component inherits the fields of `Constrained`, whose `pool` reads the it
 from curate.choosing.budgets import Balance, allot, capacity, cost_budget, level
 from curate.choosing.constraints import Account, Constraints, Terms, at_random, highest, in_order
 from curate.choosing.effort import effort
-from curate.choosing.pool import Constrained, Meter, Pool, draw_seed, finite_rows, strata
+from curate.choosing.pool import Constrained, Meter, Pool, draw_seed, finite_rows, peak_memory, strata
 
 __all__ = [
     "Account",
@@ -27,5 +27,6 @@ __all__ = [
     "highest",
     "in_order",
     "level",
+    "peak_memory",
     "strata",
 ]

@@ -174,14 +174,15 @@ class Meter:
     """Seconds and memory since it was made, as `Selection` takes them: `Selection(..., **meter.read())`."""
 
     def __init__(self) -> None:
-        self._start, self._peak = time.perf_counter(), _peak_memory()
+        self._start, self._peak = time.perf_counter(), peak_memory()
 
     def read(self) -> dict[str, Any]:
         """`seconds`, and `memory`: by how many bytes the most that the process ever held has grown."""
-        return {"seconds": time.perf_counter() - self._start, "memory": _peak_memory() - self._peak}
+        return {"seconds": time.perf_counter() - self._start, "memory": peak_memory() - self._peak}
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
+    """Bytes that this process has held at most so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from curate.choosing import peak_memory
 from curate.run.scoring import BATCH_ROWS, ScoreTask, answer
 from curate.store import PartStore
 
@@ -48,8 +47,7 @@ def take_sample(store: PartStore, tasks: Sequence[ScoreTask], rows: int) -> Samp
     picked = _spread(tasks, rows)
     first, rest = _seconds(store, [replace(picked[0], rows=picked[0].rows[:1])]), _seconds(store, picked)
     scored = sum(len(task.rows) for task in picked)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Sample(scored, rest, max(0.0, first - rest / scored), peak)
+    return Sample(scored, rest, max(0.0, first - rest / scored), peak_memory())
 
 
 def _spread(tasks: Sequence[ScoreTask], rows: int) -> list[ScoreTask]:

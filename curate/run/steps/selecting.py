@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import resource
-import time
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from curate.choosing import Meter
 from curate.contracts import Selection, component_digest, digest, resolve_budget
 from curate.errors import InputError, SchemaError
 from curate.recipe.model import SelectStep
@@ -16,6 +17,7 @@ from curate.run.continuing import continued
 from curate.run.ledger import StepRecord
 from curate.run.selections import store_selection
 from curate.run.steps.scoring import bring_up
+from curate.store import StoreView
 
 
 def run_select(context: RunContext, step: SelectStep) -> StepRecord:
@@ -27,48 +29,17 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
     name = step.name or step.select
     budget = f" {step.budget}" if step.budget is not None else ""
     title = f"select {step.select}{budget}" + (f" as {step.name}" if step.name else "")
-    with context.record(
-        "select", step.select, title, params=plain_params(selector), selection=name
-    ) as record:
-        snapshot = context.store.snapshot()
-        seed = context.run.seed
-        read = columns_digest(snapshot, selector.needs)
-        record.digest = digest(
-            "select",
-            name,
-            component_digest(selector),
-            str(step.budget),
-            seed,
-            view.digest,
-            read,
-            *_earlier(context, step.after, name),
-        )
+    params = plain_params(selector)
+    with context.record("select", step.select, title, params=params, selection=name) as record:
+        record.digest = _identity(context, step, selector, view)
         known = context.store.recall(record.digest)
-        stored = snapshot.selections.get(name)
+        stored = context.store.snapshot().selections.get(name)
         if known and stored and stored.digest == record.digest:
             record.counts, record.reasons, record.reused = known["counts"], known["reasons"], True
             return record
-        if not len(view):
-            raise InputError(
-                f"there is nothing to select from: {step.where or 'the current set'} holds no items"
-            )
-        started, peak = time.perf_counter(), _peak()
-        told, shown = continued(context, selector, view, step.after) if step.after else (selector, view)
-        chosen: Selection = told.select(shown, step.budget, np.random.default_rng(seed))
-        check_selection(selector.name, chosen, len(view), None if spends(selector) else step.budget)
+        chosen = _choose(context, step, selector, view)
         record.counts = {"kept": len(chosen), "dropped": len(view) - len(chosen)}
         record.computed = len(view)
-        stats = {
-            "selector": selector.name,
-            "version": selector.version,
-            "params": plain_params(selector),
-            "budget": step.budget,
-            "seconds": chosen.seconds or time.perf_counter() - started,
-            "memory": chosen.memory if chosen.memory is not None else _peak() - peak,
-            "random": dict(chosen.random),
-            "of": len(view),
-            **({"after": step.after} if step.after else {}),
-        }
         store_selection(
             context,
             name,
@@ -77,12 +48,44 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
             weight=chosen.weight,
             gain=chosen.gain,
             reason=chosen.reason,
-            seed=seed,
-            stats=stats,
+            seed=context.run.seed,
+            stats={
+                "selector": selector.name,
+                "version": selector.version,
+                "params": params,
+                "budget": step.budget,
+                "seconds": chosen.seconds,
+                "memory": chosen.memory,
+                "random": dict(chosen.random),
+                "of": len(view),
+                **({"after": step.after} if step.after else {}),
+            },
             kind="select",
             result={"counts": record.counts, "reasons": record.reasons},
         )
     return record
+
+
+def _identity(context: RunContext, step: SelectStep, selector: Any, view: StoreView) -> str:
+    """What the choice depends on: a step that finds its selection under this digest need not choose again."""
+    name = step.name or step.select
+    read = columns_digest(context.store.snapshot(), selector.needs)
+    earlier = _earlier(context, step.after, name)
+    configured, seed = component_digest(selector), context.run.seed
+    return digest("select", name, configured, str(step.budget), seed, view.digest, read, *earlier)
+
+
+def _choose(context: RunContext, step: SelectStep, selector: Any, view: StoreView) -> Selection:
+    """What the selector chooses, checked, with the time and memory it took."""
+    if not len(view):
+        raise InputError(f"there is nothing to select from: {step.where or 'the current set'} holds no items")
+    meter = Meter()
+    told, shown = continued(context, selector, view, step.after) if step.after else (selector, view)
+    chosen: Selection = told.select(shown, step.budget, np.random.default_rng(context.run.seed))
+    check_selection(selector.name, chosen, len(view), None if spends(selector) else step.budget)
+    took = meter.read()
+    own = {key: value for key in took if (value := getattr(chosen, key)) is not None}
+    return replace(chosen, **{**took, **own})
 
 
 def _earlier(context: RunContext, after: str | None, name: str) -> tuple[str, ...]:
@@ -93,11 +96,6 @@ def _earlier(context: RunContext, after: str | None, name: str) -> tuple[str, ..
         raise InputError(f"select ... after {after!r} as {name!r}: what continues it needs another name")
     context.selection(after)
     return ("after", context.store.snapshot().selections[after].digest)
-
-
-def _peak() -> int:
-    """Bytes that this process has held at most so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def spends(selector: object) -> bool:
