@@ -11,7 +11,15 @@ from urllib.request import getproxies
 
 from curate.errors import InputError, require
 
-__all__ = ["Precision", "choose_device", "choose_dtype", "hub_is_named", "no_bars", "no_waiting_for_the_hub"]
+__all__ = [
+    "Precision",
+    "choose_device",
+    "choose_dtype",
+    "hub_is_named",
+    "no_bars",
+    "no_waiting_for_the_hub",
+    "one_thread",
+]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -32,6 +40,19 @@ def choose_dtype(precision: Precision, device: str) -> Any:
     if precision == "fp16" and device == "cpu":
         raise InputError("precision 'fp16' is for a GPU; on a CPU use 'fp32' or 'bf16'")
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch on the CPU meanwhile: the same sums on every machine, and small products do not wait for each
+    other."""
+    torch: Any = require("torch", "train")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def hub_is_named() -> bool:

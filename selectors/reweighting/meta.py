@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError, require
+from curate.weights import one_thread
 
 __all__ = ["MetaRun", "MetaTraining", "meta_weights"]
 
@@ -114,7 +114,7 @@ def meta_weights(
     fold = _deal(codes, training.folds if trusted is None else 1, rng)
     weight, loss, held_out = np.empty(len(codes)), np.empty(len(codes)), np.zeros(len(codes), bool)
     runs = []
-    with _one_thread():
+    with one_thread():
         for held in range(int(fold.max()) + 1):
             train, judged, meta = _roles(fold, held, codes, trusted is None, rng)
             run = _Run(training, inputs[train], codes[train], classes, model)
@@ -130,18 +130,6 @@ def meta_weights(
         return np.asarray(np.mean([run.judge(others, theirs)[0] for run in runs], 0))
 
     return MetaRun(weight, loss, held_out, judge)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread for torch meanwhile: the same sums on every machine, and no waiting for each other in small products."""
-    torch: Any = require("torch", "train")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _deal(codes: Ints, folds: int, rng: np.random.Generator) -> Ints:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -25,7 +24,6 @@ __all__ = [
     "batch_of",
     "check_training",
     "choose_device",
-    "one_thread",
     "standardise",
     "train_head",
 ]
@@ -126,7 +124,7 @@ def train_head(
     head = head or Head()
     torch: Any = require("torch", "train")
     check_training(x, labels, classes)
-    with one_thread():
+    with weights.one_thread():
         device = choose_device(head.device)
         mean, scale = standardise(x)
         model = _Network(head, x.shape[1], classes, device)
@@ -282,15 +280,3 @@ def choose_device(name: str) -> Any:
     if chosen.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device={name!r}: torch sees no CUDA device here; device='cpu' is there")
     return torch.device(chosen)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch on the CPU meanwhile: the same sums on every machine."""
-    torch: Any = require("torch", "train")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -21,9 +21,9 @@ from curate.scorers.noise.dynamics.head import (
     batch_of,
     check_training,
     choose_device,
-    one_thread,
     standardise,
 )
+from curate.weights import one_thread
 
 __all__ = ["FEATURES", "Feature", "Rescaling", "SelfTaught", "self_taught_weights"]
 
