@@ -95,8 +95,11 @@ class RayRunner:
         if not waiting:
             return
         ray = self._connected()
-        free = self._hired(min(self.workers, len(waiting)))
-        busy: dict[Any, tuple[Any, _Try[T] | None]] = {}  # None: an actor that is being started again
+        free: list[Any] = []
+        # None: an actor that is being started, or started again; one that finds no place gets no task
+        busy: dict[Any, tuple[Any, _Try[T] | None]] = {
+            actor.ready.remote(): (actor, None) for actor in self._hired(min(self.workers, len(waiting)))
+        }
         try:
             while waiting or any(held for _, held in busy.values()):
                 while waiting and free:
@@ -124,7 +127,7 @@ class RayRunner:
                     )
                     yield Outcome(held_back.task, error=why)
         finally:
-            if busy:  # left half-way: what is under way is of no use to anyone
+            if any(held for _, held in busy.values()):  # left half-way: that is of no use to anyone
                 self._dismiss()
 
     def close(self) -> None:
@@ -140,7 +143,9 @@ class RayRunner:
     def _connected(self) -> Any:
         if self._ray is None:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+            os.environ.setdefault(
+                "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+            )  # or Ray warns of what it will do one day
             ray: Any = require("ray", "ray")
             if not ray.is_initialized():
                 self._owned = True

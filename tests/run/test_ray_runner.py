@@ -67,6 +67,14 @@ def test_left_half_way_the_runner_is_usable(runner: RayRunner) -> None:
     assert len(list(runner.map(work.double, range(5), processes=True))) == 5
 
 
+def test_more_workers_than_places(runner: RayRunner) -> None:
+    runner._dismiss()  # both CPUs are free, five are wanted: three actors find no place
+    crowd = RayRunner(None, 5)
+    outcomes = list(crowd.map(work.double, range(9), processes=True))
+    assert sorted(o.value or 0 for o in outcomes) == [2 * i for i in range(9)]
+    crowd.close()
+
+
 def test_more_gpus_than_there_are(runner: RayRunner) -> None:
     greedy = RayRunner(None, None, gpus=1000)
     with pytest.raises(RunError, match="no place for a worker of one CPU and 1000 GPUs"):
