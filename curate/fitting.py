@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,19 +11,25 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.contracts import ROW, View, reason_name, role_of
+from curate.contracts import ROW, Vectors, View, reason_name, role_of
 from curate.errors import ExpressionError, InputError, SchemaError
+from curate.memory import ArrayVectors
 
 __all__ = [
+    "Blanked",
     "FittedTable",
     "answered",
     "columns_of",
     "number_pieces",
     "numbers",
+    "open_vectors",
     "order_by_id",
     "read_labels",
     "read_vectors",
+    "true_rows",
 ]
+
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +126,59 @@ def read_vectors(view: View, column: str, rows: npt.NDArray[np.int64]) -> npt.ND
     return values
 
 
+def open_vectors(view: View, column: str) -> tuple[Vectors, Mask]:
+    """A column of vectors without reading it all, and (n,) which rows are null; lists that came with the items count, too.
+
+    Raises SchemaError where the lists are of several lengths.
+    """
+    null = np.asarray(view.to_arrow([column]).column(0).is_null(), bool)
+    try:
+        return view.vectors(column), null
+    except SchemaError:
+        return ArrayVectors(read_vectors(view, column, np.arange(len(view)))), null
+
+
+@dataclass(frozen=True, eq=False)
+class Blanked:
+    """Vectors of which the rows `hidden` (n,) are `fill` throughout, whatever lies there; float64 as such, others float32."""
+
+    inner: Vectors
+    hidden: Mask
+    fill: float = 0.0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.inner.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.float64 if self.inner.dtype == np.float64 else np.float32)
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def chunks(self) -> Iterator[npt.NDArray[Any]]:
+        start = 0
+        for chunk in self.inner.chunks():
+            for low in range(0, len(chunk), 8192):
+                piece = chunk[low : low + 8192]
+                yield self._blank(piece, self.hidden[start : start + len(piece)])
+                start += len(piece)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        return self._blank(self.inner.take(rows), self.hidden[rows])
+
+    def to_numpy(self) -> npt.NDArray[Any]:
+        return self._blank(self.inner.to_numpy(), self.hidden)
+
+    def _blank(self, values: npt.NDArray[Any], hidden: Mask) -> npt.NDArray[Any]:
+        if values.dtype == self.dtype and not hidden.any():
+            return values
+        values = values.astype(self.dtype)
+        values[hidden] = self.fill
+        return values
+
+
 def _is_lists(type_: pa.DataType) -> bool:
     lists = pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_)
     return bool(lists and (pa.types.is_floating(type_.value_type) or pa.types.is_integer(type_.value_type)))
@@ -138,6 +197,11 @@ def _read_lists(view: View, column: str, rows: npt.NDArray[np.int64]) -> npt.NDA
     matrix = np.full((len(rows), int(widths[0])), np.nan)
     matrix[lengths >= 0] = values.reshape(-1, int(widths[0]))
     return matrix
+
+
+def true_rows(view: View, expression: str) -> Mask:
+    """(n,) where a column or expression is true; null is no. Raises InputError where it is neither true nor false nor a number."""
+    return np.asarray(np.nan_to_num(numbers(view.compute(expression), expression)) != 0, bool)
 
 
 def numbers(values: pa.ChunkedArray, expression: str, *, compact: bool = False) -> npt.NDArray[np.floating]:

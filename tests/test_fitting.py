@@ -9,8 +9,9 @@ import pytest
 
 import curate
 from curate import registry
-from curate.errors import SchemaError
-from curate.fitting import answered, read_vectors
+from curate.errors import InputError, SchemaError
+from curate.fitting import Blanked, answered, open_vectors, read_vectors, true_rows
+from curate.memory import ArrayView
 
 
 def rows(*ids: str, **more: list[object]) -> list[dict[str, object]]:
@@ -67,3 +68,23 @@ def test_a_row_with_a_value_and_a_reason_is_null() -> None:
         component, np.arange(2), {"outlier": np.array([1.0, 2.0])}, np.array([None, "bad"], object)
     )
     assert fitted.table["outlier"].to_pylist() == [1.0, None]
+
+
+def test_hidden_rows_are_blank_in_every_way_of_reading() -> None:
+    vectors, null = open_vectors(ArrayView({"v": [[1.0, 2.0], None, [3.0, 4.0]]}), "v")
+    assert null.tolist() == [False, True, False]
+    column = Blanked(vectors, np.array([True, True, False]), np.nan)
+    expected = [[np.nan, np.nan], [np.nan, np.nan], [3, 4]]
+    assert np.array_equal(np.concatenate(list(column.chunks())), expected, equal_nan=True)
+    assert np.array_equal(column.to_numpy(), expected, equal_nan=True)
+    assert np.array_equal(column.take(np.array([2, 0])), [[3, 4], [np.nan, np.nan]], equal_nan=True)
+    assert vectors.to_numpy()[0].tolist() == [1, 2]  # what lies beneath is as it was
+
+
+def test_an_expression_that_is_null_is_not_true() -> None:
+    view = ArrayView({"flag": [True, None, False], "count": [0.0, 2.0, None], "text": ["a", "b", "c"]})
+    assert true_rows(view, "flag").tolist() == [True, False, False]
+    assert true_rows(view, "count > 1").tolist() == [False, True, False]
+    assert true_rows(view, "count").tolist() == [False, True, False]
+    with pytest.raises(InputError, match="a number is needed"):
+        true_rows(view, "text")

@@ -10,11 +10,10 @@ import pyarrow as pa
 
 from curate.contracts import View, score
 from curate.errors import InputError
-from curate.fitting import FittedTable, answered, columns_of, numbers
+from curate.fitting import FittedTable, answered, columns_of, numbers, open_vectors
 from curate.scorers.influence.last_layer import el2n, grand
 from curate.scorers.influence.matching import self_influence
 from curate.scorers.influence.predicted import read_predicted
-from curate.scorers.influence.targeted import open_vectors
 from curate.scorers.influence.warm_up import loss_drop
 
 __all__ = ["El2n", "Grand", "LossDrop", "SelfInfluence"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,83 +11,20 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import Vectors, View, column_name, detail, score
-from curate.errors import InputError, SchemaError
-from curate.fitting import FittedTable, answered, columns_of, numbers, order_by_id, read_labels, read_vectors
+from curate.errors import InputError
+from curate.fitting import (
+    Blanked,
+    FittedTable,
+    answered,
+    columns_of,
+    open_vectors,
+    order_by_id,
+    read_labels,
+    true_rows,
+)
 from curate.scorers.influence.matching import Influence
 
-__all__ = ["Aim", "Targeted", "groups_of", "is_target", "open_vectors", "read_aim"]
-
-Rows = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class _Whole:
-    """One array as `Vectors`."""
-
-    array: npt.NDArray[Any]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.array.shape[0], self.array.shape[1]
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.array.dtype
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def chunks(self) -> Iterator[npt.NDArray[Any]]:
-        yield self.array
-
-    def take(self, rows: Rows) -> npt.NDArray[Any]:
-        return self.array[rows]
-
-    def to_numpy(self) -> npt.NDArray[Any]:
-        return self.array
-
-
-@dataclass(frozen=True, eq=False)
-class _Masked:
-    """Vectors of which some rows are NaN, whatever lies there: those that are null, or are not to take part."""
-
-    inner: Vectors
-    hidden: Mask
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.inner.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(np.float32)
-
-    def __len__(self) -> int:
-        return len(self.inner)
-
-    def chunks(self) -> Iterator[npt.NDArray[Any]]:
-        start = 0
-        for chunk in self.inner.chunks():
-            for low in range(0, len(chunk), 8192):
-                piece = chunk[low : low + 8192]
-                gone = self.hidden[start : start + len(piece)]
-                start += len(piece)
-                yield _blanked(piece, gone)
-
-    def take(self, rows: Rows) -> npt.NDArray[Any]:
-        return _blanked(self.inner.take(rows), self.hidden[rows])
-
-    def to_numpy(self) -> npt.NDArray[Any]:
-        return _blanked(self.inner.to_numpy(), self.hidden)
-
-
-def _blanked(piece: npt.NDArray[Any], gone: Mask) -> npt.NDArray[Any]:
-    if not gone.any():
-        return piece
-    values = np.array(piece, np.float32)
-    values[gone] = np.nan
-    return values
+__all__ = ["Aim", "Targeted", "groups_of", "read_aim"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +82,7 @@ class Targeted:
 def read_aim(scorer: Targeted, view: View) -> Aim:
     """The rows to score and the target of a view. Raises InputError where there is no target."""
     vectors, null = open_vectors(view, scorer.gradients)
-    chosen = is_target(view, scorer.target)
+    chosen = true_rows(view, scorer.target)
     order = order_by_id(view)
     rows = order[(chosen & ~null)[order]]
     reasons = np.full(len(view), None, object)
@@ -162,21 +99,7 @@ def read_aim(scorer: Targeted, view: View) -> Aim:
     tasks = None
     if scorer.tasks:
         tasks = np.array(read_labels(view, scorer.tasks, rows).fill_null("").to_pylist(), object)
-    return Aim(_Masked(vectors, null | chosen), values, tasks, reasons)
-
-
-def open_vectors(view: View, column: str) -> tuple[Vectors, Mask]:
-    """A column of vectors without reading it all, and which rows are null. Plain lists of one length count, too."""
-    null = np.asarray(view.to_arrow([column]).column(0).is_null(), bool)
-    try:
-        return view.vectors(column), null
-    except SchemaError:
-        return _Whole(read_vectors(view, column, np.arange(len(view)))), null
-
-
-def is_target(view: View, expression: str) -> Mask:
-    """(n,) where a column or expression is true; null is no. Raises InputError where it is neither true nor false nor a number."""
-    return np.asarray(np.nan_to_num(numbers(view.compute(expression), expression)) != 0, bool)
+    return Aim(Blanked(vectors, null | chosen, np.nan), values, tasks, reasons)
 
 
 def groups_of(aim: Aim) -> Sequence[Any] | None:

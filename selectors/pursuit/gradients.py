@@ -2,63 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from curate.choosing import finite_rows
-from curate.contracts import Vectors, View
-from curate.errors import InputError, SchemaError
-from curate.fitting import numbers, read_labels, read_vectors
+from curate.contracts import View
+from curate.errors import InputError
+from curate.fitting import Blanked, open_vectors, read_labels
 
-__all__ = ["Blanked", "open_column", "read_targets", "true_rows"]
+__all__ = ["open_column", "read_targets"]
 
 Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class Blanked:
-    """Vectors of which the rows `hidden` (n,) bool are zeros, whatever lies there."""
-
-    inner: Vectors | npt.NDArray[Any]
-    hidden: Mask
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.inner.shape[0], self.inner.shape[1]
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(np.float64 if self.inner.dtype == np.float64 else np.float32)
-
-    def __len__(self) -> int:
-        return len(self.inner)
-
-    def chunks(self) -> Iterator[npt.NDArray[Any]]:
-        start = 0
-        for chunk in [self.inner] if isinstance(self.inner, np.ndarray) else self.inner.chunks():
-            for low in range(0, len(chunk), 8192):
-                piece = chunk[low : low + 8192]
-                yield self._blank(piece, self.hidden[start : start + len(piece)])
-                start += len(piece)
-
-    def take(self, rows: Ints) -> npt.NDArray[Any]:
-        values = self.inner[rows] if isinstance(self.inner, np.ndarray) else self.inner.take(rows)
-        return self._blank(values, self.hidden[rows])
-
-    def to_numpy(self) -> npt.NDArray[Any]:
-        return self.take(np.arange(len(self)))
-
-    def _blank(self, values: npt.NDArray[Any], hidden: Mask) -> npt.NDArray[Any]:
-        if values.dtype == self.dtype and not hidden.any():
-            return values
-        values = values.astype(self.dtype)
-        values[hidden] = 0
-        return values
 
 
 def open_column(view: View, column: str) -> Blanked:
@@ -66,15 +22,10 @@ def open_column(view: View, column: str) -> Blanked:
 
     Plain lists of one length count, too. One pass over the rows. Raises InputError where there is no usable row.
     """
-    null = np.asarray(view.to_arrow([column]).column(0).is_null(), bool)
-    inner: Vectors | npt.NDArray[Any]
-    try:
-        inner = view.vectors(column)
-    except SchemaError:
-        inner = read_vectors(view, column, np.arange(len(view)))
+    inner, null = open_vectors(view, column)
     hidden = null.copy()
     start = 0
-    for chunk in [inner] if isinstance(inner, np.ndarray) else inner.chunks():
+    for chunk in inner.chunks():
         step = max(1, (1 << 22) // max(1, chunk.shape[1]))
         for low in range(0, len(chunk), step):
             piece = chunk[low : low + step]
@@ -84,11 +35,6 @@ def open_column(view: View, column: str) -> Blanked:
     if hidden.all():
         raise InputError(f"none of {len(view)} items has finite {column!r}: there is nothing to choose from")
     return Blanked(inner, hidden)
-
-
-def true_rows(view: View, expression: str) -> Mask:
-    """(n,) where an expression is true; null is no."""
-    return np.asarray(np.nan_to_num(numbers(view.compute(expression), expression)) != 0, bool)
 
 
 def read_targets(

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from curate.choosing import Constrained, Constraints, Meter, Pool, capacity, draw_seed, effort
 from curate.contracts import Budget, Selection, View
 from curate.errors import InputError
-from curate.fitting import columns_of
-from curate.selectors.pursuit.gradients import open_column, read_targets, true_rows
+from curate.fitting import columns_of, true_rows
+from curate.selectors.pursuit.gradients import open_column, read_targets
 from curate.selectors.pursuit.projection import information_projection
 from curate.selectors.pursuit.pursuing import Pursued, pursue
 from curate.selectors.pursuit.softcap import soft_cap

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from curate.contracts import View, detail, score
 from curate.errors import InputError
-from curate.fitting import FittedTable, columns_of, numbers
+from curate.fitting import FittedTable, columns_of, true_rows
 from curate.scorers.alignment.pairs.crossfit import PairScores, pair_filter
 from curate.scorers.alignment.pairs.embedder import JointEmbedder, train_joint
 from curate.scorers.alignment.pairs.reading import Pairs, read_pairs
@@ -99,8 +99,7 @@ class PairFilter:
     def _trusted(self, view: View, pairs: Pairs) -> npt.NDArray[np.bool_] | None:
         if not self.trusted:
             return None
-        values = numbers(view.compute(self.trusted), self.trusted)[pairs.rows]
-        return np.asarray(np.nan_to_num(values) != 0, np.bool_)
+        return true_rows(view, self.trusted)[pairs.rows]
 
     def _train(self, images: Any, texts: Any, groups: Any) -> JointEmbedder:
         return train_joint(

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from curate.errors import InputError
-from curate.memory import ArrayView
+from curate.fitting import Blanked
+from curate.memory import ArrayVectors, ArrayView
 from curate.scorers.influence import GradientStore, Header, Projection
 from curate.selectors.pursuit import leading_directions, pursue, target_subspaces
-from curate.selectors.pursuit.gradients import Blanked, open_column
+from curate.selectors.pursuit.gradients import open_column
 from curate.selectors.pursuit.trajectory import Trajectory
 
 Array = np.ndarray[Any, Any]
@@ -71,6 +72,6 @@ def test_a_column_of_which_some_is_missing() -> None:
     assert column.take(np.array([3, 1])).tolist() == [[9, 10, 11], [0, 0, 0]]
     lists = open_column(ArrayView({"g": [[1.0, 2], None, [3, 4]]}), "g")
     assert lists.to_numpy().tolist() == [[1, 2], [0, 0], [3, 4]]
-    assert Blanked(rows.astype(np.float16), np.zeros(4, bool)).dtype == np.float32
+    assert Blanked(ArrayVectors(rows.astype(np.float16)), np.zeros(4, bool)).dtype == np.float32
     with pytest.raises(InputError, match="none of 4"):
         open_column(ArrayView({"x": [1, 2, 3, 4]}, {"g": np.full((4, 3), np.nan, np.float32)}), "g")
