@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from typing import Any
 
 import numpy as np
@@ -108,27 +109,8 @@ def pass_messages(
     first, most, given = plan
     n, count = len(scores), 0
     chosen, gains = np.empty(most, np.int64), np.empty(most)
-    heap, keys = np.arange(n), np.empty(n)
-
-    def sink(place: int) -> None:
-        j = heap[place]
-        while 2 * place + 1 < n:
-            child = 2 * place + 1
-            if child + 1 < n:
-                a, b = heap[child], heap[child + 1]
-                if keys[b] > keys[a] or (keys[b] == keys[a] and b < a):
-                    child += 1
-            c = heap[child]
-            if keys[j] > keys[c] or (keys[j] == keys[c] and j < c):
-                break
-            heap[place] = c
-            place = child
-        heap[place] = j
-
-    for j in range(n):
-        keys[j] = scores[j] / cost[j] if open_[j] else -np.inf
-    for place in range(n // 2 - 1, -1, -1):
-        sink(place)
+    heap = [(-(scores[j] / cost[j]) if open_[j] else np.inf, j) for j in range(n)]
+    heapq.heapify(heap)
     while count < most:
         if len(given):
             if count == len(given):
@@ -137,14 +119,13 @@ def pass_messages(
         elif count < len(first):
             j = first[count]
         else:
-            j = heap[0]
-            if keys[j] == -np.inf:
+            noted, j = heap[0]
+            if noted == np.inf:
                 break
             fits = open_[j] and cost[j] <= left[group[j]] + slack
-            now = max(scores[j], 0.0) / cost[j] if fits else -np.inf
-            if now < keys[j]:  # scores only fall, so what is noted in the heap is a bound
-                keys[j] = now
-                sink(0)
+            now = -(max(scores[j], 0.0) / cost[j]) if fits else np.inf
+            if now > noted:  # scores only fall, so what is noted in the heap is a bound
+                heapq.heapreplace(heap, (now, j))
                 continue
             open_[j] = False
             left[group[j]] -= cost[j]
