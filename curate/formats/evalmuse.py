@@ -22,6 +22,7 @@ from typing import Any
 import pyarrow as pa
 
 from curate.errors import InputError, SchemaError
+from curate.formats.files import read_text
 
 __all__ = ["ELEMENT_TYPES", "SCHEMA", "element_type", "read", "split_element", "write"]
 
@@ -159,18 +160,12 @@ def write(table: pa.Table, path: str | os.PathLike[str]) -> None:
 
 
 def _load(path: str | os.PathLike[str]) -> list[Any]:
-    try:
-        with Path(path).open(encoding="utf-8-sig") as file:
-            text = file.read()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: {error}") from error
+    text = read_text(path)
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
         try:
-            found = [json.loads(line) for line in text.splitlines() if line.strip()]
+            found = [json.loads(line) for line in text.split("\n") if line.strip()]
         except json.JSONDecodeError:
             raise InputError(f"{path} is no JSON: {error}") from error
     if isinstance(found, dict):

@@ -7,6 +7,7 @@ where the file has them; then what else it holds of each item.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from curate.errors import InputError, SchemaError
+from curate.formats.files import read_text
 
 __all__ = ["read_avt", "read_dsg_answers", "read_dsg_ratings", "read_genai_bench", "read_richhf", "read_tifa"]
 
@@ -217,19 +219,9 @@ def _need(entry: Any, names: tuple[str, ...], path: _Path, key: object) -> None:
         raise SchemaError(f"{path}: entry {key!r} has no {', '.join(missing)}: is it a file of another kind?")
 
 
-def _text(path: _Path) -> str:
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            return file.read()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: {error}") from error
-
-
 def _object(path: _Path) -> dict[str, Any]:
     try:
-        found = json.loads(_text(path))
+        found = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is no JSON: {error}") from error
     if not isinstance(found, dict):
@@ -238,12 +230,12 @@ def _object(path: _Path) -> dict[str, Any]:
 
 
 def _entries(path: _Path) -> list[Any]:
-    text = _text(path)
+    text = read_text(path)
     try:
         found = (
             json.loads(text)
             if text.lstrip().startswith("[")
-            else [json.loads(t) for t in text.splitlines() if t.strip()]
+            else [json.loads(t) for t in text.split("\n") if t.strip()]
         )
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is neither a JSON list nor JSON lines: {error}") from error
@@ -273,7 +265,7 @@ def _examples(path: _Path) -> Iterator[dict[str, Any]]:
 
 
 def _csv(path: _Path, names: tuple[str, ...]) -> list[dict[str, str]]:
-    rows = list(csv.DictReader(_text(path).splitlines(keepends=True)))
+    rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
     if not rows or any(name not in rows[0] for name in names):
         raise SchemaError(f"{path} is no CSV with the columns {', '.join(names)}")
     return rows

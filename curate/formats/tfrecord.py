@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import os
 import struct
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -46,7 +47,7 @@ def read_examples(path: str | os.PathLike[str], *, check: bool = False) -> Itera
                     yield parse_example(data)
                 except InputError as error:
                     raise InputError(f"{path}: record {number}: {error}") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
 
 

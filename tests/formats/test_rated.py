@@ -67,6 +67,15 @@ def test_richhf(tmp_path: Path) -> None:
     assert empty["score"].to_pylist() == [None]
 
 
+def test_marks_that_end_a_line_elsewhere_stay_in_a_text(tmp_path: Path) -> None:
+    prompts = ["two\u2028cups", "a\x85cup"]
+    lines = [
+        json.dumps({"filename": f"{i}.png", "misalignment_score": 1, "prompt": p}, ensure_ascii=False)
+        for i, p in enumerate(prompts)
+    ]
+    assert read_richhf(save(tmp_path / "r.jsonl", "\r\n".join(lines)))["prompt"].to_pylist() == prompts
+
+
 def test_avt(tmp_path: Path) -> None:
     prompts = save(tmp_path / "p.csv", "ID,prompts,category\np1,a red car,Drawbench\n")
     head = "user_ID,stimuli_ID,stimuli_file,rating_type,rating,timestamp\n"
