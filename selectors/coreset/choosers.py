@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 from curate.choosing import Constrained, Meter, Pool, draw_seed
 from curate.contracts import Budget, Selection, View
 
-__all__ = ["Embedded", "choose_items"]
+__all__ = ["Embedded", "Unscored", "choose_items"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,19 +28,30 @@ class Embedded(Constrained):
         return ("id", self.embedding, *self.constraint_columns)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unscored(Embedded, ABC):
+    """Selectors that read a vector column and nothing else: how they choose is all that sets them apart."""
+
+    @abstractmethod
+    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+        """Rows of the pool, and the reason for them."""
+
+    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
+        return choose_items(self, view, (budget, rng), self._choose, embedding=self.embedding)
+
+
 def choose_items(
     selector: Constrained,
     view: View,
     how: tuple[Budget | None, np.random.Generator],
-    choose: Callable[[Pool, np.random.Generator], Selection],
+    choose: Callable[[Pool, np.random.Generator], tuple[Selection, str]],
     *,
-    reason: str,
     embedding: str | None = None,
     values: Sequence[str] = (),
 ) -> Selection:
-    """The selection that `choose(pool, rng)` makes of a view's items, as rows of the view, with seed, time and memory."""
+    """What `choose(pool, rng)` selects of a view's items, and why, as rows of the view with seed, time and memory."""
     (budget, rng), meter = how, Meter()
     seed = draw_seed(rng)
     pool = selector.pool(view, budget, embedding, values)
-    chosen = choose(pool, np.random.default_rng(seed))
+    chosen, reason = choose(pool, np.random.default_rng(seed))
     return pool.selection(chosen, f"{reason}, {len(chosen)} of {len(view)}", meter, seed)

@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from curate.choosing import Pool, effort
-from curate.contracts import Budget, Selection, View
+from curate.contracts import Selection
 from curate.selectors.coreset.centres import k_center
-from curate.selectors.coreset.choosers import Embedded, choose_items
+from curate.selectors.coreset.choosers import Unscored
 from curate.selectors.coreset.clustered import Keep, prototypes, semdedup
 from curate.selectors.coreset.cut import graph_cut
 from curate.selectors.coreset.facility import Method, facility_location, planned
@@ -34,7 +34,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class FacilityLocation(Embedded):
+class FacilityLocation(Unscored):
     """Chooses items such that every item has something like it among them.
 
     `similarity`, `method`, `neighbours`, `epsilon` and `reweight` as in `facility_location`.
@@ -49,22 +49,19 @@ class FacilityLocation(Embedded):
     name: ClassVar[str] = "facility-location"
     version: ClassVar[int] = 1
 
-    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
-        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
-            return facility_location(
-                pool.vectors,
-                pool.amount,
-                rng=rng,
-                within=pool.within,
-                similarity=self.similarity,
-                method=self.method,
-                neighbours=self.neighbours,
-                epsilon=self.epsilon,
-                reweight=self.reweight,
-            )
-
-        reason = f"by facility location of {self.embedding}"
-        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+        chosen = facility_location(
+            pool.vectors,
+            pool.amount,
+            rng=rng,
+            within=pool.within,
+            similarity=self.similarity,
+            method=self.method,
+            neighbours=self.neighbours,
+            epsilon=self.epsilon,
+            reweight=self.reweight,
+        )
+        return chosen, f"by facility location of {self.embedding}"
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""
@@ -72,18 +69,15 @@ class FacilityLocation(Embedded):
 
 
 @dataclass(frozen=True)
-class KCenter(Embedded):
+class KCenter(Unscored):
     """Chooses items such that none is far from all of them: farthest first."""
 
     name: ClassVar[str] = "k-center"
     version: ClassVar[int] = 1
 
-    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
-        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
-            return k_center(pool.vectors, pool.amount, rng=rng, within=pool.within)
-
-        reason = f"by k-center of {self.embedding}"
-        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+        chosen = k_center(pool.vectors, pool.amount, rng=rng, within=pool.within)
+        return chosen, f"by k-center of {self.embedding}"
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""
@@ -91,18 +85,15 @@ class KCenter(Embedded):
 
 
 @dataclass(frozen=True)
-class Herding(Embedded):
+class Herding(Unscored):
     """Chooses items whose mean is that of all, one after the other."""
 
     name: ClassVar[str] = "herding"
     version: ClassVar[int] = 1
 
-    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
-        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
-            return herding(pool.vectors, pool.amount, rng=rng, within=pool.within)
-
-        reason = f"by herding {self.embedding}"
-        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+        chosen = herding(pool.vectors, pool.amount, rng=rng, within=pool.within)
+        return chosen, f"by herding {self.embedding}"
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""
@@ -110,7 +101,7 @@ class Herding(Embedded):
 
 
 @dataclass(frozen=True)
-class GraphCut(Embedded):
+class GraphCut(Unscored):
     """Chooses items that stand for all, and not for one another.
 
     `redundancy` as in `graph_cut`: 0 takes the most typical, copies and all.
@@ -121,14 +112,9 @@ class GraphCut(Embedded):
     name: ClassVar[str] = "graph-cut"
     version: ClassVar[int] = 1
 
-    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
-        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
-            return graph_cut(
-                pool.vectors, pool.amount, rng=rng, within=pool.within, redundancy=self.redundancy
-            )
-
-        reason = f"by graph cut of {self.embedding}"
-        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+        chosen = graph_cut(pool.vectors, pool.amount, rng=rng, within=pool.within, redundancy=self.redundancy)
+        return chosen, f"by graph cut of {self.embedding}"
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""
@@ -136,7 +122,7 @@ class GraphCut(Embedded):
 
 
 @dataclass(frozen=True)
-class Craig(Embedded):
+class Craig(Unscored):
     """Chooses items whose gradients every other's has near by, weighing as many as each stands for.
 
     `embedding` holds gradients, or p - onehot(y); `group` the classes. `method` and `neighbours` as in `craig`.
@@ -148,19 +134,16 @@ class Craig(Embedded):
     name: ClassVar[str] = "craig"
     version: ClassVar[int] = 1
 
-    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
-        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
-            return craig(
-                pool.vectors,
-                pool.amount,
-                rng=rng,
-                within=pool.within,
-                method=self.method,
-                neighbours=self.neighbours,
-            )
-
-        reason = f"by CRAIG over {self.embedding}"
-        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+        chosen = craig(
+            pool.vectors,
+            pool.amount,
+            rng=rng,
+            within=pool.within,
+            method=self.method,
+            neighbours=self.neighbours,
+        )
+        return chosen, f"by CRAIG over {self.embedding}"
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take, without groups."""
@@ -168,7 +151,7 @@ class Craig(Embedded):
 
 
 @dataclass(frozen=True)
-class GradMatch(Embedded):
+class GradMatch(Unscored):
     """Chooses items, and weights, whose weighted gradient is that of all.
 
     `embedding` holds gradients, or p - onehot(y); `group` the classes. `ridge` as in `grad_match`.
@@ -179,12 +162,9 @@ class GradMatch(Embedded):
     name: ClassVar[str] = "grad-match"
     version: ClassVar[int] = 1
 
-    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
-        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
-            return grad_match(pool.vectors, pool.amount, rng=rng, within=pool.within, ridge=self.ridge)
-
-        reason = f"by matching the mean of {self.embedding}"
-        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+        chosen = grad_match(pool.vectors, pool.amount, rng=rng, within=pool.within, ridge=self.ridge)
+        return chosen, f"by matching the mean of {self.embedding}"
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take, without groups."""
@@ -194,18 +174,15 @@ class GradMatch(Embedded):
 
 
 @dataclass(frozen=True)
-class Moderate(Embedded):
+class Moderate(Unscored):
     """Chooses items at a middling distance from the centre of all, or of their `group`."""
 
     name: ClassVar[str] = "moderate"
     version: ClassVar[int] = 1
 
-    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
-        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
-            return moderate(pool.vectors, pool.amount, rng=rng, within=pool.within)
-
-        reason = f"at a middling distance in {self.embedding}"
-        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+        chosen = moderate(pool.vectors, pool.amount, rng=rng, within=pool.within)
+        return chosen, f"at a middling distance in {self.embedding}"
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""
@@ -213,7 +190,7 @@ class Moderate(Embedded):
 
 
 @dataclass(frozen=True)
-class Prototypes(Embedded):
+class Prototypes(Unscored):
     """Chooses items near the centres of a k-means, or far from them.
 
     `keep`, `clusters` and `reweight` as in `prototypes`.
@@ -226,21 +203,18 @@ class Prototypes(Embedded):
     name: ClassVar[str] = "prototypes"
     version: ClassVar[int] = 1
 
-    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
-        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
-            return prototypes(
-                pool.vectors,
-                pool.amount,
-                rng=rng,
-                within=pool.within,
-                keep=self.keep,
-                clusters=self.clusters,
-                reweight=self.reweight,
-            )
-
+    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+        chosen = prototypes(
+            pool.vectors,
+            pool.amount,
+            rng=rng,
+            within=pool.within,
+            keep=self.keep,
+            clusters=self.clusters,
+            reweight=self.reweight,
+        )
         where = "far from" if self.keep == "far" else "near to"
-        reason = f"{where} the centre of a cluster of {self.embedding}"
-        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+        return chosen, f"{where} the centre of a cluster of {self.embedding}"
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""
@@ -252,7 +226,7 @@ class Prototypes(Embedded):
 
 
 @dataclass(frozen=True)
-class SemDeDup(Embedded):
+class SemDeDup(Unscored):
     """Chooses the items least like others of their cluster: near-duplicates leave first, until the budget is met.
 
     `clusters` and `keep` ("hard" or "easy") as in `semdedup`.
@@ -264,14 +238,11 @@ class SemDeDup(Embedded):
     name: ClassVar[str] = "semdedup"
     version: ClassVar[int] = 1
 
-    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
-        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
-            return semdedup(
-                pool.vectors, pool.amount, rng=rng, within=pool.within, clusters=self.clusters, keep=self.keep
-            )
-
-        reason = f"no near-duplicate in {self.embedding} before it"
-        return choose_items(self, view, (budget, rng), choose, reason=reason, embedding=self.embedding)
+    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+        chosen = semdedup(
+            pool.vectors, pool.amount, rng=rng, within=pool.within, clusters=self.clusters, keep=self.keep
+        )
+        return chosen, f"no near-duplicate in {self.embedding} before it"
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""

@@ -42,12 +42,12 @@ class Ccs(Constrained):
         return ("id", *columns_of(self.by), *self.constraint_columns)
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
-        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
+        def choose(pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
             within, score = pool.within, pool.values[0]
-            return ccs(score, pool.amount, rng=rng, within=within, drop=self.drop, bins=self.bins)
+            chosen = ccs(score, pool.amount, rng=rng, within=within, drop=self.drop, bins=self.bins)
+            return chosen, f"of its degree of difficulty by {self.by}"
 
-        reason = f"of its degree of difficulty by {self.by}"
-        return choose_items(self, view, (budget, rng), choose, reason=reason, values=(self.by,))
+        return choose_items(self, view, (budget, rng), choose, values=(self.by,))
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""
@@ -82,14 +82,14 @@ class Hardest(Constrained):
             above = 1 + 2 * float(np.nanmax(np.abs(told), initial=0.0))
             by = f"case when ({self.never_learned}) then {above!r}::double else ({self.by}) end"
 
-        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
+        def choose(pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
             score = pool.values[0].astype(np.float64)
             if self.never_learned:
                 score = np.where(score == above, np.inf, score)
-            return hardest(score, pool.amount, rng=rng, within=pool.within, easiest=self.easiest)
+            chosen = hardest(score, pool.amount, rng=rng, within=pool.within, easiest=self.easiest)
+            return chosen, f"among the {'easiest' if self.easiest else 'hardest'} by {self.by}"
 
-        reason = f"among the {'easiest' if self.easiest else 'hardest'} by {self.by}"
-        return choose_items(self, view, (budget, rng), choose, reason=reason, values=(by,))
+        return choose_items(self, view, (budget, rng), choose, values=(by,))
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""
@@ -117,8 +117,8 @@ class D2(Embedded):
         return ("id", self.embedding, *columns_of(self.by), *self.constraint_columns)
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
-        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
-            return d2(
+        def choose(pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+            chosen = d2(
                 pool.vectors,
                 pool.values[0],
                 pool.amount,
@@ -129,12 +129,9 @@ class D2(Embedded):
                 reverse=self.reverse,
                 together=self.together,
             )
+            return chosen, f"by D2 of {self.by} over {self.embedding}"
 
-        reason = f"by D2 of {self.by} over {self.embedding}"
-        how = (budget, rng)
-        return choose_items(
-            self, view, how, choose, reason=reason, embedding=self.embedding, values=(self.by,)
-        )
+        return choose_items(self, view, (budget, rng), choose, embedding=self.embedding, values=(self.by,))
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take where vectors form clusters."""
@@ -169,9 +166,9 @@ class Query(Embedded):
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         told = numbers(view.compute(self.known), self.known) if self.known else np.zeros(len(view))
 
-        def choose(pool: Pool, rng: np.random.Generator) -> Selection:
+        def choose(pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
             answered = told[pool.rows]
-            return query(
+            chosen = query(
                 pool.vectors,
                 pool.values[0],
                 pool.amount,
@@ -180,12 +177,9 @@ class Query(Embedded):
                 known=np.flatnonzero((answered != 0) & ~np.isnan(answered)),
                 neighbours=self.neighbours,
             )
+            return chosen, f"uncertain by {self.by}, and stands for others in {self.embedding}"
 
-        reason = f"uncertain by {self.by}, and stands for others in {self.embedding}"
-        how = (budget, rng)
-        return choose_items(
-            self, view, how, choose, reason=reason, embedding=self.embedding, values=(self.by,)
-        )
+        return choose_items(self, view, (budget, rng), choose, embedding=self.embedding, values=(self.by,))
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take where vectors form clusters."""
