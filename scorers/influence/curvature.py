@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from curate.errors import InputError
 from curate.scorers.influence.matching import Influence
-from curate.scorers.influence.reading import Gradients, group_codes, read_gradients, read_target
+from curate.scorers.influence.reading import Gradients, group_codes, read_gradients, read_target, task_means
 
 __all__ = ["datainf", "trak"]
 
@@ -32,8 +32,8 @@ def datainf(
     each layer q = (v - mean_i (v.g_i) / (lambda + |g_i|^2) g_i) / lambda, and an item's influence is g.q. That is two matrix
     products over the rows, which are streamed. `train` (n, T x d), `target` (m, T x d) plain gradients; `layers` the number
     of columns of each layer, summing up to d (default: one; projected gradients mix layers); lambda is `damping` times the
-    layer's mean squared gradient entry, as the authors scale it. Checkpoints are averaged. Exact where layers are of size
-    one item; good for low-rank adapters. Rows that are not finite are left out, and NaN.
+    layer's mean squared gradient entry, as the authors scale it. Checkpoints are averaged. Exact for a single item;
+    the authors bound the error by the square of a layer's width: good for low-rank adapters. Rows that are not finite are left out, and NaN.
     Source: Kwon et al., "DataInf: Efficiently Estimating Data Influence in LoRA-tuned LLMs and Diffusion Models", 2024, eq. 5.
     """
     source = read_gradients(train, checkpoints=checkpoints, unit=False)
@@ -44,7 +44,7 @@ def datainf(
     widths = [source.dim] if layers is None else list(layers)
     if sum(widths) != source.dim or min(widths) < 1:
         raise InputError(f"layers of {widths} columns do not make up {source.dim}")
-    means = np.stack([values[codes == task].mean(axis=0, dtype=np.float64) for task in range(len(tasks))])
+    means = task_means(values, codes, len(tasks))
     starts = np.cumsum([0, *widths[:-1]])
     squares, count = _mean_squares(source, starts)
     scale = squares / np.array(widths)  # mean squared entry, (T, layers)
@@ -78,7 +78,7 @@ def trak(
     if not damping > 0:
         raise InputError(f"damping {damping}: above 0 is meant")
     factor = _residuals(residuals, source)
-    means = np.stack([values[codes == task].mean(axis=0, dtype=np.float64) for task in range(len(tasks))])
+    means = task_means(values, codes, len(tasks))
     kernels = np.zeros((source.checkpoints, source.dim, source.dim))
     for _, block in source.blocks():
         clean = block[np.isfinite(block[:, 0, 0])]

@@ -13,7 +13,15 @@ import numpy.typing as npt
 from curate.errors import InputError
 from curate.scorers.influence.gradient_store import GradientStore
 from curate.scorers.influence.kernels import compiled, dots_of_bytes, dots_of_bytes_by_three
-from curate.scorers.influence.reading import Gradients, group_codes, read_gradients, read_target
+from curate.scorers.influence.reading import (
+    Gradients,
+    group_codes,
+    read_gradients,
+    read_target,
+    read_weights,
+    task_means,
+    unit_rows,
+)
 
 __all__ = ["Influence", "Mean", "grad_cos", "less", "match", "self_influence", "tracin"]
 
@@ -61,9 +69,9 @@ def less(
     weights = _weights(train, rates, source.checkpoints)
     values = read_target(target, source, unit=mean == "cosines")
     codes, tasks = group_codes(groups, len(values))
-    queries = _means(values, codes, len(tasks))
+    queries = task_means(values, codes, len(tasks))
     if mean == "gradient":
-        queries = _unit(queries)
+        queries = unit_rows(queries)
     return _matched(source, queries * (weights / weights.sum())[:, None], tasks)
 
 
@@ -95,7 +103,7 @@ def tracin(
     values = read_target(target, source, unit=False)
     codes, tasks = group_codes(groups, len(values))
     weights = _weights(train, rates, source.checkpoints)
-    return _matched(source, _means(values, codes, len(tasks)) * weights[:, None], tasks)
+    return _matched(source, task_means(values, codes, len(tasks)) * weights[:, None], tasks)
 
 
 def self_influence(
@@ -145,24 +153,9 @@ def _matched(source: Gradients, queries: npt.NDArray[Any], tasks: tuple[str, ...
     return Influence(by_task.max(axis=1), by_task, tasks)
 
 
-def _means(values: Floats, codes: npt.NDArray[np.int64], tasks: int) -> npt.NDArray[np.float64]:
-    """The mean (J, T, d) float64 of each sub-task's gradients."""
-    return np.stack([values[codes == task].mean(axis=0, dtype=np.float64) for task in range(tasks)])
-
-
-def _unit(queries: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    lengths = np.linalg.norm(queries, axis=2, keepdims=True)
-    return np.asarray(queries / np.where(lengths == 0, 1, lengths))
-
-
 def _weights(train: Any, rates: Sequence[float] | None, checkpoints: int) -> npt.NDArray[np.float64]:
-    """The rates (T,) float64. Raises InputError unless there are as many as checkpoints, none negative and not all zero."""
+    """The rates (T,) float64; None: the store's, else 1."""
     if rates is None:
         stored = train.header.rates if isinstance(train, GradientStore) else ()
         rates = stored or [1.0] * checkpoints
-    weights = np.asarray(rates, np.float64)
-    if weights.shape != (checkpoints,):
-        raise InputError(f"{len(weights)} learning rates for {checkpoints} checkpoints")
-    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise InputError(f"learning rates {weights.tolist()}: numbers from 0 on, not all 0, are meant")
-    return weights
+    return read_weights(rates, checkpoints)

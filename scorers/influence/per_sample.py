@@ -43,7 +43,7 @@ class PerSample:
         try:
             found = self._side_by_side(batch)
         except Exception as error:  # whatever torch says: vmap refuses in many ways
-            if self.method == "vmap" or isinstance(error, (KeyboardInterrupt, MemoryError)):
+            if self.method == "vmap" or isinstance(error, MemoryError):
                 raise
             found = self._one_by_one(batch)  # where the loss itself is wrong, this says so
             self.reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

@@ -14,7 +14,15 @@ from curate.errors import InputError
 from curate.scorers.influence.gradient_store import GradientStore
 from curate.scorers.influence.precision import decode
 
-__all__ = ["Gradients", "group_codes", "read_gradients", "read_target"]
+__all__ = [
+    "Gradients",
+    "group_codes",
+    "read_gradients",
+    "read_target",
+    "read_weights",
+    "task_means",
+    "unit_rows",
+]
 
 Floats = npt.NDArray[np.float32]
 _PIECE = 1 << 22
@@ -126,6 +134,27 @@ def group_codes(groups: Sequence[Any] | None, rows: int) -> tuple[npt.NDArray[np
         raise InputError(f"{len(groups)} sub-tasks for {rows} gradients of the target")
     names, codes = np.unique(np.asarray(groups).astype(str), return_inverse=True)
     return codes.astype(np.int64), tuple(str(name) for name in names)
+
+
+def task_means(values: Floats, codes: npt.NDArray[np.int64], tasks: int) -> npt.NDArray[np.float64]:
+    """The mean (J, T, d) float64 of each sub-task's gradients."""
+    return np.stack([values[codes == task].mean(axis=0, dtype=np.float64) for task in range(tasks)])
+
+
+def unit_rows(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Vectors along the last axis at length 1; zeros stay zeros."""
+    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
+    return np.asarray(rows / np.where(lengths == 0, 1, lengths))
+
+
+def read_weights(rates: Sequence[float], checkpoints: int) -> npt.NDArray[np.float64]:
+    """The rates (T,) float64. Raises InputError unless there are as many as checkpoints, none negative and not all zero."""
+    weights = np.asarray(rates, np.float64)
+    if weights.shape != (checkpoints,):
+        raise InputError(f"{len(weights)} learning rates for {checkpoints} checkpoints")
+    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise InputError(f"learning rates {weights.tolist()}: numbers from 0 on, not all 0, are meant")
+    return weights
 
 
 def _check_pair(train: GradientStore, target: GradientStore) -> None:

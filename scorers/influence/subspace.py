@@ -10,7 +10,14 @@ import numpy.typing as npt
 
 from curate.errors import InputError
 from curate.scorers.influence.matching import Influence
-from curate.scorers.influence.reading import group_codes, read_gradients, read_target
+from curate.scorers.influence.reading import (
+    group_codes,
+    read_gradients,
+    read_target,
+    read_weights,
+    task_means,
+    unit_rows,
+)
 
 __all__ = ["gist", "target_subspace"]
 
@@ -58,24 +65,13 @@ def gist(
     source = read_gradients(train, checkpoints=checkpoints, unit=False)
     values = read_target(target, source, unit=False)
     codes, tasks = group_codes(groups, len(values))
-    weights = np.asarray([1.0] * source.checkpoints if rates is None else rates, np.float64)
-    if weights.shape != (source.checkpoints,) or not (weights >= 0).all() or not weights.any():
-        raise InputError(
-            f"rates {weights.tolist()} for {source.checkpoints} checkpoints: from 0 on, not all 0"
-        )
+    weights = read_weights([1.0] * source.checkpoints if rates is None else rates, source.checkpoints)
     weights = weights / weights.sum()
+    means = task_means(values, codes, len(tasks))
     bases = [target_subspace(values[:, t], rank) for t in range(source.checkpoints)]
-    aims = []
-    for t, basis in enumerate(bases):
-        means = np.stack([values[codes == task, t].mean(axis=0) for task in range(len(tasks))])
-        aims.append(_unit(means @ basis) * weights[t])
+    aims = [unit_rows(means[:, t] @ basis) * weights[t] for t, basis in enumerate(bases)]
     by_task = np.zeros((source.rows, len(tasks)), np.float32)
     for low, block in source.blocks():
         for t, basis in enumerate(bases):
-            by_task[low : low + len(block)] += _unit(block[:, t] @ basis) @ aims[t].T
+            by_task[low : low + len(block)] += unit_rows(block[:, t] @ basis) @ aims[t].T
     return Influence(by_task.max(axis=1), by_task, tasks)
-
-
-def _unit(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(lengths == 0, 1, lengths))
