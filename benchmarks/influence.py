@@ -16,6 +16,7 @@ import argparse
 import gzip
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -183,71 +184,94 @@ def stores(data: Data, points: list[Checkpoint], model: Any, folder: Path) -> di
     return out
 
 
+def by_target(function: Callable[..., Any], train_set: Any, target: Any, **options: Any) -> Array:
+    """Scores (items, targets): each target item a sub-task of its own, which come sorted by name."""
+    each = [f"{i:04}" for i in range(len(target))]
+    return np.asarray(function(train_set, target, groups=each, **options).by_task)
+
+
 def scores(data: Data, folder: Path, ensemble: int = 3) -> dict[str, Callable[[], Array]]:
     """Contestants: each gives (items, targets)."""
     runs = [train(data, seed) for seed in range(ensemble)]
-    model = runs[0][0]
-    made = [stores(data, p, m, folder / str(i)) for i, (m, p) in enumerate(runs)]
-    one, each = made[0], [str(i) for i in range(len(data.target_y))]
-    order = np.argsort(np.argsort(each))  # sub-tasks come sorted by name
-    width = one["plain-train"].header.dim
-
-    def by_target(function: Any, train_set: Any, target: Any, **options: Any) -> Array:
-        return np.asarray(function(train_set, target, groups=each, **options).by_task[:, order])
-
-    def last(store: Any) -> Array:
-        return np.asarray(store.to_numpy()[:, -store.header.dim :])
-
-    with torch.no_grad():
-        hidden = [torch.tanh(model[0](torch.from_numpy(x))).numpy() for x in (data.x, data.target_x)]
-        probs = [torch.softmax(model(torch.from_numpy(x)), -1).numpy() for x in (data.x, data.target_x)]
-    tops = [
-        last_layer_gradients(p, y, h) for p, y, h in zip(probs, (data.y, data.target_y), hidden, strict=True)
-    ]
-    layers = [p.numel() for p in model.parameters()]
-    joined = [np.concatenate([m[f"output-{s}"].to_numpy() for m in made], 1) for s in ("train", "target")]
-    with torch.no_grad():
-        x, y = torch.from_numpy(data.x), torch.from_numpy(data.y)
-        rest = np.stack(
-            [1 - torch.exp(-torch.nn.functional.cross_entropy(m(x), y, reduction="none")) for m, _ in runs], 1
-        )
-    tensors = [
-        torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
-        for x, y in (data[:2], data[2:])
-    ]
-    assert sum(layers) == width
+    models = [model for model, _ in runs]
+    made = [stores(data, points, model, folder / str(i)) for i, (model, points) in enumerate(runs)]
+    targets = len(data.target_y)
+    probs, tops = last_layer(models[0], data)
     return {
-        "random": lambda: np.random.default_rng(5).standard_normal((len(data.y), len(each))),
-        "EL2N (the same for all targets)": lambda: np.repeat(el2n(probs[0], data.y)[:, None], len(each), 1),
+        "random": lambda: np.random.default_rng(5).standard_normal((len(data.y), targets)),
+        "EL2N (the same for all targets)": lambda: np.repeat(el2n(probs, data.y)[:, None], targets, 1),
         "loss drop": lambda: drops(data, network(data.x.shape[1], 7)),
-        "Grad-Cos, 5 checkpoints": lambda: by_target(grad_cos, one["plain-train"], one["plain-target"]),
-        "LESS (Adam), 5 checkpoints": lambda: by_target(
-            less, one["adam-train"].to_numpy(), one["plain-target"].to_numpy(), checkpoints=5
-        ),
-        "Grad-Cos, projected to 512": lambda: by_target(grad_cos, one["sketch-train"], one["sketch-target"]),
-        "Grad-Cos, 512 bytes": lambda: by_target(grad_cos, one["int8-train"], one["sketch-target"]),
-        "Grad-Cos, 512 bits": lambda: by_target(grad_cos, one["1-bit-train"], one["sketch-target"]),
-        "GIST, rank 16": lambda: by_target(gist, one["plain-train"], one["plain-target"]),
+        **cosines(made[0]),
         "TracIn, last layer in closed form": lambda: by_target(tracin, *tops),
-        "TracIn, last checkpoint": lambda: by_target(
-            tracin, last(one["plain-train"]), last(one["plain-target"])
+        **products(made[0]),
+        **curved(data, models, made),
+    }
+
+
+def last_layer(model: Any, data: Data) -> tuple[Array, list[Array]]:
+    """The probabilities of the items, and the last layer's gradients of items and targets, in closed form."""
+    probs, gradients = [], []
+    for x, y in (data[:2], data[2:]):
+        with torch.no_grad():
+            hidden = torch.tanh(model[0](torch.from_numpy(x)))
+            probs.append(torch.softmax(model[2](hidden), -1).numpy())
+        gradients.append(last_layer_gradients(probs[-1], y, hidden.numpy()))
+    return probs[0], gradients
+
+
+def last(store: Any) -> Array:
+    """The gradients of the last checkpoint."""
+    return np.asarray(store.to_numpy()[:, -store.header.dim :])
+
+
+def cosines(made: dict[str, Any]) -> dict[str, Callable[[], Array]]:
+    train_set, target, sketched = made["plain-train"], made["plain-target"], made["sketch-target"]
+    return {
+        "Grad-Cos, 5 checkpoints": lambda: by_target(grad_cos, train_set, target),
+        "LESS (Adam), 5 checkpoints": lambda: by_target(
+            less, made["adam-train"].to_numpy(), target.to_numpy(), checkpoints=5
         ),
-        "TracInCP, 5 checkpoints": lambda: by_target(tracin, one["plain-train"], one["plain-target"]),
-        "TracInCP, projected to 512": lambda: by_target(tracin, one["sketch-train"], one["sketch-target"]),
+        "Grad-Cos, projected to 512": lambda: by_target(grad_cos, made["sketch-train"], sketched),
+        "Grad-Cos, 512 bytes": lambda: by_target(grad_cos, made["int8-train"], sketched),
+        "Grad-Cos, 512 bits": lambda: by_target(grad_cos, made["1-bit-train"], sketched),
+        "GIST, rank 16": lambda: by_target(gist, train_set, target),
+    }
+
+
+def products(made: dict[str, Any]) -> dict[str, Callable[[], Array]]:
+    train_set, target = made["plain-train"], made["plain-target"]
+    return {
+        "TracIn, last checkpoint": lambda: by_target(tracin, last(train_set), last(target)),
+        "TracInCP, 5 checkpoints": lambda: by_target(tracin, train_set, target),
+        "TracInCP, projected to 512": lambda: by_target(tracin, made["sketch-train"], made["sketch-target"]),
+    }
+
+
+def curved(
+    data: Data, models: list[torch.nn.Module], made: list[dict[str, Any]]
+) -> dict[str, Callable[[], Array]]:
+    """With curvature; TRAK of several models, too."""
+    one, count = made[0], len(models)
+    layers = [p.numel() for p in models[0].parameters()]
+    joined = [np.concatenate([m[f"output-{s}"].to_numpy() for m in made], 1) for s in ("train", "target")]
+    x, y = torch.from_numpy(data.x), torch.from_numpy(data.y)
+    with torch.no_grad():
+        losses = [torch.nn.functional.cross_entropy(m(x), y, reduction="none") for m in models]
+    rest = np.stack([1 - torch.exp(-found) for found in losses], 1)
+    sets = [torch.utils.data.TensorDataset(*map(torch.from_numpy, pair)) for pair in (data[:2], data[2:])]
+    return {
         "DataInf, by layer": lambda: by_target(
             datainf, last(one["plain-train"]), last(one["plain-target"]), layers=layers
         ),
         "TRAK, 1 model, 512": lambda: by_target(
             trak, one["output-train"], one["output-target"], residuals=rest[:, 0]
         ),
-        f"TRAK, {ensemble} models, 512": lambda: by_target(
-            trak, *joined, checkpoints=ensemble, residuals=rest
-        ),
+        f"TRAK, {count} models, 512": lambda: by_target(trak, *joined, checkpoints=count, residuals=rest),
         "TRAK on gradients of the loss": lambda: by_target(
             trak, last(one["sketch-train"]), last(one["sketch-target"])
         ),
-        "EK-FAC (kronfluence)": lambda: np.asarray(
-            ekfac(model, *tensors, loss=loss, groups=each, batch_size=256).by_task[:, order]
+        "EK-FAC (kronfluence)": lambda: by_target(
+            partial(ekfac, models[0]), *sets, loss=loss, batch_size=256
         ),
     }
 
