@@ -9,8 +9,6 @@ the task (base64), self-contained, and slow for more than a few hundred; sounds 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,38 +19,13 @@ from urllib.parse import quote
 
 from curate.annotators.label_studio.ledger import Project
 from curate.annotators.label_studio.server import Server
-from curate.errors import AnnotatorError, InputError, MediaError
+from curate.annotators.tasks.files import content_name, inline
+from curate.errors import AnnotatorError, InputError
 from curate.media import open_bytes
 
-__all__ = ["Media", "Serving", "media_type"]
+__all__ = ["Media", "Serving"]
 
 Media = Literal["auto", "url", "local", "upload", "data"]
-
-_TYPES = (
-    (b"\xff\xd8\xff", "image/jpeg", "jpg"),
-    (b"\x89PNG\r\n\x1a\n", "image/png", "png"),
-    (b"GIF8", "image/gif", "gif"),
-    (b"BM", "image/bmp", "bmp"),
-    (b"II*\x00", "image/tiff", "tif"),
-    (b"MM\x00*", "image/tiff", "tif"),
-    (b"fLaC", "audio/flac", "flac"),
-    (b"OggS", "audio/ogg", "ogg"),
-    (b"ID3", "audio/mpeg", "mp3"),
-    (b"\xff\xfb", "audio/mpeg", "mp3"),
-    (b"\xff\xf3", "audio/mpeg", "mp3"),
-)
-
-
-def media_type(data: bytes) -> tuple[str, str]:
-    """(MIME type, ending of a file's name) by the first bytes. Raises MediaError for what no browser shows."""
-    for magic, mime, ending in _TYPES:
-        if data.startswith(magic):
-            return mime, ending
-    if data[:4] == b"RIFF" and data[8:12] in (b"WAVE", b"WEBP"):
-        return ("audio/wav", "wav") if data[8:12] == b"WAVE" else ("image/webp", "webp")
-    if data[4:8] == b"ftyp":
-        return ("image/avif", "avif") if data[8:12] == b"avif" else ("video/mp4", "mp4")
-    raise MediaError("unsupported-format", "neither a picture nor a sound that a browser shows")
 
 
 @dataclass
@@ -87,19 +60,10 @@ class Serving:
         ways: dict[str, Callable[[str], str]] = {
             "local": self._local,
             "upload": self._upload,
-            "data": self._inline,
+            "data": lambda inside: inline(open_bytes(inside), sounds=False),
         }
         how = self.how if self.how != "auto" else "local" if self.files else "upload"
         return ways[how](address)
-
-    def _inline(self, address: str) -> str:
-        data = open_bytes(address)
-        mime, _ = media_type(data)
-        if not mime.startswith("image/"):
-            raise MediaError(
-                "not-played", "the server plays no sound from inside a task: use media='upload' or 'local'"
-            )
-        return f"data:{mime};base64,{base64.b64encode(data).decode()}"
 
     # --- Uploads ------------------------------------------------------------------------------------------------
 
@@ -107,16 +71,15 @@ class Serving:
     def _shelf(self) -> tuple[int, dict[str, str]]:
         """The project that holds uploads, and the addresses of those that are there by content."""
         number = media_project(self.server, self.project.dataset)
-        there = self.server.uploaded(number)
-        return number, {name.partition(".")[0]: address for name, address in there.items()}
+        return number, self.server.uploaded(number)
 
     def _upload(self, address: str) -> str:
         data = open_bytes(address)
-        content = hashlib.sha256(data).hexdigest()[:32]
+        name = content_name(data)
         number, there = self._shelf
-        if content not in there:
-            there[content] = self.server.upload(number, f"{content}.{media_type(data)[1]}", data)
-        return there[content]
+        if name not in there:
+            there[name] = self.server.upload(number, name, data)
+        return there[name]
 
     # --- Local files --------------------------------------------------------------------------------------------
 
@@ -134,8 +97,7 @@ class Serving:
             if inside.is_relative_to(self._root) and len(inside.relative_to(self._root).parts) > 1:
                 return self._shown(inside.relative_to(self._root))
         data = open_bytes(address)
-        name = f"{hashlib.sha256(data).hexdigest()[:32]}.{media_type(data)[1]}"
-        place = Path(f"curate-{self.project.dataset[:12]}") / name
+        place = Path(f"curate-{self.project.dataset[:12]}") / content_name(data)
         target = self._root / place
         if not target.exists():
             try:

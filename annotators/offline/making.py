@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from typing import Any, Literal
 
 from curate.annotators.offline.folder import Folder
 from curate.annotators.tasks import PreAnnotations, Task, Template
+from curate.annotators.tasks.files import content_name, inline
 from curate.annotators.tasks.items import rows_of
 from curate.errors import InputError, MediaError
 
@@ -71,39 +70,14 @@ class Making:
         from curate.media import open_bytes
 
         data = open_bytes(address)
-        mime, ending = _type_of(data)
         if self.media == "data":
-            if mime.startswith("audio/") and not self.lines:  # seen in Label Studio 1.23.2
-                raise MediaError(
-                    "unsupported-format",
-                    "Label Studio does not play a sound that lies inside a task: use media='copy'",
-                )
-            return f"data:{mime};base64,{base64.b64encode(data).decode()}"
-        name = f"{hashlib.sha256(data).hexdigest()[:32]}.{ending}"
+            return inline(data, sounds=self.lines)
+        name = content_name(data)
         target = self.folder.path / "media" / name
         if not target.exists():
             target.parent.mkdir(exist_ok=True)
             self.folder.write(target, data)
         return f"{self.prefix}media/{name}"
-
-
-def _type_of(data: bytes) -> tuple[str, str]:
-    """MIME type and a file's ending, by the first bytes. Raises MediaError for what no browser shows."""
-    for magic, mime, ending in (
-        (b"\xff\xd8\xff", "image/jpeg", "jpg"),
-        (b"\x89PNG\r\n\x1a\n", "image/png", "png"),
-        (b"GIF8", "image/gif", "gif"),
-        (b"BM", "image/bmp", "bmp"),
-        (b"fLaC", "audio/flac", "flac"),
-        (b"OggS", "audio/ogg", "ogg"),
-        (b"ID3", "audio/mpeg", "mp3"),
-        (b"\xff\xfb", "audio/mpeg", "mp3"),
-    ):
-        if data.startswith(magic):
-            return mime, ending
-    if data[:4] == b"RIFF" and data[8:12] in (b"WAVE", b"WEBP"):
-        return ("audio/wav", "wav") if data[8:12] == b"WAVE" else ("image/webp", "webp")
-    raise MediaError("unsupported-format", "neither a picture nor a sound that a browser shows")
 
 
 def _without_item(message: str, item: Any) -> str:

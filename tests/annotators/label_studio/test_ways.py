@@ -66,8 +66,10 @@ def test_pictures_reach_the_annotator(server: LabelStudioServer, tmp_path: Path,
     studio = LabelStudio(server.url, server.token, media=how, files=files)
     receipt = studio.push(store, template=ALIGNMENT)
     assert (receipt.created, receipt.failed) == (3, 0)
+    shown = set()
     for task in tasks_on(server, project_of(receipt.place)).values():
         address = task["data"]["image"]
+        shown.add(address)
         wanted = (tmp_path / "store-pictures" / f"{task['data']['cur_item'].split('-')[1]}.png").read_bytes()
         if how == "data":
             found = urllib.request.urlopen(address).read()
@@ -77,6 +79,9 @@ def test_pictures_reach_the_annotator(server: LabelStudioServer, tmp_path: Path,
             found = urllib.request.urlopen(request).read()
         assert found == wanted
     assert studio.push(store, template=ALIGNMENT).present == 3
+    second = studio.push(store, template=ALIGNMENT, round=2)
+    again = {t["data"]["image"] for t in tasks_on(server, project_of(second.place)).values()}
+    assert again == shown, "what is there already is not sent once more"
     annotated = next(iter(tasks_on(server, project_of(receipt.place)).values()))
     rating = [{"from_name": "overall", "to_name": "image", "type": "rating", "value": {"rating": 4}}]
     answer(server, annotated["id"], rating, server.people["ada@example.com"])
