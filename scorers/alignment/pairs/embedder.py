@@ -227,8 +227,13 @@ def _whiten(vectors: Floats, components: int, shrinkage: float, name: str) -> To
 def _components(z: Floats) -> tuple[Floats, Floats]:
     """Variances (c,) and axes (d, c) of the principal components of centred rows, by the smaller of two problems: images
     recur with each of their texts, and wide vectors of few images span no more directions than there are images."""
-    distinct, counts = np.unique(z, axis=0, return_counts=True)
-    if len(distinct) >= z.shape[1]:
+    width = z.shape[1]
+    varying = z[:, z.any(axis=0).argmax()]
+    wide = (
+        len(np.unique(varying)) < width
+    )  # else there are as many rows: to sort them whole would cost more than all
+    distinct, counts = np.unique(z, axis=0, return_counts=True) if wide else (z, np.ones(len(z), np.int64))
+    if len(distinct) >= width:
         values, axes = np.linalg.eigh(z.T @ z / len(z))
         return values, axes
     weighed = distinct * np.sqrt(counts / len(z))[:, None]
