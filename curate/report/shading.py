@@ -68,13 +68,5 @@ def _stretch(text: str, low: int, high: int, spans: Sequence[tuple[Span, Element
 
 def _join(stretches: Iterator[Stretch]) -> Iterator[Stretch]:
     """Neighbours that say the same become one."""
-    last: Stretch | None = None
-    for one in stretches:
-        if last is not None and (one.tone, one.said) == (last.tone, last.said):
-            last = Stretch(last.text + one.text, last.tone, last.said)
-            continue
-        if last is not None:
-            yield last
-        last = one
-    if last is not None:
-        yield last
+    for (tone, said), alike in itertools.groupby(stretches, lambda one: (one.tone, one.said)):
+        yield Stretch("".join(one.text for one in alike), tone, said)
