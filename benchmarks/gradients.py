@@ -2,11 +2,13 @@
 
     python benchmarks/gradients.py project --peers VENV    # VENV: traker and dattri (and torch) installed
     python benchmarks/gradients.py match --folder SCRATCH [--rows 270000] [--queries 1 3 57]
+    python benchmarks/gradients.py layer
 
 `project`: 16 gradients of a million parameters to 1,024 numbers, one thread, each contestant in a process of its own; the
 error is the largest over 120 pairs of the difference of cosines. `match`: a store of n rows x 4 checkpoints x 8,192 bytes is
 written to SCRATCH (8.8 GB for 270,000) and matched with queries, from the page cache and from the disk; beside it what the same
-two threads read per second when they do nothing else.
+two threads read per second when they do nothing else. `layer`: the last layer's gradients of 512 features to 512 numbers, items
+a CPU second by the number of classes.
 """
 
 from __future__ import annotations
@@ -237,6 +239,25 @@ def matching(folder: Path, rows: int, queries: list[int], keep: bool) -> None:
         shutil.rmtree(folder)
 
 
+# --- The last layer -----------------------------------------------------------------------------------------------------
+
+
+def layer(items: int = 4000, features: int = 512) -> None:
+    from _measure import markdown
+
+    from curate.scorers.influence import last_layer_gradients
+
+    rng, table = np.random.default_rng(0), []
+    seen = rng.standard_normal((items, features)).astype(np.float32)
+    for classes in (10, 100):
+        probs = rng.dirichlet(np.ones(classes), items)
+        labels = rng.integers(0, classes, items)
+        last_layer_gradients(probs[:64], labels[:64], seen[:64], dim=512)  # compiles
+        _, cpu = timed(lambda p=probs, y=labels: last_layer_gradients(p, y, seen, dim=512))
+        table.append((classes, f"{items / cpu:,.0f}"))
+    print(markdown(("classes", "items a CPU second"), table))
+
+
 def main() -> None:
     if sys.argv[1:2] == ["contest"]:
         contest(sys.argv[2])
@@ -252,9 +273,12 @@ def main() -> None:
     two.add_argument("--rows", type=int, default=270_000)
     two.add_argument("--queries", type=int, nargs="+", default=[1, 3])
     two.add_argument("--keep", action="store_true")
+    commands.add_parser("layer")
     given = parser.parse_args()
     if given.command == "project":
         projection(given.peers)
+    elif given.command == "layer":
+        layer()
     else:
         matching(given.folder, given.rows, given.queries, given.keep)
 

@@ -51,6 +51,7 @@ from curate.selectors.pursuit import pursue
 Array = npt.NDArray[Any]
 LENGTH, WORDS, SEEDED = 96, 1500, 16
 END = "<|endoftext|>"
+UNCHOSEN = ("no training", "the whole pool")
 
 
 class Task(NamedTuple):
@@ -282,7 +283,7 @@ def report(
         spread = f" ± {np.std(values, ddof=1) / len(values) ** 0.5:.3f}" if len(values) > 1 else ""
         return f"{np.mean(values):.3f}{spread}"
 
-    flat = {name: told(next(iter(found.values()))) for name, found in results.items() if len(found) == 1}
+    flat = {name: told(next(iter(results[name].values()))) for name in UNCHOSEN}
     print(
         f"\n**{target}**, pool of {size}, gradients by {method}: loss without training {flat['no training']}, ",
         end="",
@@ -304,7 +305,7 @@ def report(
             f"{np.mean(spent[name]):.1f}",
         )
         for name, found in results.items()
-        if len(found) > 1
+        if name not in UNCHOSEN
     ]
     print(markdown(header, table))
     print(f"\nWarm-up and gradients: {np.mean(spent['warm-up and gradients']):.0f} CPU-s.", flush=True)
