@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,19 @@ import numpy.typing as npt
 from PIL import Image
 
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def listed_images(
+    data: Path, name: str, most: int | None = None
+) -> tuple[list[Image.Image], npt.NDArray[Any], npt.NDArray[Any]]:
+    """The (first `most`) images of "train_first15000" or "test", their places in CIFAR-10 and their true labels."""
+    folder = data / "cifar10_images"
+    with (folder / f"{name}_index.csv").open() as file:
+        rows = list(csv.DictReader(file))[:most]
+    with zipfile.ZipFile(folder / f"{name}.zip") as archive:
+        images = [Image.open(archive.open(row["path"])).convert("RGB") for row in rows]
+    places, labels = (np.array([int(row[key]) for row in rows]) for key in ("cifar_index", "label"))
+    return images, places, labels
 
 
 def features_and_logits(images: Iterable[Image.Image], weights: Path) -> tuple[Any, Any]:

@@ -13,14 +13,14 @@ The sets are small and the classes few: this shows the mechanism and the numbers
 from __future__ import annotations
 
 import argparse
-import csv
 import gzip
 import time
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _cifar_resnet import listed_images
 from _measure import markdown
 
 import curate
@@ -59,17 +59,8 @@ def load(name: str, data: Path) -> tuple[np.ndarray, np.ndarray]:
         labels = gzip.decompress((folder / "t10k-labels-idx1-ubyte.gz").read_bytes())
         images = np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 28, 28)
         return resized(images), np.frombuffer(labels, np.uint8, offset=8).astype(np.int64)
-    return load_cifar(data / "cifar10_images")
-
-
-def load_cifar(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    from PIL import Image
-
-    with (folder / "train_first15000_index.csv").open() as file:
-        listed = [(row["path"], int(row["label"])) for row in csv.DictReader(file)][:6000]
-    with zipfile.ZipFile(folder / "train_first15000.zip") as archive:
-        images = [np.asarray(Image.open(archive.open(path)).convert("RGB")) for path, _ in listed]
-    return resized(images), np.array([label for _, label in listed])
+    images, _, labels = listed_images(data, "train_first15000", 6000)
+    return resized([np.asarray(image) for image in images]), labels
 
 
 def build(target: str, data: Path, items: int) -> dict[str, np.ndarray]:
@@ -135,44 +126,40 @@ def probe(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarr
     return float(fitted.score((test[0] - mean) / scale, test[1]))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--target", choices=("usps", "digits"), default="usps")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--items", type=int, default=300)
-    told = parser.parse_args()
-    d = build(told.target, told.data, told.items)
-    print(
-        f"source {d['x'].shape}, target {told.target}: {len(d['y_train'])} to train, {len(d['y_test'])} to measure"
-    )
+# --- Measuring -----------------------------------------------------------------------------------------------------
 
+
+def mapped(d: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, float]]:
+    """What is kept, by way of choosing and share, and the CPU seconds that one choice takes."""
     layers, head, names = pretrained(d["x"], d["y"], seed=1000)
     hidden, own = features(layers, d["x_train"]), features(layers, d["x"])
     logits = hidden @ head.weight.detach().numpy().T + head.bias.detach().numpy()
-    start = time.process_time()
-    by_label = {s: label_mapping(logits, d["y"], s, classes=names) for s in SHARES}
-    seconds = {"label mapping": (time.process_time() - start) / len(SHARES)}
-    start = time.process_time()
-    by_feature = {s: feature_mapping(hidden, own, d["y"], s) for s in SHARES}
-    seconds["feature mapping"] = (time.process_time() - start) / len(SHARES)
-    ways: dict[str, Any] = {
-        "label mapping": by_label,
-        "feature mapping": by_feature,
-        "trimmed centroids": {s: feature_mapping(hidden, own, d["y"], s, centre="trimmed") for s in SHARES},
-        "label mapping reversed": {
-            s: label_mapping(logits, d["y"], s, classes=names, reverse=True) for s in SHARES
-        },
-        "random": {s: (lambda rng, s=s: random_classes(d["y"], s, rng=rng)) for s in SHARES},
+    ways: dict[str, Callable[[float], Any]] = {
+        "label mapping": lambda s: label_mapping(logits, d["y"], s, classes=names),
+        "feature mapping": lambda s: feature_mapping(hidden, own, d["y"], s),
+        "trimmed centroids": lambda s: feature_mapping(hidden, own, d["y"], s, centre="trimmed"),
+        "label mapping reversed": lambda s: label_mapping(logits, d["y"], s, classes=names, reverse=True),
+        "random": lambda s: lambda rng: random_classes(d["y"], s, rng=rng),
     }
-    for name, found in (("label", by_label), ("feature", by_feature)):
-        chosen = found[SHARES[0]]
-        kinds = [c.split("-")[0] for c in found[SHARES[1]].kept_classes]
-        counts = ", ".join(f"{kind} {kinds.count(kind)}" for kind in sorted(set(kinds)))
-        print(
-            f"{name} mapping: {len(chosen.unvoted)} of 30 classes without a vote; of the 12 kept at 40 %: {counts}"
-        )
+    found, seconds = {}, {}
+    for name, choose in ways.items():
+        start = time.process_time()
+        found[name] = {share: choose(share) for share in SHARES}
+        seconds[name] = (time.process_time() - start) / len(SHARES)
+    return found, seconds
 
+
+def describe(name: str, found: dict[float, Any]) -> str:
+    kinds = [c.split("-")[0] for c in found[SHARES[1]].kept_classes]
+    counts = ", ".join(f"{kind} {kinds.count(kind)}" for kind in sorted(set(kinds)))
+    empty = len(found[SHARES[0]].unvoted)
+    return f"{name}: {empty} of 30 classes without a vote; of the 12 kept at 40 %: {counts}"
+
+
+def compared(
+    d: dict[str, np.ndarray], ways: dict[str, Any], seeds: int
+) -> tuple[list[dict[str, Any]], dict[int, list[float]]]:
+    """The rows of `curate.compare`, and the CPU seconds of pretraining by the number of items."""
     spent: dict[int, list[float]] = {}
 
     def train(rows: np.ndarray, weights: Any, seed: int) -> float:
@@ -182,35 +169,39 @@ def main() -> None:
         sides = [(features(made, d[f"x_{side}"]), d[f"y_{side}"]) for side in ("train", "test")]
         return probe(*sides)
 
-    compared = curate.compare(ways, train, n=len(d["y"]), seeds=told.seeds)
-    table = compared.table.to_pylist()
+    return curate.compare(ways, train, n=len(d["y"]), seeds=seeds).table.to_pylist(), spent
+
+
+def shown(table: list[dict[str, Any]]) -> str:
     full = next(r for r in table if r["selector"] == "everything")
     lines = []
     for r in table:
         loss = "" if r is full else "yes" if r["high"] >= full["low"] else "no"
         gain = "" if r["gain"] is None else f"{r['gain']:+.3f} [{r['gain_low']:+.3f}, {r['gain_high']:+.3f}]"
-        kept = f"{r['budget']:.0%}"
-        lines.append(
-            (
-                r["selector"],
-                kept,
-                r["items"],
-                f"{r['accuracy']:.3f} [{r['low']:.3f}, {r['high']:.3f}]",
-                gain,
-                loss,
-            )
-        )
-    head_ = (
-        "classes by",
-        "kept",
-        "items",
-        "target accuracy [95 %]",
-        "over random classes",
-        "no loss beyond the interval",
-    )
-    print(markdown(head_, lines))
+        accuracy = f"{r['accuracy']:.3f} [{r['low']:.3f}, {r['high']:.3f}]"
+        lines.append((r["selector"], f"{r['budget']:.0%}", r["items"], accuracy, gain, loss))
+    head = ("classes by", "kept", "items", "target accuracy [95 %]", "over random classes")
+    return markdown((*head, "no loss beyond the interval"), lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--target", choices=("usps", "digits"), default="usps")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--items", type=int, default=300)
+    told = parser.parse_args()
+    d = build(told.target, told.data, told.items)
+    few, rest = len(d["y_train"]), len(d["y_test"])
+    print(f"source {d['x'].shape}, target {told.target}: {few} to train, {rest} to measure")
+    ways, seconds = mapped(d)
+    for name in ("label mapping", "feature mapping"):
+        print(describe(name, ways[name]))
+    table, spent = compared(d, ways, told.seeds)
+    print(shown(table))
     raw = probe((d["x_train"], d["y_train"]), (d["x_test"], d["y_test"]))
-    print(f"\nWithout a source, on pixels: {raw:.3f}. Choosing, CPU s: {seconds}.")
+    chosen = {name: seconds[name] for name in ("label mapping", "feature mapping")}
+    print(f"\nWithout a source, on pixels: {raw:.3f}. Choosing, CPU s: {chosen}.")
     print("Pretraining, CPU s by items:", {k: round(float(np.mean(v)), 2) for k, v in sorted(spent.items())})
 
 

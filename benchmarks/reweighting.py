@@ -12,18 +12,17 @@ Seconds are CPU seconds of learning the weights on one core, once.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
-import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _cifar_resnet import features_and_logits
+from _cifar_resnet import features_and_logits, listed_images
 from _measure import markdown
 
 from curate.comparing import Trial, tabulate
-from curate.selectors.reweighting import cw_erm, effective_size
+from curate.selectors.reweighting import MetaTraining, cw_erm, effective_size
 
 
 def load(data: Path, cache: Path | None) -> dict[str, np.ndarray]:
@@ -31,20 +30,13 @@ def load(data: Path, cache: Path | None) -> dict[str, np.ndarray]:
     if cache is not None and cache.exists():
         with np.load(cache) as kept:
             return dict(kept)
-    from PIL import Image
-
-    folder, found = data / "cifar10_images", {}
-    weights = data / "weights_resnet_cifar10" / "resnet20-12fca82f.th"
+    found, weights = {}, data / "weights_resnet_cifar10" / "resnet20-12fca82f.th"
     for side, name in (("train", "train_first15000"), ("test", "test")):
-        with (folder / f"{name}_index.csv").open() as file:
-            listed = [(int(r["cifar_index"]), r["path"], int(r["label"])) for r in csv.DictReader(file)]
-        with zipfile.ZipFile(folder / f"{name}.zip") as archive:
-            images = [Image.open(archive.open(path)).convert("RGB") for _, path, _ in listed]
+        images, places, found[f"y_{side}"] = listed_images(data, name)
         found[f"x_{side}"] = features_and_logits(images, weights)[0]
-        found[f"y_{side}"] = np.array([label for *_, label in listed])
         if side == "train":
             with np.load(data / "cifar_n" / "cifar10n.npz") as labels:
-                found["noisy"] = labels["worse_label"][[i for i, *_ in listed]].astype(np.int64)
+                found["noisy"] = labels["worse_label"][places].astype(np.int64)
     if cache is not None:
         np.savez(cache, **found)
     return found
@@ -83,6 +75,55 @@ def auroc(weights: np.ndarray, right: np.ndarray) -> float:
     return float(roc_auc_score(right, weights)) if weights.std() > 0 else 0.5
 
 
+PLAIN = "plain (all weights 1)"
+CORES = (
+    (0.01, "neighbours"),
+    (0.02, "neighbours"),
+    (0.05, "neighbours"),
+    (0.02, "network"),
+    (0.05, "network"),
+)
+WAYS: dict[str, Any] = {
+    PLAIN: None,
+    "random weights": "shuffled",
+    **{f"CW-ERM {share:.0%}, {how}": (share, how) for share, how in CORES},
+    "full reweighting": ("all", "network"),
+}
+
+
+def learnt(d: dict[str, np.ndarray], seed: int) -> Iterator[tuple[str, np.ndarray, float]]:
+    """Each way's weights, and the CPU seconds they took; the shuffled ones are of those of "CW-ERM 5%, network"."""
+    kept = ones = np.ones(len(d["noisy"]))
+    for name, way in reversed(WAYS.items()):  # the shuffled ones need the others first
+        start = time.process_time()
+        if way is None:
+            weights = ones
+        elif way == "shuffled":
+            weights = np.random.default_rng(seed).permutation(kept)
+        else:
+            training = MetaTraining(seed=seed)
+            weights = cw_erm(d["x_train"], d["noisy"], way[0], spread=way[1], training=training).by_row
+        kept = weights if name == "CW-ERM 5%, network" else kept
+        yield name, weights, time.process_time() - start
+
+
+def shown(trials: list[Trial], facts: dict[str, list[tuple[float, ...]]]) -> str:
+    """`facts`: by way and seed, the seconds, the AUROC and the effective size."""
+    table = {r["selector"]: r for r in tabulate(trials).to_pylist()}
+    full = np.mean([f[0] for f in facts["full reweighting"]])
+    lines = []
+    for name in WAYS:
+        r = table["random" if name == PLAIN else name]
+        took, area, size = np.mean(facts[name], 0)
+        gain = "" if r["gain"] is None else f"{r['gain']:+.4f} [{r['gain_low']:+.4f}, {r['gain_high']:+.4f}]"
+        accurate = f"{r['accuracy']:.4f} [{r['low']:.4f}, {r['high']:.4f}]"
+        lines.append(
+            (name, accurate, gain, f"{took:.2f}", f"{took / full:.3f}", f"{area:.3f}", f"{size:.0f}")
+        )
+    head = ("weights", "accuracy [95 %]", "over plain, paired", "CPU s", "of full's", "AUROC right/wrong")
+    return markdown((*head, "effective size"), lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
@@ -93,68 +134,16 @@ def main() -> None:
     d = load(told.data, told.cache)
     right = d["noisy"] == d["y_train"]
     print(f"{len(right)} items, {1 - right.mean():.1%} of the labels wrong")
-
-    from curate.selectors.reweighting import MetaTraining
-
-    cores = (
-        (0.01, "neighbours"),
-        (0.02, "neighbours"),
-        (0.05, "neighbours"),
-        (0.02, "network"),
-        (0.05, "network"),
-    )
-    ways: dict[str, Any] = {f"CW-ERM {share:.0%}, {how}": (share, how) for share, how in cores}
-    ways["full reweighting"] = ("all", "network")
-    ways = {"plain (all weights 1)": None, "random weights": "shuffled", **ways}
-    trials, facts = [], {}
+    trials: list[Trial] = []
+    facts: dict[str, list[tuple[float, ...]]] = {name: [] for name in WAYS}
     for seed in range(told.seeds):
-        kept = np.ones(len(right))
-        for name, way in reversed(ways.items()):  # the shuffled ones need the others first
-            start = time.process_time()
-            if way is None:
-                weights = np.ones(len(right))
-            elif way == "shuffled":
-                weights = np.random.default_rng(seed).permutation(kept)
-            else:
-                weights = cw_erm(
-                    d["x_train"], d["noisy"], way[0], spread=way[1], training=MetaTraining(seed=seed)
-                ).by_row
-            took = time.process_time() - start
-            kept = weights if name == "CW-ERM 5%, network" else kept
-            facts.setdefault(name, []).append((took, auroc(weights, right), effective_size(weights)))
+        for name, weights, took in learnt(d, seed):
+            facts[name].append((took, auroc(weights, right), effective_size(weights)))
             found = accuracy(d, weights, seed, told.epochs)
-            trials.append(
-                Trial(name.replace("plain (all weights 1)", "random"), 1, len(right), seed, found, took)
-            )
+            called = "random" if name == PLAIN else name  # what gains are counted from
+            trials.append(Trial(called, 1, len(right), seed, found, took))
             print(f"seed {seed} {name}: {found:.4f}, {took:.1f} s", flush=True)
-    table = {r["selector"]: r for r in tabulate(trials).to_pylist()}
-    full = np.mean([f[0] for f in facts["full reweighting"]])
-    lines = []
-    for name in ways:
-        r = table["random" if name.startswith("plain") else name]
-        took, area, size = np.mean(facts[name], 0)
-        gain = "" if r["gain"] is None else f"{r['gain']:+.4f} [{r['gain_low']:+.4f}, {r['gain_high']:+.4f}]"
-        lines.append(
-            (
-                name,
-                f"{r['accuracy']:.4f} [{r['low']:.4f}, {r['high']:.4f}]",
-                gain,
-                f"{took:.2f}",
-                f"{took / full:.3f}",
-                f"{area:.3f}",
-                f"{size:.0f}",
-            )
-        )
-    head = (
-        "weights",
-        "accuracy [95 %]",
-        "over plain, paired",
-        "CPU s",
-        "of full's",
-        "AUROC right/wrong",
-        "effective size",
-    )
-    print(markdown(head, lines))
+    print(shown(trials, facts))
 
 
 if __name__ == "__main__":

@@ -16,11 +16,8 @@ the mean paired difference to the best of the three LESS, at each budget. No met
 from __future__ import annotations
 
 import argparse
-import csv
 import gzip
-import io
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from _cifar_resnet import features_and_logits, listed_images
 from _measure import markdown
 from PIL import Image
 from scipy.stats import t as student
@@ -125,29 +123,9 @@ _CACHE: dict[str, tuple[Array, Array, Array]] = {}
 def _features(folder: Path, part: str) -> tuple[Array, Array, Array]:
     """ResNet-20 features (n, 64) of one archive, to unit variance; indices in CIFAR-10; true labels."""
     if part not in _CACHE:
-        from _cifar_resnet import features_and_logits
-
-        home = folder / "cifar10_images"
-        with (home / f"{part}_index.csv").open() as file:
-            rows = list(csv.DictReader(file))
-        with zipfile.ZipFile(home / f"{part}.zip") as archive:
-            names = {name.split("/", 1)[-1]: name for name in archive.namelist()} | {
-                n: n for n in archive.namelist()
-            }
-            opened: Iterator[Image.Image] = (
-                Image.open(
-                    io.BytesIO(
-                        archive.read(names.get(row["path"], names.get(row["path"].split("/", 1)[1], "")))
-                    )
-                )
-                for row in rows
-            )
-            found, _ = features_and_logits(opened, folder / "weights_resnet_cifar10" / "resnet20-12fca82f.th")
-        _CACHE[part] = (
-            (found - found.mean(0)) / found.std(0),
-            np.array([int(row["cifar_index"]) for row in rows]),
-            np.array([int(row["label"]) for row in rows]),
-        )
+        images, places, labels = listed_images(folder, part)
+        found, _ = features_and_logits(images, folder / "weights_resnet_cifar10" / "resnet20-12fca82f.th")
+        _CACHE[part] = (found - found.mean(0)) / found.std(0), places, labels
     return _CACHE[part]
 
 
