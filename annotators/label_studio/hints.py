@@ -20,7 +20,7 @@ from curate.annotators.label_studio.ledger import Project
 from curate.annotators.label_studio.server import Server
 from curate.annotators.label_studio.wire import Refused
 from curate.annotators.tasks import PullReceipt
-from curate.errors import AnnotatorError
+from curate.errors import AnnotatorError, BusyError
 
 __all__ = ["Hints", "follow"]
 
@@ -81,12 +81,12 @@ def follow(
     told: Callable[[PullReceipt], None],
 ) -> int:
     """Pull whenever a hint comes, and every `every` seconds, until that moment (`time.monotonic`); how many pulls brought
-    something. A server that is away for a while is waited for."""
+    something. A server that is away for a while is waited for, and so is another pull."""
     brought = 0
     while True:
         try:
             receipt = pull()
-        except AnnotatorError:
+        except (AnnotatorError, BusyError):
             if until is not None and time.monotonic() >= until:
                 raise
         else:
