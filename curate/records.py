@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-__all__ = ["ANSWERS", "ANSWER_KEY", "REJECTED"]
+__all__ = ["ANSWERS", "ANSWER_KEY", "ANSWER_STATUSES", "REJECTED"]
 
 _S, _T = pa.string(), pa.timestamp("us", "UTC")
 ANSWERS = pa.schema([
@@ -25,6 +25,9 @@ its name there; `key`, `hash`: of the task, and of what was shown.
 
 ANSWER_KEY = ("source", "answer_id", "control", "updated_at")
 """What tells one row of `ANSWERS` from another: recorded twice, it is there once."""
+
+ANSWER_STATUSES = ("ok", "stale", "quarantined", "rejected", "withdrawn")
+"""What the `status` of an answer may be."""
 
 REJECTED = pa.schema(
     [

@@ -164,19 +164,9 @@ class _Pulling:
     def recorded(self) -> pl.DataFrame:
         """The newest version of every answer of this project that the store holds; a number may be given again, so an
         answer is known by its task too."""
-        names = [
-            "key",
-            "answer_id",
-            "item",
-            "annotator",
-            "round",
-            "created_at",
-            "updated_at",
-            "status",
-            "source",
-        ]
-        found: pl.DataFrame = self.store.answers.to_polars(names)
-        found = found.filter(found["source"] == self.project.source).drop("source")
+        names = ["key", "answer_id", "item", "annotator", "round", "created_at", "updated_at", "status"]
+        ours = self.store.answers.where(f"source = '{self.project.source}'")
+        found: pl.DataFrame = ours.to_polars(names)
         return found.sort("updated_at").unique(["key", "answer_id"], keep="last")
 
     def _look_up(self, keys: Iterable[Any]) -> None:

@@ -9,10 +9,9 @@ import pyarrow as pa
 
 from curate.errors import InputError
 from curate.records import ANSWER_KEY, ANSWERS
+from curate.records import ANSWER_STATUSES as STATUSES
 
 __all__ = ["ANSWERS", "ANSWER_KEY", "STATUSES", "answer_table"]
-
-STATUSES = ("ok", "stale", "quarantined", "rejected", "withdrawn")
 
 
 def answer_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:

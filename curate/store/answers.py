@@ -1,6 +1,6 @@
 """Answers of annotators: a view of all that were recorded, and the way in, which adds each once and changes none.
 
-Rows are told apart by `contracts.ANSWER_KEY`. What is there already is found by reading the keys of the live parts;
+Rows are told apart by `records.ANSWER_KEY`. What is there already is found by reading the keys of the live parts;
 the commit is refused if answers were added since (`Changes.answers_at`), and then the keys are read again: two
 processes that bring the same answer at the same moment add it once.
 """
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from curate.contracts import digest
 from curate.errors import BusyError, ConflictError, InputError, SchemaError, UnknownNameError, require
-from curate.records import ANSWER_KEY, ANSWERS
+from curate.records import ANSWER_KEY, ANSWER_STATUSES, ANSWERS
 from curate.store import failpoints
 from curate.store.changes import Changes
 from curate.store.engine import engine, quote_name, quote_text
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from curate.store.store import PartStore
 
-STATUSES = ("ok", "stale", "quarantined", "rejected", "withdrawn")
 TRIES = 100
 
 _NEEDED = ("item", "annotator", "round", "control", "value", "created_at", "source", "answer_id")
@@ -201,9 +200,11 @@ def checked(answers: Any) -> pa.Table:
         if whole[name].null_count:
             at = pc.index(pc.is_null(whole[name]), True).as_py()
             raise InputError(f"row {at} of the answers has no {name!r}: every answer has one")
-    strange = set(pc.unique(whole["status"]).to_pylist()) - set(STATUSES)
+    strange = set(pc.unique(whole["status"]).to_pylist()) - set(ANSWER_STATUSES)
     if strange:
-        raise InputError(f"status {min(strange, key=str)!r} of an answer is none of {', '.join(STATUSES)}")
+        raise InputError(
+            f"status {min(strange, key=str)!r} of an answer is none of {', '.join(ANSWER_STATUSES)}"
+        )
     return whole.take(_first_of_each(whole))
 
 
