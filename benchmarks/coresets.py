@@ -1,5 +1,6 @@
 """Coresets: facility location and k-center beside apricot, submodlib and scikit-learn; a million items; what models learn.
 
+    python benchmarks/coresets.py speed                  # ours alone
     python benchmarks/coresets.py speed --peers VENV     # VENV: apricot-select, submodlib-py and scikit-learn installed
     python benchmarks/coresets.py large                  # n = 1,000,000, d = 256, k = 10,000: minutes and gigabytes
     python benchmarks/coresets.py quality                # what sparse neighbours cost, by budget and kind of data
@@ -12,6 +13,7 @@ all: the mean over the items of the highest cosine to one that was chosen, negat
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -96,7 +98,8 @@ def task(who: str, what: str, n: int, d: int, k: int) -> None:
     start, cpu = time.perf_counter(), time.process_time()
     rows = np.asarray(CONTESTANTS[who](x, k, what))
     spent = {"wall": time.perf_counter() - start, "cpu": time.process_time() - cpu}
-    np.save(os.environ["ROWS"], rows)
+    if "ROWS" in os.environ:
+        np.save(os.environ["ROWS"], rows)
     print(json.dumps(spent))
 
 
@@ -115,12 +118,12 @@ JOBS = [
 ]
 
 
-def speed(peers: str, only: str = "") -> None:
+def speed(peers: str = "", only: str = "") -> None:
     from _measure import best, markdown
 
     rows_file, table = Path(os.environ.get("TMPDIR", "/tmp")) / f"coreset_rows_{os.getpid()}.npy", []
     for name, who, what, n, d in JOBS:
-        if only and only not in name:
+        if only not in name or (who != "ours" and not peers):
             continue
         k = 500 if n == 5000 else K
         python = sys.executable if who == "ours" else str(Path(peers) / "bin" / "python")
@@ -297,15 +300,23 @@ def choices(
     return found
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    jobs = parser.add_subparsers(dest="job", required=True)
+    one = jobs.add_parser("task", help="one contestant, in this process; ROWS names a file for what it chose")
+    one.add_argument("who", choices=sorted(CONTESTANTS))
+    one.add_argument("what")
+    for size in ("n", "d", "k"):
+        one.add_argument(size, type=int)
+    told = jobs.add_parser("speed")
+    told.add_argument("--peers", default="", metavar="VENV")
+    told.add_argument("--only", default="", help="jobs with this in their name")
+    others = {"large": large, "quality": quality, "accuracy": accuracy, "noisy": lambda: accuracy(0.2)}
+    for name in others:
+        jobs.add_parser(name)
+    asked = vars(parser.parse_args())
+    {"task": task, "speed": speed, **others}[asked.pop("job")](**asked)
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "task":
-        task(sys.argv[2], sys.argv[3], *(int(value) for value in sys.argv[4:7]))
-    elif sys.argv[1] == "speed":
-        speed(
-            sys.argv[sys.argv.index("--peers") + 1],
-            sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else "",
-        )
-    else:
-        {"large": large, "quality": quality, "accuracy": accuracy, "noisy": lambda: accuracy(0.2)}[
-            sys.argv[1]
-        ]()
+    main()
