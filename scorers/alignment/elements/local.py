@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 
-from curate.contracts import detail, reason_name, score
+from curate.contracts import reason_name
 from curate.errors import InputError
 from curate.scorers.alignment.elements.generating import Answerer, load_answerer
 from curate.scorers.alignment.judges.parts import (
     TEMPLATE,
     Part,
-    ask_parts,
     check_splitting,
+    parts_fields,
     read_parts,
     splitting_prompt,
+    tell_parts,
 )
 from curate.scorers.alignment.judges.reading import Unreadable
 from curate.scorers.alignment.vqa.answers import column
-from curate.scorers.alignment.vqa.questions import QUESTIONS
 from curate.weights import Precision
 
 __all__ = ["LocalElements"]
@@ -74,21 +74,13 @@ class LocalElements:
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
-        return (
-            score("local_elements"),
-            detail("local_elements_questions", QUESTIONS),
-            detail("local_elements_names", pa.list_(pa.string())),
-            detail("local_elements_left_out", pa.int32()),
-        )
+        return parts_fields("local_elements")
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         found = self._split(column(batch, "text").to_pylist())
         said = [None if isinstance(one, str) else one for one in found]
-        columns: list[list[Any]] = [
-            [None if one is None else float(len(one[0])) for one in said],
-            [None if one is None else ask_parts(one[0], self.negatives) for one in said],
-            [None if one is None else [f"{part.element} ({part.type})" for part in one[0]] for one in said],
-            [None if one is None else one[1] for one in said],
+        columns = [
+            *tell_parts(said, self.negatives),
             [one if isinstance(one, str) else None for one in found],
         ]
         fields = [*self.gives, pa.field(reason_name(self.name), pa.string())]

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
 from pydantic import BaseModel, Field, ValidationError
 
+from curate.contracts import detail, score
 from curate.errors import InputError
 from curate.scorers.alignment.judges.judging import template_fields
 from curate.scorers.alignment.judges.reading import Unreadable, find_json
+from curate.scorers.alignment.vqa.questions import QUESTIONS
 
 __all__ = [
     "FORM",
@@ -18,8 +21,10 @@ __all__ = [
     "Part",
     "ask_parts",
     "check_splitting",
+    "parts_fields",
     "read_parts",
     "splitting_prompt",
+    "tell_parts",
 ]
 
 TYPES = (
@@ -128,3 +133,29 @@ def ask_parts(parts: Sequence[Part], negatives: bool) -> list[dict[str, Any]]:
         {"question": question, "answer": answer, "type": p.type, "depends": p.depends, "element": p.element}
         for p, question, answer in asked
     ]
+
+
+def parts_fields(column: str) -> tuple[pa.Field, ...]:
+    """What a scorer of the main column `column` tells of a text's elements: how many, questions, names, how many were left out."""
+    return (
+        score(column),
+        detail(f"{column}_questions", QUESTIONS),
+        detail(f"{column}_names", pa.list_(pa.string())),
+        detail(f"{column}_left_out", pa.int32()),
+    )
+
+
+def tell_parts(found: Sequence[tuple[list[Part], int] | None], negatives: bool) -> list[list[Any]]:
+    """The values of `parts_fields`, column by column, of what `read_parts` gave; null where it gave nothing."""
+    rows = [
+        [None] * 4
+        if one is None
+        else [
+            float(len(one[0])),
+            ask_parts(one[0], negatives),
+            [f"{part.element} ({part.type})" for part in one[0]],
+            one[1],
+        ]
+        for one in found
+    ]
+    return [[row[i] for row in rows] for i in range(4)]

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 
-from curate.contracts import detail, score
+from curate.contracts import detail
 from curate.scorers.alignment.judges.client import Client, Question
 from curate.scorers.alignment.judges.judging import Judging, Said
 from curate.scorers.alignment.judges.parts import (
     FORM,
     TEMPLATE,
     Part,
-    ask_parts,
     check_splitting,
+    parts_fields,
     read_parts,
     splitting_prompt,
+    tell_parts,
 )
 from curate.scorers.alignment.vqa.answers import column
-from curate.scorers.alignment.vqa.questions import QUESTIONS
 
 __all__ = ["ModelElements"]
 
@@ -61,26 +61,13 @@ class ModelElements(Judging):
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
-        return (
-            score("model_elements"),
-            detail("model_elements_questions", QUESTIONS),
-            detail("model_elements_names", pa.list_(pa.string())),
-            detail("model_elements_left_out", pa.int32()),
-            detail(self.cost_name, pa.float64()),
-        )
+        return (*parts_fields("model_elements"), detail(self.cost_name, pa.float64()))
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         texts = column(batch, "text").to_pylist()
         jobs = [self._job(text) if text and text.strip() else "no text" for text in texts]
         said = self.judge(jobs)
-        found = [one.value for one in said]
-        columns: list[list[Any]] = [
-            [None if one is None else float(len(one[0])) for one in found],
-            [None if one is None else ask_parts(one[0], self.negatives) for one in found],
-            [None if one is None else [f"{part.element} ({part.type})" for part in one[0]] for one in found],
-            [None if one is None else one[1] for one in found],
-        ]
-        return self.answer(self.gives, said, columns)
+        return self.answer(self.gives, said, tell_parts([one.value for one in said], self.negatives))
 
     def _job(self, text: str) -> Callable[[Client], Said[tuple[list[Part], int]]]:
         prompt = splitting_prompt(self.template, text, self.limit)
