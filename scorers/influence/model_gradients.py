@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -138,7 +139,6 @@ class _Loaded(NamedTuple):
 def _load(
     model: str, adapters: tuple[str, ...], moments: tuple[str, ...], device: str, patterns: tuple[str, ...]
 ) -> _Loaded:
-    torch: Any = require("torch", "train")
     where = choose_device(device)
     net, tokenizer = _called(model) if _is_function(model) else _pretrained(model)
     if adapters:
@@ -150,10 +150,17 @@ def _load(
     net = net.eval().to(where)
     parameters = select_parameters(net, patterns)
     values = [adapter_values(net, folder) for folder in adapters]
-    states = [torch.load(path, map_location="cpu", weights_only=True) for path in moments]
-    steps: list[AdamMoments | None] = [adam_moments(state, parameters) for state in states]
+    steps: list[AdamMoments | None] = [adam_moments(_state(path), parameters) for path in moments]
     steps = steps or [None] * len(adapters)
     return _Loaded(net, tokenizer, where, parameters, list(zip(values, steps, strict=True)) or [(None, None)])
+
+
+def _state(path: str) -> Any:
+    torch: Any = require("torch", "train")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+        raise MissingModelError(f"{path} holds no optimiser's state: {str(error)[:200]}") from error
 
 
 def _is_function(model: str) -> bool:

@@ -236,6 +236,11 @@ def test_what_is_not_there_is_said(folder, trained, tmp_path):
         score_all(scorer(str(tmp_path), ()), view())
     with pytest.raises(MissingModelError, match="adapter"):
         score_all(scorer(folder, (str(tmp_path),)), view())
+    broken = tmp_path / "optimizer.pt"
+    broken.write_bytes(b"nothing")
+    for path in (broken, tmp_path / "none.pt"):
+        with pytest.raises(MissingModelError, match="no optimiser's state"):
+            score_all(scorer(folder, trained[3], moments=(str(path),) * 2), view())
     for wrong in ({"model": ""}, {"batch_size": 0}, {"max_length": 1}, {"moments": ("a",)}, {"dim": 0}):
         with pytest.raises(InputError):
             ModelGradients(**{"model": folder, **wrong})
