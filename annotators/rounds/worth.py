@@ -127,7 +127,8 @@ def worth_of_rating(answers: Any, asked: int = 100) -> Worth:
         error.append(error[-1] - float(gain[best]) / len(n))
         count[best] += 1
         gain[best] = spread[best] * (1 / np.sqrt(count[best]) - 1 / np.sqrt(count[best] + 1))
-    chance = error[0] - min(asked, len(n)) * float(drop(n).mean()) / len(n)
+    turns, rest = divmod(asked, len(n))  # everybody's turn before anybody's next
+    chance = float((spread / np.sqrt(n + turns)).mean()) - rest * float(drop(n + turns).mean()) / len(n)
     curve = pl.DataFrame({"answers": np.arange(asked + 1), "value": error})
     more = (count - n).astype(np.int64)
     order = np.lexsort((np.arange(len(n)), -drop(n).round(12)))

@@ -99,6 +99,9 @@ def test_what_ratings_are_worth_by_hand_and_by_simulation() -> None:
     assert worth.where.rows() == [("x", 1)]
     assert worth.now == pytest.approx((x / np.sqrt(2) + y / np.sqrt(3)) / 2)
     assert worth.then == pytest.approx((x / np.sqrt(3) + y / np.sqrt(3)) / 2)
+    twice, three_times = ((x / np.sqrt(2 + k) + y / np.sqrt(3 + k)) / 2 for k in (2, 3))
+    assert worth_of_rating(two, 4).random == pytest.approx(twice), "everybody's turn before anybody's next"
+    assert worth_of_rating(two, 5).random == pytest.approx((twice + three_times) / 2)
     wild = {"item": np.repeat(["x", "y"], 50), "annotator": [f"p{k}" for k in range(50)] * 2}
     wild["value"] = np.concatenate([np.tile([1.0, 5.0], 25), np.tile([3.0, 3.1], 25)])
     assert worth_of_rating(wild, 10).random - worth_of_rating(wild, 10).then > 0.002  # all to x
