@@ -7,7 +7,16 @@ out. A component inherits the fields of `Constrained`, whose `pool` reads the it
 from curate.choosing.budgets import Balance, allot, capacity, cost_budget, level
 from curate.choosing.constraints import Account, Constraints, Terms, at_random, highest, in_order
 from curate.choosing.effort import effort
-from curate.choosing.pool import Constrained, Meter, Pool, draw_seed, finite_rows, peak_memory, strata
+from curate.choosing.pool import (
+    Constrained,
+    Meter,
+    Pool,
+    as_matrix,
+    draw_seed,
+    finite_rows,
+    peak_memory,
+    strata,
+)
 
 __all__ = [
     "Account",
@@ -18,6 +27,7 @@ __all__ = [
     "Pool",
     "Terms",
     "allot",
+    "as_matrix",
     "at_random",
     "capacity",
     "cost_budget",

@@ -18,9 +18,9 @@ from curate.choosing.budgets import Balance, capacity
 from curate.choosing.constraints import Constraints
 from curate.contracts import Budget, Selection, View
 from curate.errors import InputError
-from curate.fitting import columns_of, numbers, order_by_id, read_labels, read_vectors
+from curate.fitting import columns_of, numbers, order_by_id, read_labels, read_vectors, true_rows
 
-__all__ = ["Constrained", "Meter", "Pool", "draw_seed", "finite_rows", "strata"]
+__all__ = ["Constrained", "Meter", "Pool", "as_matrix", "draw_seed", "finite_rows", "peak_memory", "strata"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -106,8 +106,7 @@ class Constrained:
                 )
             first = place[first]
         if self.forbidden:
-            told = numbers(view.compute(self.forbidden), self.forbidden)[order]
-            banned = place[np.flatnonzero((told != 0) & ~np.isnan(told) & known)]
+            banned = place[np.flatnonzero(true_rows(view, self.forbidden)[order] & known)]
         if self._groups:
             group = strata(view.to_arrow(list(self._groups)), self._groups)[0][order][known]
         return Constraints(first, banned, None if cost is None else cost[known], group, self.balance)
@@ -195,6 +194,19 @@ def finite_rows(x: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Which rows of `x` (n, d) hold finite numbers alone: (n,) bool. One pass, no copy."""
     with np.errstate(invalid="ignore"):
         return np.asarray(np.isfinite(x @ np.zeros(x.shape[1], x.dtype)))
+
+
+def as_matrix(x: Any, rows: int | None = None, what: str = "features") -> npt.NDArray[Any]:
+    """(n, d) finite numbers. Raises InputError for another shape or number of rows, or naming rows that are not finite."""
+    array = np.asarray(x)
+    if array.ndim != 2 or not array.size or array.dtype.kind not in "fiub":
+        raise InputError(f"{what} have shape {array.shape} and type {array.dtype}: (n, d) numbers are meant")
+    if rows is not None and len(array) != rows:
+        raise InputError(f"{what} of {len(array)} rows for {rows} labels")
+    bad = np.flatnonzero(~finite_rows(array))
+    if len(bad):
+        raise InputError(f"{what} are not finite in {len(bad)} rows, as {bad[:5].tolist()}: leave those out")
+    return array
 
 
 def strata(table: pa.Table, by: Sequence[str]) -> tuple[Ints, list[str]]:

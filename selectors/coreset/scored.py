@@ -10,7 +10,7 @@ import numpy as np
 from curate.choosing import Constrained, Pool, effort
 from curate.contracts import Budget, Selection, View
 from curate.errors import InputError
-from curate.fitting import columns_of, numbers
+from curate.fitting import columns_of, numbers, true_rows
 from curate.selectors.coreset.asking import query
 from curate.selectors.coreset.choosers import Embedded, choose_items
 from curate.selectors.coreset.message import Together, d2
@@ -164,17 +164,16 @@ class Query(Embedded):
         return ("id", self.embedding, *columns_of(self.by), *more, *self.constraint_columns)
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
-        told = numbers(view.compute(self.known), self.known) if self.known else np.zeros(len(view))
+        known = true_rows(view, self.known) if self.known else np.zeros(len(view), bool)
 
         def choose(pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
-            answered = told[pool.rows]
             chosen = query(
                 pool.vectors,
                 pool.values[0],
                 pool.amount,
                 rng=rng,
                 within=pool.within,
-                known=np.flatnonzero((answered != 0) & ~np.isnan(answered)),
+                known=np.flatnonzero(known[pool.rows]),
                 neighbours=self.neighbours,
             )
             return chosen, f"uncertain by {self.by}, and stands for others in {self.embedding}"

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from curate.errors import InputError, require
 
-__all__ = ["Centre", "class_centroids", "cluster", "finite_rows", "nearest_centroid"]
+__all__ = ["Centre", "class_centroids", "cluster", "nearest_centroid"]
 
 Centre = Literal["mean", "trimmed", "median"]
 Ints = npt.NDArray[np.int64]
@@ -104,14 +104,3 @@ def cluster(x: npt.NDArray[Any], count: int, *, seed: int = 0, rounds: int = 20)
     means = faiss.Kmeans(rows.shape[1], count, niter=rounds, seed=seed % 2**31, min_points_per_centroid=1)
     means.train(rows)
     return nearest_centroid(rows, means.centroids)
-
-
-def finite_rows(x: Any, what: str) -> npt.NDArray[Any]:
-    """`x` as (n, d) numbers. Raises InputError for another shape, no rows, or values that are not finite, naming rows."""
-    array = np.asarray(x)
-    if array.ndim != 2 or not array.size or not np.issubdtype(array.dtype, np.number):
-        raise InputError(f"{what} have shape {array.shape} and type {array.dtype}: (n, d) numbers are meant")
-    bad = np.flatnonzero(~np.isfinite(array).all(1))
-    if len(bad):
-        raise InputError(f"{what} are not finite in {len(bad)} rows, as {bad[:5].tolist()}: leave those out")
-    return array

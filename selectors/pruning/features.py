@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from curate.choosing import as_matrix
 from curate.contracts import Budget
 from curate.errors import InputError
-from curate.selectors.pruning.centroids import Centre, class_centroids, cluster, finite_rows, nearest_centroid
+from curate.selectors.pruning.centroids import Centre, class_centroids, cluster, nearest_centroid
 from curate.selectors.pruning.classes import ClassSelection, as_labels, encode, keep_classes, name_classes
 
 __all__ = ["Measure", "feature_mapping"]
@@ -45,7 +46,7 @@ def feature_mapping(
     Source: DP4TL (Zhang et al., NeurIPS 2023, arXiv 2310.08782). Raises InputError for features of different widths or
     not finite, one class, or labels that are missing.
     """
-    theirs, own = finite_rows(target, "target features"), finite_rows(source, "source features")
+    theirs, own = as_matrix(target, what="target features"), as_matrix(source, what="source features")
     if theirs.shape[1] != own.shape[1]:
         raise InputError(
             f"target features have {theirs.shape[1]} numbers, source features {own.shape[1]}: one encoder is meant"

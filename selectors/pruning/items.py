@@ -13,7 +13,7 @@ import pyarrow as pa
 from curate.choosing import Meter, capacity, draw_seed, finite_rows
 from curate.contracts import Budget, Selection, View
 from curate.errors import InputError, UnknownNameError
-from curate.fitting import columns_of, numbers, order_by_id, read_labels, read_vectors
+from curate.fitting import columns_of, order_by_id, read_labels, read_vectors, true_rows
 from curate.selectors.pruning.centroids import Centre
 from curate.selectors.pruning.classes import ClassSelection
 from curate.selectors.pruning.features import Measure, feature_mapping
@@ -167,8 +167,7 @@ _SOURCE = "a class and are not the target's"
 def _sides(view: View, target: str, label: str | None) -> tuple[Ints, Ints, npt.NDArray[Any] | None]:
     """Rows of the target and of the source (those with a label), in the order of ids, and the source's labels."""
     order = order_by_id(view)
-    told = numbers(view.compute(target), target)[order]
-    theirs = (told != 0) & ~np.isnan(told)
+    theirs = true_rows(view, target)[order]
     ours, found = ~theirs, None
     if label is not None:
         if label not in view.columns:

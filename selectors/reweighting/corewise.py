@@ -9,10 +9,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from curate.choosing import as_matrix
 from curate.errors import InputError
 from curate.selectors.reweighting.meta import MetaRun, MetaTraining, meta_weights
 from curate.selectors.reweighting.moderate import middle_rows, spread_weights
-from curate.selectors.reweighting.weighted import Draw, Weighted, as_codes, as_matrix, weigh
+from curate.selectors.reweighting.weighted import Draw, Weighted, as_codes, weigh
 
 Spread = Literal["neighbours", "network"]
 

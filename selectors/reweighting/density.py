@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from curate.choosing import as_matrix
 from curate.contracts import Budget, resolve_budget
 from curate.errors import InputError
-from curate.selectors.reweighting.weighted import Weighted, as_codes, as_matrix, weigh
+from curate.selectors.reweighting.weighted import Weighted, as_codes, weigh
 
 __all__ = ["Density", "density_scores", "instance_selection"]
 
@@ -177,8 +179,6 @@ def _quotas(sizes: Ints, count: int) -> Ints:
 
 def _ranked(found: Weighted, rank: Ints, values: Floats, scale: float) -> Weighted:
     """In another order, weights with mean 1 over what is kept."""
-    import dataclasses
-
     index = found.index[rank]
     assert found.weight is not None
     return dataclasses.replace(

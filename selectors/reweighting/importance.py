@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from curate.choosing import as_matrix
 from curate.contracts import Budget
 from curate.errors import InputError
-from curate.selectors.reweighting.weighted import Draw, Weighted, as_matrix, cap_weights, weigh
+from curate.selectors.reweighting.weighted import Draw, Weighted, cap_weights, weigh
 
 __all__ = ["Ratio", "importance_resample", "log_density_ratio"]
 

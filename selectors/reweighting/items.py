@@ -13,7 +13,7 @@ import pyarrow as pa
 from curate.choosing import Meter, draw_seed, finite_rows
 from curate.contracts import Budget, Selection, View, resolve_budget
 from curate.errors import InputError, UnknownNameError
-from curate.fitting import columns_of, numbers, order_by_id, read_labels, read_vectors
+from curate.fitting import columns_of, numbers, order_by_id, read_labels, read_vectors, true_rows
 from curate.selectors.reweighting.corewise import Spread, cw_erm
 from curate.selectors.reweighting.dro import class_dro
 from curate.selectors.reweighting.groups import Fairness, group_weights
@@ -68,8 +68,7 @@ class _Reading:
 
     def holds(self, expression: str) -> Bools:
         """For which rows an expression is true."""
-        told = self.number(expression)
-        return np.asarray((told != 0) & ~np.isnan(told))
+        return true_rows(self.view, expression)[self.rows]
 
     def answer(self, found: Weighted) -> Weighted:
         """The weights as rows of the view; `by_row` is then by row of the view, 0 for those left out."""

@@ -16,11 +16,9 @@ __all__ = [
     "Draw",
     "Weighted",
     "as_codes",
-    "as_matrix",
     "cap_weights",
     "effective_size",
     "normalise",
-    "of_classes",
     "weigh",
 ]
 
@@ -128,11 +126,6 @@ def weigh(
     )
 
 
-def of_classes(class_weights: npt.NDArray[Any], codes: Ints) -> Floats:
-    """The weight of each row's class, (n,)."""
-    return np.asarray(np.asarray(class_weights, np.float64)[codes])
-
-
 def as_codes(labels: Any, what: str = "labels") -> tuple[Ints, list[Any]]:
     """Labels as positions among their sorted distinct values, and those. Raises InputError for none, or null ones."""
     array = np.asarray(labels)
@@ -148,16 +141,3 @@ def as_codes(labels: Any, what: str = "labels") -> tuple[Ints, list[Any]]:
         raise InputError(f"some {what} are missing: leave those rows out")
     names, codes = np.unique(array, return_inverse=True)
     return codes.reshape(-1).astype(np.int64), names.tolist()
-
-
-def as_matrix(x: Any, rows: int | None = None, what: str = "features") -> npt.NDArray[Any]:
-    """(n, d) finite numbers. Raises InputError for another shape or number of rows, or naming rows that are not finite."""
-    array = np.asarray(x)
-    if array.ndim != 2 or not array.size or array.dtype.kind not in "fiub":
-        raise InputError(f"{what} have shape {array.shape} and type {array.dtype}: (n, d) numbers are meant")
-    if rows is not None and len(array) != rows:
-        raise InputError(f"{what} of {len(array)} rows for {rows} labels")
-    bad = np.flatnonzero(~np.isfinite(array).all(1))
-    if len(bad):
-        raise InputError(f"{what} are not finite in {len(bad)} rows, as {bad[:5].tolist()}: leave those out")
-    return array
