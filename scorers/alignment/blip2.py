@@ -17,8 +17,7 @@ from curate.media import read_batches
 from curate.scorers.alignment.fga.captions import clean_caption
 from curate.scorers.alignment.fga.network import FgaModel
 from curate.scorers.alignment.fga.pictures import open_picture, prepare_picture
-from curate.scorers.alignment.vqa.hub import fetch
-from curate.weights import Precision, choose_device, choose_dtype
+from curate.weights import Precision, choose_device, choose_dtype, fetch
 
 __all__ = ["Blip2Itm", "itc_score", "itm_score"]
 

@@ -22,7 +22,7 @@ from curate.scorers.influence.language import adapter_values, causal_loss, encod
 from curate.scorers.influence.parameters import holding, select_parameters
 from curate.scorers.influence.per_sample import PerSample
 from curate.scorers.influence.projection import Kind, Projection
-from curate.weights import choose_device, no_bars, no_waiting_for_the_hub
+from curate.weights import choose_device, fetch
 
 __all__ = ["ModelGradients"]
 
@@ -184,15 +184,7 @@ def _called(model: str) -> tuple[Any, Any]:
 
 def _pretrained(model: str) -> tuple[Any, Any]:
     transformers: Any = require("transformers", "train")
-    try:
-        with no_waiting_for_the_hub(), no_bars(transformers):
-            tokenizer = transformers.AutoTokenizer.from_pretrained(model)
-            # vmap knows no rule for the fused attention of a CPU
-            net = transformers.AutoModelForCausalLM.from_pretrained(model, attn_implementation="eager")
-    except (OSError, ValueError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise MissingModelError(
-            f"no causal language model with its tokenizer at {model!r}: {first}. Save both where there is a network "
-            "(`save_pretrained`), copy the folder here, and give its path"
-        ) from error
-    return net, tokenizer
+    what = "causal language model with its tokenizer"
+    tokenizer = fetch(transformers.AutoTokenizer.from_pretrained, model, what)
+    eager = {"attn_implementation": "eager"}  # vmap knows no rule for the fused attention of a CPU
+    return fetch(transformers.AutoModelForCausalLM.from_pretrained, model, what, eager), tokenizer

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from curate.errors import InputError, MissingModelError, require
-from curate.weights import Precision, choose_device, choose_dtype, hub_is_named, no_bars
+from curate.errors import InputError, require
+from curate.weights import Precision, choose_device, choose_dtype, fetch
 
 __all__ = ["Loaded", "load_parts"]
 
@@ -32,16 +31,14 @@ def load_parts(model: str, device: str, precision: Precision, *, classes: tuple[
     transformers: Any = require("transformers", "train")
     where = choose_device(device)
     dtype = choose_dtype(precision, where)
-    local = Path(model).is_dir() or not hub_is_named()
-    with no_bars(transformers):
-        try:
-            config = transformers.AutoConfig.from_pretrained(model, local_files_only=local)
-            cls = _class_of(transformers, config, classes)
-            net = cls.from_pretrained(model, local_files_only=local)
-            extractor = transformers.AutoFeatureExtractor.from_pretrained(model, local_files_only=local)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(model, local_files_only=local)
-        except Exception as error:  # the hub's client raises a different one for each way of failing
-            raise MissingModelError(_explain(model, error)) from error
+
+    def load(model: str, **how: Any) -> tuple[Any, Any, Any]:
+        cls = _class_of(transformers, transformers.AutoConfig.from_pretrained(model, **how), classes)
+        parts = (cls, transformers.AutoFeatureExtractor, transformers.AutoTokenizer)
+        net, extractor, tokenizer = (part.from_pretrained(model, **how) for part in parts)
+        return net, extractor, tokenizer
+
+    net, extractor, tokenizer = fetch(load, model, "model with feature extractor and tokenizer")
     return Loaded(net.to(where, dtype).eval(), extractor, tokenizer, where, dtype)
 
 
@@ -55,13 +52,3 @@ def _class_of(transformers: Any, config: Any, classes: tuple[str, ...]) -> Any:
         ):
             return cls
     raise InputError(f"a model of type {config.model_type!r} is none of {', '.join(classes)}")
-
-
-def _explain(model: str, error: Exception) -> str:
-    cause = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-    if Path(model).is_dir():
-        return f"{model} holds no usable model with feature extractor and tokenizer: {cause}"
-    return (
-        f"the model {model!r} is not on this machine and could not be fetched ({cause}). Where there is a network, save "
-        "it with its processor (`save_pretrained`), copy the folder here, and give its path: model='/path/to/folder'"
-    )

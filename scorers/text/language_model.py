@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.errors import InputError, MissingModelError, require
-from curate.weights import Precision, choose_device, choose_dtype, hub_is_named, no_bars
+from curate.errors import InputError, require
+from curate.weights import Precision, choose_device, choose_dtype, fetch
 
 __all__ = ["LanguageModel", "TokenStatistics", "load_language_model", "plan_windows"]
 
@@ -217,24 +216,10 @@ def load_language_model(model: str, device: str, precision: Precision) -> Langua
     transformers: Any = require("transformers", "train")
     where = choose_device(device)
     dtype = choose_dtype(precision, where)
-    local = Path(model).is_dir() or not hub_is_named()
-    with no_bars(transformers):
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(model, local_files_only=local)
-            net = transformers.AutoModelForCausalLM.from_pretrained(model, local_files_only=local)
-        except Exception as error:  # the hub's client raises a different one for each way of failing
-            raise MissingModelError(_explain(model, error)) from error
+    what = "causal language model with its tokenizer"
+    tokenizer = fetch(transformers.AutoTokenizer.from_pretrained, model, what)
+    net = fetch(transformers.AutoModelForCausalLM.from_pretrained, model, what)
     net = net.to(where, dtype).eval()
     sizes = [getattr(net.config, name, None) for name in ("max_position_embeddings", "n_positions")]
     known = [s for s in (*sizes, tokenizer.model_max_length) if s and s < _UNBOUNDED]
     return LanguageModel(net, tokenizer, where, int(min(known, default=2048)))
-
-
-def _explain(model: str, error: Exception) -> str:
-    cause = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-    if Path(model).is_dir():
-        return f"{model} holds no usable causal language model with its tokenizer: {cause}"
-    return (
-        f"the model {model!r} is not on this machine and could not be fetched ({cause}). Where there is a network, save "
-        "it with its tokenizer (`save_pretrained`), copy the folder here, and give its path: model='/path/to/folder'"
-    )

@@ -7,9 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 from curate.errors import InputError, require
-from curate.scorers.alignment.vqa.hub import dtype_option, fetch
 from curate.scorers.alignment.vqa.model import VisionLanguageModel
-from curate.weights import Precision, choose_device, choose_dtype
+from curate.weights import Precision, choose_device, choose_dtype, dtype_option, fetch
 
 __all__ = ["load_vision_language_model"]
 

@@ -232,7 +232,7 @@ def test_a_model_of_your_own(trained, folder, tmp_path, monkeypatch):
 
 
 def test_what_is_not_there_is_said(folder, trained, tmp_path):
-    with pytest.raises(MissingModelError, match="no causal language model"):
+    with pytest.raises(MissingModelError, match="no usable causal language model"):
         score_all(scorer(str(tmp_path), ()), view())
     with pytest.raises(MissingModelError, match="adapter"):
         score_all(scorer(folder, (str(tmp_path),)), view())
