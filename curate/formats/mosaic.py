@@ -23,7 +23,7 @@ from curate.contracts import View
 from curate.errors import InputError, MediaError
 from curate.fitting import order_by_id, read_labels
 from curate.formats.export import ExportResult, Format, export
-from curate.media import DEFAULT, MediaPolicy, encode_png, open_image
+from curate.media import DEFAULT, MediaPolicy, encode_png, open_image, read_ahead
 
 __all__ = ["Mosaics", "Predict", "compress_view", "make_mosaics", "write_mosaics"]
 
@@ -33,6 +33,8 @@ Predict = Callable[[Pixels], "npt.NDArray[Any]"]
 """(b, side, side, 3) uint8 -> (b, C) probabilities of the classes in their sorted order."""
 
 _BATCH = 256
+_LEAD = 8
+"""Images opened ahead of the one that is looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +211,7 @@ def write_mosaics(
         **(manifest or {}),
     }
     with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"{id_.replace('/', '_')}.png" for id_ in map(str, range(len(mosaics)))]
+        paths = [Path(folder) / f"{i}.png" for i in range(len(mosaics))]
         for path, pixels in zip(paths, mosaics.pixels, strict=True):
             path.write_bytes(encode_png(pixels))
         batch = pa.RecordBatch.from_pydict({**table, "image": [str(path) for path in paths]})
@@ -245,17 +247,21 @@ def compress_view(
     kept = np.flatnonzero(np.asarray(labels.is_valid()))
     table = view.take(rows[kept], ["id", "image"])
     ids, uris = (table.column(name).to_pylist() for name in ("id", "image"))
-    readable = np.array([uri is not None and _opens(uri, policy) for uri in uris], bool)
+
+    def look(uri: str | None) -> Pixels:
+        if uri is None:
+            raise MediaError("missing", "no image")
+        return np.asarray(open_image(uri, policy=policy))
+
+    seen = (isinstance(found, MediaError) for found in read_ahead(look, uris, _LEAD))
+    readable = ~np.fromiter(seen, bool, len(uris))
     if not readable.any():
         raise InputError(f"none of {len(rows)} items has a {label!r} and an image that can be read")
     usable = np.flatnonzero(readable)
     texts = np.array(labels.to_pylist(), object)[kept[usable]].astype(str)
 
-    def read(row: int) -> Pixels:
-        return np.asarray(open_image(uris[usable[row]], policy=policy))
-
     made = make_mosaics(
-        read,
+        lambda row: look(uris[usable[row]]),
         texts,
         predict,
         per_class=per_class,
@@ -267,11 +273,3 @@ def compress_view(
         rng=np.random.default_rng(seed),
     )
     return write_mosaics(made, out, ids=[ids[i] for i in usable], format=format, overwrite=overwrite)
-
-
-def _opens(uri: str, policy: MediaPolicy) -> bool:
-    try:
-        open_image(uri, policy=policy)
-    except MediaError:
-        return False
-    return True
