@@ -49,6 +49,7 @@ def read_predicted(view: View, pred_probs: str, features: str, classes: tuple[st
     codes = np.array([place.get(label, -1) if label is not None else -2 for label in labels], np.int64)
     why = np.full(len(order), None, object)
     why[np.abs(probs.sum(axis=1) - 1) > _SUM] = f"{pred_probs} does not sum to 1"
+    why[(probs < -1e-6).any(axis=1)] = f"{pred_probs} has numbers below 0"
     why[~np.isfinite(probs).all(axis=1)] = f"no {pred_probs}, or not finite"
     if seen is not None:
         why[~np.isfinite(seen).all(axis=1)] = f"no {features}, or not finite"

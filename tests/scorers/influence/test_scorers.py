@@ -165,8 +165,10 @@ def test_labels_and_classes_that_do_not_match(columns):
     assert got[:3] == [None, None, "label 'c' is none of the 3 classes"]
     columns["pred_probs"][0] = 0.9
     columns["pred_probs"][1] = np.nan
+    columns["pred_probs"][3] = [1.5, -1.0, 0.5]
     got = score_all(El2n(), view_of(columns))["el2n_reason"].to_pylist()
     assert got[:3] == ["pred_probs does not sum to 1", "no pred_probs, or not finite", None]
+    assert got[3] == "pred_probs has numbers below 0"
 
 
 @pytest.mark.parametrize(
