@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.contracts import digest
-from curate.errors import InputError, require
+from curate.errors import InputError
 from curate.scorers.influence.adam import AdamMoments
 from curate.scorers.influence.gradient_store import GradientStore
 from curate.scorers.influence.header import Header
@@ -99,7 +99,6 @@ def collect_gradients(
     Raises InputError where the checkpoints are of another model, the folder holds other gradients, or some checkpoints have moments and
     others none; CorruptionError where the folder is damaged.
     """
-    torch: Any = require("torch", "train")
     plan = plan or Plan()
     parameters = select_parameters(model, plan.parameters)
     store = GradientStore.create(path, _header(parameters, rows, checkpoints, plan, ids, dataset), ids=ids)
@@ -113,8 +112,6 @@ def collect_gradients(
     finally:
         store.commit()
         model.train(was_training)
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
     return Collected(store, per_sample.used, per_sample.reason, computed)
 
 
