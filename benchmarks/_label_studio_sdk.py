@@ -18,8 +18,8 @@ def main(what: str, url: str, token: str, *more: str) -> None:
     client: Any = LabelStudio(base_url=url, api_key=token)
     if what == "import":
         tasks, batch = json.loads(Path(more[0]).read_text()), int(more[1])
-        project = client.projects.create(title=f"SDK {time.time():.0f}", label_config=CONFIG).id
         wall, cpu = time.perf_counter(), time.process_time()
+        project = client.projects.create(title=f"SDK {time.time():.0f}", label_config=CONFIG).id
         for at in range(0, len(tasks), batch):
             client.projects.import_tasks(id=project, request=tasks[at : at + batch])
         count = len(tasks)

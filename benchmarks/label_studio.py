@@ -3,8 +3,9 @@
     make label-studio                       # the server, and with it its SDK, in an environment of their own
     python benchmarks/label_studio.py       # LABEL_STUDIO_BIN names another installation; --tasks 1000 is quicker
 
-Ours is the whole push: items read, tasks made, keys listed, imported, counted, the model's name set. Theirs is
-`client.projects.import_tasks` with the very same tasks, ready made, at the best of three batch sizes, and nothing is checked.
+Ours is the whole push: items read, tasks made, the project looked for and made, tasks imported and counted, the model's name
+set. Theirs is `client.projects.create`, and `import_tasks` with the very same tasks, ready made, at the best of three batch
+sizes, and nothing is checked.
 Each in a process of its own; clocks begin after the imports. The server's CPU seconds are counted beside the wall, for the
 server is what both wait for. Each push goes into a project of its own; the order is turned around in every repeat.
 """

@@ -14,7 +14,7 @@ from curate.annotators.label_studio.ledger import Ledger
 from curate.annotators.label_studio.places import Places, still_there
 from curate.annotators.label_studio.server import Server
 from curate.annotators.label_studio.serving import Media, Serving
-from curate.annotators.label_studio.shelf import Parcel, Shelf
+from curate.annotators.label_studio.shelf import Parcel, Shelf, data_digest
 from curate.annotators.label_studio.wire import Absent
 from curate.annotators.tasks import PreAnnotations, PushReceipt, Task, Template
 from curate.annotators.tasks.items import rows_of
@@ -221,7 +221,7 @@ class _Making:
         body = (
             {"data": task.data, "predictions": task.predictions} if task.predictions else {"data": task.data}
         )
-        return Parcel(task, json.dumps(body, ensure_ascii=False).encode())
+        return Parcel(task, json.dumps(body, ensure_ascii=False).encode(), data_digest(task.data))
 
     def _guess(self, row: Mapping[str, Any], task: Task) -> tuple[dict[str, Any], ...]:
         assert self.asked.guesses is not None

@@ -27,10 +27,11 @@ ATTEMPTS = 3
 
 
 class Parcel(NamedTuple):
-    """A task and the JSON by which it is imported."""
+    """A task, the JSON by which it is imported, and the digest of its data: made while the server takes the one before."""
 
     task: Task
     json: bytes
+    digest: str
 
 
 def data_digest(data: Mapping[str, Any]) -> str:
@@ -215,7 +216,7 @@ class Shelf:
     def _landed(self, parcels: Sequence[Parcel], numbers: Sequence[int]) -> None:
         for parcel, number in zip(parcels, numbers, strict=True):
             task = parcel.task
-            self.there[task.key] = Sent(task.key, number, task.item, task.hash, data_digest(task.data))
+            self.there[task.key] = Sent(task.key, number, task.item, task.hash, parcel.digest)
         self.last = max([self.last, *numbers])
         self.created += len(parcels)
         sent = (self.there[p.task.key] for p in parcels)

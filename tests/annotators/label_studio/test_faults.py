@@ -236,8 +236,8 @@ def test_one_task_that_is_refused_keeps_no_other_out(
 
     plain = pushing.Parcel
 
-    def spoilt(task: Any, body: bytes) -> Any:
-        return plain(task, b'{"data": {}}' if task.item == "item-00005" else body)
+    def spoilt(task: Any, body: bytes, digest: str) -> Any:
+        return plain(task, b'{"data": {}}' if task.item == "item-00005" else body, digest)
 
     monkeypatch.setattr(pushing, "Parcel", spoilt)
     small = text_store(tmp_path / "small", many_texts(12))
