@@ -57,14 +57,13 @@ def positive_unlabelled(
     share = hidden_share(g[labelled], g[~labelled], estimate)
     level = np.clip(_calibrate(g, labelled), 0, 1 - _CERTAIN)
     odds = level / (1 - level)
-    probability = np.where(labelled, 1.0, np.minimum(1.0, share * n_u / n_p * odds))
-    score = np.where(labelled, 1.0, 1.0 - probability)
-    hidden = ~labelled & (probability > cut)
+    # Rounded before it is judged: who filters by the column that is shown finds what is flagged.
+    probability = np.where(labelled, 1.0, np.minimum(1.0, share * n_u / n_p * odds)).astype(np.float32)
     positives = n_p + share * n_u
     return UnlabelledFound(
-        score.astype(np.float32),
-        hidden,
-        probability.astype(np.float32),
+        np.where(labelled, np.float32(1), 1 - probability),
+        ~labelled & (probability > cut),
+        probability,
         share,
         positives / len(g),
         n_p / positives,
