@@ -12,7 +12,7 @@ import numpy.typing as npt
 from curate.choosing import Constraints, Meter, Terms, at_random
 from curate.contracts import Budget, Selection, Vectors
 from curate.errors import InputError
-from curate.selectors.pursuit.merging import fill_up, interleave, merge
+from curate.selectors.pursuit.merging import Merged, fill_up, interleave, merge
 from curate.selectors.pursuit.rounds import Course
 from curate.selectors.pursuit.sources import Rows
 from curate.selectors.pursuit.tasks import Task, chase_all, make_tasks
@@ -93,19 +93,9 @@ def pursue(
         raise InputError("costs are given, and a pursuit has none: its budget is a count. Leave them out")
     course = _course(passes, swaps, tolerance, ridge)
     tasks = make_tasks(source, path, target, terms)
-    found = chase_all(source, tasks, course)
-    if not any(found):
-        raise InputError(
-            "no gradient has a positive product with the target: none leads towards it. Is its sign right, and is it of "
-            "the same model and projection?"
-        )
-    reached = [(merge(rounds, task), task) for rounds, task in zip(found, tasks, strict=True) if rounds]
-    merged = fill_up(source, interleave([part for part, _ in reached], [task for _, task in reached]), tasks)
-    against = (
-        {}
-        if rng is None
-        else {"objective": float(merged.residual[-1]), "random": _at_random(source, tasks, terms, rng)}
-    )
+    merged = _chase_and_merge(source, tasks, course)
+    last = float(merged.residual[-1])
+    against = {} if rng is None else {"objective": last, "random": _at_random(source, tasks, terms, rng)}
     return Pursued(
         merged.rows,
         weight=merged.weight.astype(np.float32),
@@ -116,6 +106,19 @@ def pursue(
         scale=merged.scale,
         **meter.read(),
     )
+
+
+def _chase_and_merge(source: Rows, tasks: Sequence[Task], course: Course) -> Merged:
+    """The rounds of every target as one selection of the whole budget."""
+    found = chase_all(source, tasks, course)
+    if not any(found):
+        raise InputError(
+            "no gradient has a positive product with the target: none leads towards it. Is its sign right, and is it of "
+            "the same model and projection?"
+        )
+    reached = [(merge(rounds, task), task) for rounds, task in zip(found, tasks, strict=True) if rounds]
+    merged = interleave([part for part, _ in reached], [task for _, task in reached])
+    return fill_up(source, merged, tasks)
 
 
 def _open(
