@@ -1,0 +1,162 @@
+"""Ways to choose from a pool for a target: each takes what may be seen and a count, and gives rows, or rows and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.choosing import Constraints
+from curate.contracts import Selection
+from curate.scorers.influence import gist, less
+from curate.selectors.coreset import craig, grad_match
+from curate.selectors.pursuit import information_projection, pursue, target_subspaces
+
+Array = npt.NDArray[Any]
+
+
+class Seen(NamedTuple):
+    """What methods may see of the pool (n) and of the wanted items (m)."""
+
+    train: Array
+    """(n, T dim) gradients at T checkpoints."""
+    wanted: Array
+    plain: Array
+    """(n, T' dim) gradients without a preconditioner, and those of the wanted: GIST's."""
+    plain_wanted: Array
+    dim: int
+    groups: Array
+    """(n,) a pool item's class or template; `tasks` (m,) the wanted items' class or sub-task."""
+    tasks: Array
+    x: Array
+    """(n, d) inputs or embeddings, and those of the wanted."""
+    wanted_x: Array
+    drop: Array
+    """(n,) by what share the loss falls where a network is trained on the wanted items for a while."""
+    seed: int
+
+    @property
+    def checkpoints(self) -> int:
+        return self.train.shape[1] // self.dim
+
+
+def _unit(seen: Seen, rows: Array) -> Array:
+    """Each checkpoint's gradient at length 1."""
+    parts = rows.reshape(len(rows), -1, seen.dim)
+    lengths = np.linalg.norm(parts, axis=2, keepdims=True)
+    return (parts / np.where(lengths > 0, lengths, 1)).reshape(len(rows), -1).astype(np.float32)
+
+
+def _means(rows: Array, tasks: Array) -> Array:
+    return np.stack([rows[tasks == c].mean(0) for c in np.unique(tasks)])
+
+
+def _top(score: Array, k: int) -> Array:
+    return np.argsort(-score, kind="stable")[:k]
+
+
+def _chosen(found: Selection) -> tuple[Array, Array]:
+    weight = np.ones(len(found)) if found.weight is None else found.weight
+    return found.index, np.asarray(weight, np.float32)
+
+
+def at_random(seen: Seen, k: int) -> Any:
+    return np.random.default_rng(seen.seed).permutation(len(seen.train))[:k]
+
+
+def top_less(seen: Seen, k: int) -> Any:
+    return _top(less(seen.train, seen.wanted, checkpoints=seen.checkpoints).score, k)
+
+
+def top_less_by_task(seen: Seen, k: int) -> Any:
+    return _top(less(seen.train, seen.wanted, checkpoints=seen.checkpoints, groups=list(seen.tasks)).score, k)
+
+
+def top_less_shared(seen: Seen, k: int) -> Any:
+    """An equal share for each sub-task of the wanted: LESS without its preference for one of them."""
+    found = less(seen.train, seen.wanted, checkpoints=seen.checkpoints, groups=list(seen.tasks))
+    order = np.argsort(
+        -found.by_task, axis=0, kind="stable"
+    )  # in turn, the next best of each that is not taken
+    return np.array(list(dict.fromkeys(order.ravel().tolist()))[:k])
+
+
+def top_gist(seen: Seen, k: int) -> Any:
+    checkpoints = seen.plain.shape[1] // seen.dim
+    found = gist(seen.plain, seen.plain_wanted, checkpoints=checkpoints, rank=32, groups=list(seen.tasks))
+    return _top(found.score, k)
+
+
+def top_loss_drop(seen: Seen, k: int) -> Any:
+    return _top(seen.drop, k)
+
+
+def match(seen: Seen, k: int) -> Any:
+    return _chosen(grad_match(seen.train, k, target=seen.wanted.mean(0), ridge=0.1))
+
+
+def match_pool(seen: Seen, k: int) -> Any:
+    """GradMatch as published: of the whole pool, each class by itself."""
+    return _chosen(grad_match(seen.train, k, within=Constraints(group=seen.groups)))
+
+
+def cover_pool(seen: Seen, k: int) -> Any:
+    """CRAIG as published: of the whole pool, each class by itself, at the last checkpoint."""
+    return _chosen(craig(seen.train[:, -seen.dim :], k, within=Constraints(group=seen.groups)))
+
+
+def gtp(seen: Seen, k: int) -> Any:
+    return _chosen(pursue(_unit(seen, seen.train), _unit(seen, seen.wanted).mean(0), k))
+
+
+def gtp_raw(seen: Seen, k: int) -> Any:
+    return _chosen(pursue(seen.train, seen.wanted.mean(0), k))
+
+
+def gtp_by_task(seen: Seen, k: int) -> Any:
+    return _chosen(pursue(_unit(seen, seen.train), _means(_unit(seen, seen.wanted), seen.tasks), k))
+
+
+def gtp_by_task_unweighted(seen: Seen, k: int) -> Any:
+    return gtp_by_task(seen, k)[0]
+
+
+def gtp_in_subspace(seen: Seen, k: int) -> Any:
+    wanted = _unit(seen, seen.wanted)
+    bases = target_subspaces(wanted, 64, seen.checkpoints)
+    return _chosen(pursue(_unit(seen, seen.train), _means(wanted, seen.tasks), k, subspaces=bases))
+
+
+def projected(seen: Seen, k: int) -> Any:
+    """Information projection on inputs or embeddings alone: no gradients, no labels."""
+    return information_projection(seen.x, seen.wanted_x, k).index
+
+
+METHODS: dict[str, Callable[[Seen, int], Any]] = {
+    "random": at_random,
+    "top-k LESS": top_less,
+    "top-k LESS, by task": top_less_by_task,
+    "top-k LESS, a share for each task": top_less_shared,
+    "top-k GIST": top_gist,
+    "top-k loss drop": top_loss_drop,
+    "GradMatch of the pool": match_pool,
+    "GradMatch of the target": match,
+    "CRAIG of the pool": cover_pool,
+    "information projection": projected,
+    "GTP, one target": gtp,
+    "GTP, one target, lengths kept": gtp_raw,
+    "GTP": gtp_by_task,
+    "GTP, weights unused": gtp_by_task_unweighted,
+    "GTP, in GIST's subspace": gtp_in_subspace,
+}
+"""GTP pursues a target for each sub-task (class) of the wanted items, with an equal share of the budget each."""
+TOPS = [name for name in METHODS if name.startswith("top-k")]
+GTPS = [name for name in METHODS if name.startswith("GTP")]
+
+
+def choose(name: str, seen: Seen, k: int) -> tuple[Array, Array]:
+    """Rows and the weights of their losses."""
+    found = METHODS[name](seen, k)
+    return found if isinstance(found, tuple) else (found, np.ones(len(found), np.float32))
