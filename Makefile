@@ -5,7 +5,7 @@ DEMO_VENV ?= .venv-demo
 LABEL_STUDIO_VENV ?= .venv-label-studio
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint types unit notebooks label-studio wheel core bench clean
+.PHONY: demo test lint types unit explore notebooks label-studio wheel core bench clean
 
 demo: $(DEMO_VENV)/.ready  ## the main job on the scanned digits that scikit-learn carries
 	$(DEMO_VENV)/bin/curate demo --out demo
@@ -21,6 +21,9 @@ types: $(VENV)/.ready
 
 unit: $(VENV)/.ready $(LABEL_STUDIO_VENV)/.ready
 	REQUIRE_LABEL_STUDIO=1 LABEL_STUDIO_BIN=$(abspath $(LABEL_STUDIO_VENV))/bin/label-studio $(BIN)/python -m pytest -n 2 tests
+
+explore: $(VENV)/.ready  ## the property tests on new examples; what falls prints how to see it again
+	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -n 2 -m hypothesis tests
 
 label-studio: $(LABEL_STUDIO_VENV)/.ready  ## the server that the tests of annotators start, in an environment of its own
 
