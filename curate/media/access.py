@@ -8,6 +8,7 @@ import stat
 
 from curate.errors import MediaError
 from curate.media.address import parse, show
+from curate.media.clock import fetching
 from curate.media.policy import DEFAULT, MediaPolicy
 
 __all__ = ["open_bytes", "read_bytes"]
@@ -32,11 +33,12 @@ def read_bytes(uri: str, policy: MediaPolicy) -> bytes:
     scheme, target, offset, length = parse(uri)
     if not scheme:
         return _read_local(target, offset, length, policy.max_bytes)
-    if scheme in ("http", "https"):
-        from curate.media.remote import fetch
+    with fetching():
+        if scheme in ("http", "https"):
+            from curate.media.remote import fetch
 
-        return fetch(target, policy, offset=offset, length=length)
-    return _read_fsspec(scheme, target, (offset, length), policy)
+            return fetch(target, policy, offset=offset, length=length)
+        return _read_fsspec(scheme, target, (offset, length), policy)
 
 
 def _read_local(path: str, offset: int | None, length: int | None, max_bytes: int) -> bytes:

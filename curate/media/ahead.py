@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from curate.errors import MediaError
+from curate.media.clock import waiting
 
 __all__ = ["read_ahead", "read_batches"]
 
@@ -30,16 +31,21 @@ def read_ahead(read: Callable[[T], R], values: Sequence[T], lead: int) -> Iterat
             return error
 
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="media")
-    waiting: deque[Future[R | MediaError]] = deque()
+    held: deque[Future[R | MediaError]] = deque()
     try:
         for value in values:
-            waiting.append(pool.submit(attempt, value))
-            if len(waiting) >= lead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            held.append(pool.submit(attempt, value))
+            if len(held) >= lead:
+                yield _result(held.popleft())
+        while held:
+            yield _result(held.popleft())
     finally:  # also where the caller stops half-way: what nobody waits for is not begun
         pool.shutdown(cancel_futures=True)
+
+
+def _result(future: Future[R | MediaError]) -> R | MediaError:
+    with waiting():
+        return future.result()
 
 
 def read_batches(

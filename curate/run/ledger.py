@@ -13,6 +13,9 @@ from curate import registry
 TELL_TIMES = 10.0
 """Seconds of a step from which on it tells where they went."""
 
+SHARES = ("transfer", "read", "decode", "model", "write", "commit")
+"""What the time of a scoring step is made of, in the order in which a part passes through it."""
+
 
 @dataclass
 class StepRecord:
@@ -23,8 +26,9 @@ class StepRecord:
     import: read, added, unchanged, changed, updated, rejected; score: rows, scored, failed, not_applicable;
     keep and select: kept, dropped; analyse: rows, findings, serious; export: rows, files, bytes, failed. A run that was
     killed and taken up again ends with the same counts as one that was not. `computed` is what this run did itself; `reused` that it did nothing.
-    `times` are seconds of all workers together: `read`, `score`, `write` (of `score`, `open` went into opening media), and of the
-    driver: `commit`; `slowest` are the parts that took longest, and how long.
+    `times` are seconds of all workers together: `transfer` (parts and media from other machines), `read` (parts), `decode` (media
+    waited for), `model`, `write`; of the driver: `commit`, and its share of `transfer`. `opening` is no share: what opening media
+    took over all threads, waited for or not. `slowest` are the parts that took longest, and how long.
     `reasons` counts why: the conjunct that dropped an item, the reason a row could not be scored, a rejection's code.
     """
 
@@ -54,7 +58,7 @@ class StepRecord:
         """Add what one part took, and keep the slowest three."""
         for name, seconds in times.items():
             self.times[name] = self.times.get(name, 0.0) + seconds
-        self.slowest[part] = sum(seconds for name, seconds in times.items() if name != "open")
+        self.slowest[part] = sum(seconds for name, seconds in times.items() if name != "opening")
         self.slowest = dict(sorted(self.slowest.items(), key=lambda item: -item[1])[:3])
 
     def __str__(self) -> str:
@@ -72,15 +76,12 @@ class StepRecord:
         return "\n".join(lines)
 
     def _time_spent(self) -> str:
-        whole = sum(seconds for name, seconds in self.times.items() if name != "open") or 1.0
-        shares = [
-            f"{name} {self.times.get(name, 0.0) / whole:.0%}" for name in ("read", "score", "write", "commit")
-        ]
-        opened = self.times.get("open", 0.0)
-        if opened:
-            shares[1] += f" (opening media: {opened:.1f} s over all threads)"
+        whole = sum(seconds for name, seconds in self.times.items() if name != "opening") or 1.0
+        shares = [f"{name} {self.times.get(name, 0.0) / whole:.0%}" for name in SHARES]
+        opened = self.times.get("opening", 0.0)
+        beside = f"; opening media took {opened:.1f} s over all threads" if opened else ""
         slow = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in self.slowest.items())
-        return f"time: {', '.join(shares)}; slowest parts: {slow}"
+        return f"time: {', '.join(shares)}{beside}; slowest parts: {slow}"
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"

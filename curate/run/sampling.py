@@ -11,7 +11,7 @@ import numpy as np
 
 from curate.choosing import peak_memory
 from curate.run.scoring import BATCH_ROWS, ScoreTask, answer
-from curate.store import PartStore
+from curate.store import PartStore, StoreView
 
 __all__ = ["Sample", "take_sample"]
 
@@ -65,7 +65,7 @@ def _spread(tasks: Sequence[ScoreTask], rows: int) -> list[ScoreTask]:
 def _seconds(store: PartStore, tasks: Sequence[ScoreTask]) -> float:
     started = time.perf_counter()
     for task in tasks:
-        view = store.view(task.version).at(task.base.seq_lo + task.rows)
+        view = StoreView.over(store, task.excerpt).at(task.base.seq_lo + task.rows)
         for batch in view.batches(["id", *task.scorer.needs], rows=BATCH_ROWS):
             answer(task.scorer, batch, task.column_set)
     return time.perf_counter() - started

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,12 @@ import pyarrow.compute as pc
 
 from curate.contracts import ROW, Scorer, column_name, reason_name
 from curate.errors import SchemaError
-from curate.media.clock import seconds_opening
 from curate.run.aligned import merge, read_aligned, spread
+from curate.run.stopwatch import Stopwatch
 from curate.store import ColumnSet, NewPart, Part, PartStore, PartWriter, Snapshot, StoreView
+from curate.store.excerpt import files_of
+from curate.store.layout import Home
+from curate.store.places import open_place
 
 BATCH_ROWS = 8192
 """Rows a scorer sees at once."""
@@ -25,11 +26,11 @@ BATCH_ROWS = 8192
 
 @dataclass(frozen=True)
 class ScoreTask:
-    """Score `rows` (row numbers within the part) of item part `base` as the store stood at `version`; `writer` is the
-    lease under which files are made."""
+    """Score `rows` (row numbers within the part) of item part `base`, reading what `excerpt` lists; `store` is where workers
+    find it (`open_place`), `writer` the lease under which files are made."""
 
     store: str
-    version: int
+    excerpt: Snapshot
     base: Part
     rows: npt.NDArray[np.int64]
     scorer: Scorer
@@ -40,8 +41,9 @@ class ScoreTask:
 
 @dataclass(frozen=True)
 class ScoredPart:
-    """Parts that are durable on disk and wait for their commit. `times` are seconds: `read` from the store, `score`, `write`,
-    and `open`, what of scoring was opening media, over all threads."""
+    """Parts that are durable and wait for their commit. `times` are seconds: `transfer`, fetching parts and media from where
+    they are and handing in what was made; `read` from parts; `decode`, what the scorer waited for media to be opened;
+    `model`, the rest of scoring; `write`. `opening` is what opening media took over all threads, waited for or not."""
 
     base: str
     parts: tuple[NewPart, ...]
@@ -49,28 +51,24 @@ class ScoredPart:
     times: Mapping[str, float] = field(default_factory=dict)
 
 
-@lru_cache(maxsize=4)
-def _open(path: str, writer: str) -> tuple[PartStore, PartWriter]:
-    store = PartStore.open(path)
-    return store, PartWriter(store.path, writer)
-
-
 def score_part(task: ScoreTask) -> ScoredPart:
-    """Score one part and write its columns. Runs in any process."""
-    store, writer = _open(task.store, task.writer)
-    view = store.view(task.version).at(task.base.seq_lo + task.rows)
-    started, opened, scoring = time.perf_counter(), seconds_opening(), 0.0
-    tables = []
-    for batch in view.batches(["id", *task.scorer.needs], rows=BATCH_ROWS):
-        begun = time.perf_counter()
-        tables.append(answer(task.scorer, batch, task.column_set))
-        scoring += time.perf_counter() - begun
-    table = pa.concat_tables(tables).combine_chunks()
-    read = time.perf_counter() - started - scoring
-    written = time.perf_counter()
-    made = write_part(store, writer, task.base, task.rows, table, task.column_set, task.old)
-    times = {"read": read, "score": scoring, "write": time.perf_counter() - written}
-    return replace(made, times={**times, "open": seconds_opening() - opened})
+    """Score one part and write its columns. Runs in any process, on any machine that can reach the task's place."""
+    place, watch = open_place(task.store), Stopwatch()
+    with place.holding([*files_of(task.excerpt, task.base), *task.old]):
+        watch.lap("transfer")
+        view = StoreView.over(place, task.excerpt).at(task.base.seq_lo + task.rows)
+        tables = []
+        for batch in view.batches(["id", *task.scorer.needs], rows=BATCH_ROWS):
+            watch.lap("read")
+            tables.append(answer(task.scorer, batch, task.column_set))
+            watch.lap("model")
+        table = pa.concat_tables(tables).combine_chunks()
+        writer = PartWriter(place.path, task.writer)
+        made = write_part(place, writer, task.base, task.rows, table, task.column_set, task.old)
+        watch.lap("write")
+    place.hand_in(made.parts)
+    watch.lap("transfer")
+    return replace(made, times=watch.times())
 
 
 def fit_tasks(
@@ -90,7 +88,7 @@ def fit_tasks(
 
 
 def write_part(
-    store: PartStore,
+    store: Home,
     writer: PartWriter,
     base: Part,
     rows: npt.NDArray[np.int64],

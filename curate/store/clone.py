@@ -96,9 +96,9 @@ def pull(store: PartStore, remote: Remote) -> CloneReport:
         count, files = _complete(store, remote, contents, there, tags)
         report = CloneReport(mine + count, count, later=len(contents) - count)
         for file in files:
-            if not _have(store.path, file):
+            if not have(store.path, file):
                 failpoints.hit("clone.part")
-                report.bytes += _download(store.path, remote, file, writer.scratch(file.key.split("/")[1]))
+                report.bytes += download(store.path, remote, file, writer.scratch(file.key.split("/")[1]))
                 report.files += 1
         for place in {(store.path / f.key).parent for f in files}:
             filesystem.sync_folder(place)
@@ -140,7 +140,7 @@ def _complete(
     first = ""
     for count in range(len(contents), -1, -1):
         files, tagged = _plan(store, contents[:count], tags)
-        lacking = [f.key for f in files if not _published(f, there) and not _have(store.path, f)]
+        lacking = [f.key for f in files if not _published(f, there) and not have(store.path, f)]
         if not lacking and (files or count == len(contents)):
             whole = [some for some in tagged if all(_published(f, there) for f in some)]
             return count, list({f.key: f for some in (files, *whole) for f in some}.values())
@@ -176,13 +176,15 @@ def _published(file: Needed, there: dict[str, int]) -> bool:
     return file.key in there and file.bytes in (None, there[file.key])
 
 
-def _have(root: Path, file: Needed) -> bool:
+def have(root: Path, file: Needed) -> bool:
+    """Whether the file is there, as long as it must be."""
     return (
         gc.size_of(root / file.key) == file.bytes if file.bytes is not None else (root / file.key).is_file()
     )
 
 
-def _download(root: Path, remote: Remote, file: Needed, scratch: Path) -> int:
+def download(root: Path, remote: Remote, file: Needed, scratch: Path) -> int:
+    """Bring a file under `root`, by way of `scratch`; its bytes. Raises CorruptionError unless it has its hash."""
     with streams.hashed_file(scratch) as sink:
         for chunk in remote.chunks(file.key):
             sink.write(chunk)
@@ -203,7 +205,7 @@ def _replay(
     root: Path, con: sqlite3.Connection, contents: Sequence[dict[str, Any]], files: Iterable[Needed]
 ) -> None:
     for file in files:
-        if not _have(root, file):
+        if not have(root, file):
             raise ConflictError(
                 f"{file.key} was swept while the store was cloned (gc with too short a grace?). Run again"
             )

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.contracts import role_of
 from curate.errors import SchemaError, UnknownNameError
@@ -25,6 +26,14 @@ class Home(Protocol):
     @property
     def path(self) -> Path: ...
     def resolve(self, uris: pa.Array) -> pa.Array: ...
+
+
+def resolve_inside(root: Path, uris: Any) -> Any:
+    """Addresses (an array or chunked array) with `store:` replaced by the folder `root`; others, and nulls, stay."""
+    texts = uris.cast(pa.string())
+    inside = pc.starts_with(texts, "store:")
+    moved = pc.binary_join_element_wise(f"{root}/", pc.utf8_slice_codeunits(texts, len("store:")), "")
+    return pc.if_else(inside, moved, texts)
 
 
 @dataclass(frozen=True, slots=True)

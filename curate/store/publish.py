@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import ConflictError, CorruptionError
 from curate.store import failpoints, gc, history, manifest, records
-from curate.store.parts import TABLES
+from curate.store.parts import TABLES, NewPart
 from curate.store.remote import Remote, open_remote
 
 if TYPE_CHECKING:
@@ -149,14 +149,27 @@ def needed_files(con: sqlite3.Connection, version: int) -> list[Needed]:
     for part_id, added, table, path, size, blake3, stats in con.execute(query):
         if (part_id, added) not in wanted:
             continue
-        if not _PART.fullmatch(path) or path.split("/")[1:] != [table, f"{part_id}{Path(path).suffix}"]:
-            raise CorruptionError(f"part {part_id} is said to lie at {path!r}, where no part lies")
-        found[path] = Needed(path, size, blake3)
-        for name in gc.packs_in(stats) if table == "items" else ():
-            if not _PACK.fullmatch(str(name)):
-                raise CorruptionError(f"part {part_id} points into {name!r}, which is no name of a pack")
-            found[f"blobs/{name}.pack"] = Needed(f"blobs/{name}.pack", None, name)
+        packs = gc.packs_in(stats) if table == "items" else []
+        found.update({f.key: f for f in _files(part_id, table, Needed(path, size, blake3), packs)})
     return list(found.values())
+
+
+def needed(part: NewPart) -> list[Needed]:
+    """Files that a part needs: its own, and the packs that its items point into. CorruptionError for odd names."""
+    packs = part.stats.get("packs", ()) if part.table == "items" else ()
+    return _files(part.part_id, part.table, Needed(part.path, part.bytes, part.blake3), packs)
+
+
+def _files(part_id: str, table: str, own: Needed, packs: Iterable[Any]) -> list[Needed]:
+    path = own.key
+    if not _PART.fullmatch(path) or path.split("/")[1:] != [table, f"{part_id}{Path(path).suffix}"]:
+        raise CorruptionError(f"part {part_id} is said to lie at {path!r}, where no part lies")
+    files = [own]
+    for name in packs:
+        if not _PACK.fullmatch(str(name)):
+            raise CorruptionError(f"part {part_id} points into {name!r}, which is no name of a pack")
+        files.append(Needed(f"blobs/{name}.pack", None, name))
+    return files
 
 
 def _upload(store: PartStore, remote: Remote, files: Iterable[Needed], report: PublishReport) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curate.errors import StoreError, UnknownNameError
 from curate.records import REJECTED
@@ -147,12 +146,9 @@ class PartStore:
         """Addresses with `store:` replaced by where this store lies: 'store:blobs/x.pack#bytes=0,10' becomes
         '/where/it/is/blobs/x.pack#bytes=0,10'. Others, and nulls, stay as they are.
         """
-        texts = uris.cast(pa.string())
-        inside = pc.starts_with(texts, "store:")
-        moved = pc.binary_join_element_wise(
-            f"{self.path}/", pc.utf8_slice_codeunits(texts, len("store:")), ""
-        )
-        return pc.if_else(inside, moved, texts)
+        from curate.store.layout import resolve_inside
+
+        return resolve_inside(self.path, uris)
 
     # --- Writing ------------------------------------------------------------------------------------------------
 

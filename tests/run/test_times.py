@@ -2,35 +2,82 @@
 
 from __future__ import annotations
 
+import time
+
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
 
-from curate.media import open_image
-from curate.media.clock import seconds_opening
-from curate.run.ledger import StepRecord
+from curate.media import clock, open_image
+from curate.media.access import read_bytes
+from curate.media.ahead import read_ahead
+from curate.media.policy import MediaPolicy
+from curate.run.ledger import SHARES, StepRecord
+from curate.run.stopwatch import Stopwatch
 
 
 def test_opening_media_is_counted(tmp_path):
     Image.fromarray(np.zeros((300, 300, 3), np.uint8)).save(tmp_path / "a.png")
-    before = seconds_opening()
+    before = clock.now()
     open_image(str(tmp_path / "a.png"))
-    once = seconds_opening() - before
-    assert once > 0
+    once = clock.now()
+    assert once.opened - before.opened == pytest.approx(once.waited - before.waited, abs=1e-3)
+    assert once.opened > before.opened and once.fetched == before.fetched, "a file is not sent from elsewhere"
     with pytest.raises(Exception, match="no such file"):
         open_image(str(tmp_path / "b.png"))
-    assert seconds_opening() - before > once, "what fails has taken time too"
+    assert clock.now().opened > once.opened, "what fails has taken time too"
+
+
+def test_bytes_from_elsewhere_are_counted_as_fetched():
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/there/a", b"abc")
+    before = clock.now().fetched
+    assert read_bytes("memory://there/a", MediaPolicy(protocols=frozenset({"memory"}))) == b"abc"
+    assert clock.now().fetched > before
+
+
+def test_what_other_threads_open_is_waited_for_only_where_it_is_late():
+    def slow(value: int) -> int:
+        with clock.opening():
+            time.sleep(0.02)
+        return value
+
+    before = clock.now()
+    for _ in read_ahead(slow, range(8), 4):
+        time.sleep(0.02)  # the model: four threads are faster than it
+    after = clock.now()
+    assert after.opened - before.opened >= 0.16
+    assert after.waited - before.waited < 0.12
+
+
+def test_a_stopwatch_takes_waiting_out_of_what_it_happened_in():
+    watch = Stopwatch()
+    with clock.opening():
+        time.sleep(0.03)
+        with clock.fetching():
+            time.sleep(0.01)
+    time.sleep(0.02)
+    watch.lap("model")
+    watch.lap("write")
+    times = watch.times()
+    assert times["decode"] == pytest.approx(0.03, rel=0.4) and times["transfer"] == pytest.approx(
+        0.01, rel=0.6
+    )
+    assert times["model"] == pytest.approx(0.02, rel=0.4) and times["write"] < 0.01
+    assert times["opening"] == pytest.approx(times["decode"] + times["transfer"], rel=0.05)
 
 
 def test_a_long_step_tells_shares_and_the_slowest_parts():
     record = StepRecord(1, "score", "s", "score s", seconds=20.0)
     for part, seconds in (("p1", 1.0), ("p2", 6.0), ("p3", 2.0), ("p4", 3.0)):
-        record.spend(part, {"read": 1.0, "score": seconds, "write": 0.25, "open": 0.5})
+        spent = {"transfer": 0.5, "read": 1.0, "decode": seconds / 4, "model": 3 * seconds / 4, "write": 0.25}
+        record.spend(part, {**spent, "opening": 0.5})
     record.times["commit"] = 3.0
     assert list(record.slowest) == ["p2", "p4", "p3"]
     told = str(record)
-    assert "read 20%, score 60% (opening media: 2.0 s over all threads), write 5%, commit 15%" in told
-    assert "slowest parts: p2 7.2 s, p4 4.2 s, p3 3.2 s" in told
+    assert "transfer 9%, read 18%, decode 14%, model 41%, write 5%, commit 14%" in told
+    assert "; opening media took 2.0 s over all threads; slowest parts: p2 7.8 s, p4 4.8 s, p3 3.8 s" in told
     record.seconds = 1.0
     assert "slowest" not in str(record)
 
@@ -38,5 +85,6 @@ def test_a_long_step_tells_shares_and_the_slowest_parts():
 def test_scoring_fills_them(store, captions, spies, tmp_path):
     store.add(captions("a", "bb", "ccc", "dddd"), kind="image-text", part_rows=3)
     record = store.score("spy", log=str(tmp_path / "log"))
-    assert set(record.times) >= {"read", "score", "write"} and len(record.slowest) == 2
+    assert {*record.times, "commit"} == {*SHARES, "opening"} and len(record.slowest) == 2
+    assert record.times["model"] > record.times["transfer"], "nothing came from elsewhere"
     assert StepRecord.from_dict(record.to_dict()).times == record.times

@@ -22,6 +22,7 @@ from curate.run.context import RunContext, plain_params
 from curate.run.ledger import StepRecord
 from curate.run.scoring import ScoredPart, ScoreTask, fit_tasks, score_part
 from curate.store import ColumnSet, NewPart, PartStore, Snapshot, StoreView
+from curate.store.excerpt import excerpts
 
 COMMIT_EVERY = 1.0
 """Seconds of work between two commits: what a kill can cost."""
@@ -173,6 +174,7 @@ def pending(
     store: PartStore, view: StoreView, snapshot: Snapshot, scorer: Scorer, column_set: ColumnSet
 ) -> Iterator[ScoreTask]:
     """The parts, and the rows in them, that this scorer has not been asked about yet."""
+    excerpt = excerpts(snapshot, scorer.needs)
     for part, rows in rows_by_part(view, snapshot):
         if not applies(scorer, part, snapshot):
             continue
@@ -183,7 +185,7 @@ def pending(
             rows = rows[~asked_rows(store.path, old, reason_of(column_set))[rows]]
             if not len(rows):
                 continue
-        yield ScoreTask(str(store.path), snapshot.version, part, rows, scorer, column_set, tuple(old))
+        yield ScoreTask(str(store.path), excerpt(part), part, rows, scorer, column_set, tuple(old))
 
 
 def _answers(
