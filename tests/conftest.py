@@ -16,8 +16,8 @@ sys.path.insert(0, str(HERE / "fixtures"))
 pytest_plugins = ["small_models", "chat_endpoint"]
 
 # A change is judged by the same examples each time; `make explore` draws new ones, to find what these do not show.
-settings.register_profile("same", derandomize=True)
-settings.register_profile("explore", print_blob=True)
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("explore", print_blob=True, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 

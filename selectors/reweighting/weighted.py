@@ -80,14 +80,14 @@ def cap_weights(weights: npt.NDArray[Any], cap: float) -> Floats:
     values = normalise(weights)
     ordered = np.sort(values)[::-1]
     rest = np.cumsum(ordered[::-1])[::-1]
-    with np.errstate(
-        all="ignore"
-    ):  # the scale if the first 0, 1, 2 ... are cut off; beyond the last weight there is none
-        scale = (len(values) - cap * np.arange(len(values))) / rest
-        fits = np.flatnonzero(scale * ordered <= cap * (1 + 1e-12))
-    if not len(fits) or not np.isfinite(scale[fits[0]]) or scale[fits[0]] <= 0:
+    room = len(values) - cap * np.arange(len(values))  # for the others, if the first 0, 1, 2 ... are cut off
+    with np.errstate(invalid="ignore"):  # beyond the last weight there is nothing to share
+        fits = np.flatnonzero((rest > 0) & (room > 0) & (ordered / rest * room <= cap * (1 + 1e-12)))
+    if not len(fits):
         return np.where(values > 0, cap, 0.0)
-    return np.asarray(np.minimum(values * scale[fits[0]], cap))
+    cut = fits[0]
+    with np.errstate(over="ignore"):  # next to the smallest numbers, what is cut off is beyond the largest
+        return np.asarray(np.minimum(values / rest[cut] * room[cut], cap))
 
 
 def weigh(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from curate.errors import InputError
@@ -36,6 +36,7 @@ def test_any_weights(weights: list[float]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(WEIGHTS, st.floats(1, 10))
+@example([8.0, 1.1125369292536007e-308], 1.5)
 def test_no_capped_weight_is_above_the_cap(weights: list[float], cap: float) -> None:
     given_ = normalise(np.array(weights))
     found = cap_weights(given_, cap)
