@@ -1,11 +1,12 @@
 """Label Studio: tasks to a server, every answer back. Talks to it itself: its SDK may send twice what writes.
 
-    wire, server   requests, and what can become of them
-    ledger         what we remember of a server
-    places, shelf  the project of a round, and its tasks by our keys
+    connector         `LabelStudio`, by which all of it is reached
+    wire, server      requests, and what can become of them
+    ledger            what we remember of a server
+    places, shelf     the project of a round, and its tasks by our keys
     pushing, pulling, status
-    serving        how media get there
-    hints, backend   what the server tells us of its own accord, and asks us for
+    serving           how media get there
+    hints, backend    what the server tells us of its own accord, and asks us for; `listening` hears it
 
 Names are imported when they are used.
 """

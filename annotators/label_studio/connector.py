@@ -74,9 +74,9 @@ class LabelStudio:
         """Bring a task for each item meant onto the server that has none there in this round.
 
         `where` is an expression, a selection (or its name), or a list of ids; `ids` a list, or a frame with a column
-        `item` or `id` such as `ask_again` gives. `guesses` are pre-annotations. Each round has a project of its own. Items that are there are left as they
-        are, also after a kill at any moment. `dry_run` only says what would be created; `recreate` makes tasks and
-        projects again that were deleted over there.
+        `item` or `id` such as `ask_again` gives. `guesses` are pre-annotations. Each round has a project of its own. Items
+        that are there are left as they are, also after a kill at any moment. `dry_run` only says what would be created;
+        `recreate` makes tasks and projects again that were deleted over there.
         Raises InputError where no item is meant or the round asks something else, BusyError where another push is under
         way, AnnotatorError where the server cannot be reached or refuses, saying what is there.
         """
@@ -88,17 +88,17 @@ class LabelStudio:
         whole = Asked(
             view,
             asked,
-            round,
-            read_guesses(guesses),
-            self.annotators,
-            self.blind,
-            self.media,
-            self.files,
-            self.files_there,
-            self.chunk,
-            self.patience,
-            dry_run,
-            recreate,
+            round=round,
+            guesses=read_guesses(guesses),
+            annotators=self.annotators,
+            blind=self.blind,
+            media=self.media,
+            files=self.files,
+            there=self.files_there,
+            chunk=self.chunk,
+            patience=self.patience,
+            dry_run=dry_run,
+            recreate=recreate,
         )
         with exclusive(Path(store.path), "push"), self._open(store) as (server, ledger):
             return push(server, ledger, store.id, whole)

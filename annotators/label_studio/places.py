@@ -11,11 +11,11 @@ from typing import Any
 
 from curate.annotators.label_studio.ledger import Ledger, Project
 from curate.annotators.label_studio.server import Server
-from curate.annotators.label_studio.wire import Absent
+from curate.annotators.label_studio.wire import Absent, Answer
 from curate.annotators.tasks import Template
 from curate.errors import AnnotatorError, InputError
 
-__all__ = ["Mark", "Places"]
+__all__ = ["Mark", "Places", "look_up", "still_there"]
 
 _MARK = re.compile(r"\[curate:([0-9a-f]+):(\d+):([\w-]+):([0-9a-f]+):([0-9a-f]+)\]")
 
@@ -129,16 +129,22 @@ class Places:
         return project
 
 
-def still_there(server: Server, project: Project) -> dict[str, Any]:
-    """The project as the server sees it now. Raises AnnotatorError where it is gone, or another has taken its number."""
-    try:
-        found = server.project(project.id)
-    except Absent:
-        found = {}
-    mark = Mark.read(found.get("description", ""))
+def look_up(server: Server, project: Project, *fields: str) -> Answer:
+    """These fields of the project as the server sees it now. Raises Absent where it is gone, or another has its number."""
+    found = server.project(project.id, "description", *fields)
+    mark = Mark.read(found.body.get("description", ""))
     if mark is None or mark.source != project.source:
+        raise Absent(404, f"project {project.id} on {server.url} is not ours any more")
+    return found
+
+
+def still_there(server: Server, project: Project, *fields: str) -> dict[str, Any]:
+    """The same where it has to be there. Raises AnnotatorError where it is not."""
+    try:
+        found: dict[str, Any] = look_up(server, project, *fields).body
+    except Absent:
         raise AnnotatorError(
             f"project {project.id} of round {project.round} is not on {server.url} any more, or its description has lost our "
             "mark. What was pulled is kept"
-        )
+        ) from None
     return found

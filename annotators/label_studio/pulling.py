@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curate.annotators.label_studio.ledger import Ledger, Project, Sent
-from curate.annotators.label_studio.places import Mark, Places
+from curate.annotators.label_studio.places import Places, look_up
 from curate.annotators.label_studio.server import FULL_PAGE, Server, among, changed_since
 from curate.annotators.label_studio.shelf import Shelf, data_digest
 from curate.annotators.label_studio.wire import Absent
@@ -113,10 +113,7 @@ class _Pulling:
 
     def run(self, full: bool) -> None:
         """Read what changed, record it, and remember how far we are."""
-        answer = self.server.wire.get(f"/api/projects/{self.project.id}/")
-        mark = Mark.read(answer.body.get("description", ""))
-        if mark is None or mark.source != self.project.source:
-            raise Absent(404, f"project {self.project.id} on {self.server.url} is not ours any more")
+        answer = look_up(self.server, self.project, "task_number")
         sent = self._sent(int(answer.body["task_number"]), full)
         waiting: list[dict[str, Any]] = []
         for page in self._changed(sent, full):

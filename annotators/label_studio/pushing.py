@@ -7,7 +7,10 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from curate.annotators.label_studio.ledger import Ledger
@@ -24,6 +27,8 @@ __all__ = ["Asked", "push"]
 
 CHUNK_BYTES = 16 << 20
 """An import is not longer: the server fails at bodies over 250 MB, and holds each several times."""
+NOW = ("task_number", "total_predictions_number", "model_version")
+"""What a push wants to know of its project in the end, beside the settings."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +63,23 @@ class Asked:
 
 def push(server: Server, ledger: Ledger, dataset: str, asked: Asked) -> PushReceipt:
     """Bring a task for every item onto the server that has none there in this round; see `LabelStudio.push`."""
-    places = Places(server, ledger, dataset)
+    places, making, new = Places(server, ledger, dataset), _Making(asked, dataset), False
     project = places.find(asked.round, asked.template, gone_is_none=asked.recreate)
-    if project is None and asked.dry_run:
-        return _Making(asked, dataset, None, None).plan()
-    new = False
     if project is None:
-        project, new = places.make(asked.round, asked.template, asked.settings)
+        if asked.dry_run:
+            return making.plan()
+        with making.ahead():
+            project, new = places.make(asked.round, asked.template, asked.settings)
+        if not new:
+            making = _Making(asked, dataset)  # somebody else made it: some may be there
     project = places.settle_spec(project, asked.template)
     shelf = Shelf(server, ledger, project, asked.patience)
     if not asked.dry_run:
         shelf.settle()
     if not new:
         shelf.look()
-    serving = Serving(server, project, asked.media, asked.files, asked.there)
-    making = _Making(asked, dataset, shelf, serving)
+    making.shelf = shelf
+    making.serving = Serving(server, project, asked.media, asked.files, asked.there)
     if asked.dry_run:
         return making.plan()
     making.counts["repaired"] += shelf.repair()
@@ -90,7 +97,7 @@ def _check(shelf: Shelf, making: _Making) -> Mapping[str, Any]:
 
     Gives the project as the server sees it.
     """
-    now = still_there(shelf.server, shelf.project)
+    now = still_there(shelf.server, shelf.project, *NOW, *making.asked.settings)
     if not shelf.lost and int(now["task_number"]) == shelf.count():
         return now
     shelf.look()
@@ -126,11 +133,17 @@ class _Making:
 
     asked: Asked
     dataset: str
-    shelf: Shelf | None
-    serving: Serving | None
+    shelf: Shelf | None = None
+    serving: Serving | None = None
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     sent: set[str] = field(default_factory=set)
+    first: list[Parcel] = field(default_factory=list)
+
+    @cached_property
+    def chunks(self) -> Iterator[list[Parcel]]:
+        """What is missing, made as it is asked for, in pieces that go in one import each."""
+        return self._chunks()
 
     def plan(self) -> PushReceipt:
         """What `send` would do."""
@@ -139,6 +152,20 @@ class _Making:
         if self.shelf is not None:
             self.counts["repaired"] = sum(len(ids) - 1 for ids in self.shelf.twice.values())
         return self.receipt(self.shelf.project.page if self.shelf else "")
+
+    @contextmanager
+    def ahead(self) -> Iterator[None]:
+        """Make the first chunk while the block makes a project: there is nothing in it, so all of it will be missing.
+
+        Media wait for the project that they are to be shown in.
+        """
+        if self.asked.template.media:
+            yield
+            return
+        with ThreadPoolExecutor(1) as maker:
+            first = maker.submit(lambda: next(self.chunks, []))
+            yield
+        self.first = first.result()
 
     def send(self) -> None:
         """Send what is missing, a chunk at a time; the next is made while the server takes one.
@@ -154,7 +181,7 @@ class _Making:
 
     def _send_all(self, sender: ThreadPoolExecutor) -> None:
         under_way: Future[None] | None = None
-        for parcels in self._chunks():
+        for parcels in filter(None, chain([self.first], self.chunks)):
             if under_way is not None:
                 under_way.result()
             under_way = sender.submit(self._send, parcels)
@@ -205,10 +232,10 @@ class _Making:
                 yield row, task
 
     def _parcel(self, row: Mapping[str, Any], plain: Task) -> Parcel | None:
-        assert self.serving is not None
         try:
             task = plain
             if self.asked.template.media:
+                assert self.serving is not None
                 task = self.asked.template.task(
                     row, dataset=self.dataset, round=self.asked.round, serve=self.serving.serve
                 )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from curate.annotators.label_studio.wire import Absent, Refused, Wire
+from curate.annotators.label_studio.wire import Absent, Answer, Refused, Wire
 from curate.errors import AnnotatorError
 
 __all__ = ["Imported", "Server", "among", "changed_since", "equal_to", "more_than_none"]
@@ -17,6 +17,10 @@ PAGE = 1000
 """Tasks asked for at once."""
 FULL_PAGE = 200
 """The same where annotations come with them."""
+NAMED = 1000
+"""Up to so many tasks are asked for by their numbers, a page at a time."""
+COUNTERS = ("total_annotations", "cancelled_annotations")
+"""Of a task: how many answers, and how many skips."""
 
 Imported = tuple[int, int, list[int]]
 """What came of an import: tasks, predictions, and the ids of the tasks in the order sent."""
@@ -56,10 +60,9 @@ class Server:
         unique = {int(p["id"]): p for p in listed if text in (p.get("description") or "")}
         return [unique[number] for number in sorted(unique)]
 
-    def project(self, number: int) -> dict[str, Any]:
-        """One project as the server sees it. Raises Absent."""
-        found: dict[str, Any] = self.wire.get(f"/api/projects/{number}/").body
-        return found
+    def project(self, number: int, *fields: str) -> Answer:
+        """One project as the server sees it: these fields alone, for it counts all that it is not kept from. Raises Absent."""
+        return self.wire.get(f"/api/projects/{number}/", {"include": ",".join(["id", *fields])})
 
     def create_project(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Make a project; what the server says of it."""
@@ -118,31 +121,30 @@ class Server:
     def answered(self, project: int, filters: Sequence[Mapping[str, Any]], more: set[int]) -> list[int]:
         """Ids of the tasks for which the filters hold and that bear an answer or a skip, or are among `more`; ascending.
 
-        Asking for the annotations of tasks that have none would take the server ten times as long; and listing the counters
-        of all that changed, a second for every two thousand, so that is left for where `more` are many.
+        Asking for the annotations of tasks that have none would take the server ten times as long, and asking for their
+        counters twice. `more` are asked for by their numbers while they are few; else all ids are listed.
         """
-        counters = ("total_annotations", "cancelled_annotations")
-        if len(more) > FULL_PAGE:
-            pages = self.tasks(project, f"id,{','.join(counters)}", filters)
-            return [t["id"] for page in pages for t in page if t["id"] in more or any(t[c] for c in counters)]
-        found: set[int] = set()
-        for condition in [*map(more_than_none, counters), *([among(sorted(more))] if more else [])]:
-            for page in self.tasks(project, "id", [*filters, condition]):
-                found |= {int(task["id"]) for task in page}
-        return sorted(found)
+        few = len(more) <= NAMED
+        numbers = sorted(more) if few else []
+        named = [among(numbers[at : at + FULL_PAGE]) for at in range(0, len(numbers), FULL_PAGE)]
+        found = {
+            n for one in [*map(more_than_none, COUNTERS), *named] for n in self._ids(project, [*filters, one])
+        }
+        return sorted(found if few else found | (more & self._ids(project, filters)))
+
+    def _ids(self, project: int, filters: Sequence[Mapping[str, Any]]) -> set[int]:
+        return {int(task["id"]) for page in self.tasks(project, "id", filters) for task in page}
 
     def worked_on(self, project: int, numbers: Sequence[int]) -> set[int]:
         """Which of these tasks bear an answer, a skip or somebody's draft."""
-        these = among(numbers)
-        found: set[int] = set()
-        for condition in (
-            more_than_none("total_annotations"),
-            more_than_none("cancelled_annotations"),
-            {"filter": "filter:tasks:draft_exists", "operator": "equal", "type": "Boolean", "value": True},
-        ):
-            for page in self.tasks(project, "id", [these, condition]):
-                found |= {int(one["id"]) for one in page}
-        return found
+        drafted = {
+            "filter": "filter:tasks:draft_exists",
+            "operator": "equal",
+            "type": "Boolean",
+            "value": True,
+        }
+        conditions = (*map(more_than_none, COUNTERS), drafted)
+        return {number for one in conditions for number in self._ids(project, [among(numbers), one])}
 
     def delete_tasks(self, project: int, numbers: Sequence[int]) -> None:
         """Delete tasks; those that are gone already stay gone."""
