@@ -305,11 +305,13 @@ class Store(OpenStore):
         on: str = "local",
         workers: int | None = None,
         gpus: float = 0.0,
+        through: str | None = None,
     ) -> RunRecord:
         """Run a recipe (a file, or its plain values) on this store, whatever store it names.
 
         `on` says where parts are worked on: here, or by Ray (`curate.run.runner.choose_runner`), with so many `workers`, each
-        with `gpus`. The outcome is the same.
+        with `gpus`. The outcome is the same. Machines that do not see the store's folder work `through` the address (s3://, gs://,
+        az://, a folder) at which the store is published, before and after: ConflictError if others were faster there.
         """
         from curate.recipe import Recipe, read_recipe
         from curate.recipe.reader import build_recipe
@@ -322,7 +324,9 @@ class Store(OpenStore):
             recipe = read_recipe(recipe)
         elif not isinstance(recipe, Recipe):
             recipe = build_recipe({"store": str(self.path), **recipe})
-        context = begin(self.parts, recipe=recipe.plain(), seed=recipe.seed, base=base, runner=runner)
+        context = begin(
+            self.parts, recipe=recipe.plain(), seed=recipe.seed, base=base, runner=runner, through=through
+        )
         return execute(context, recipe.steps)
 
     def record_answers(self, answers: Any) -> dict[str, int]:
@@ -339,13 +343,25 @@ class Store(OpenStore):
 
         return explain(self.parts, id)
 
-    def report(self, path: str | Path, *, selection: str | None = None, title: str | None = None) -> Path:
-        """Write the report: one HTML file that needs neither network nor server."""
+    def report(
+        self,
+        path: str | Path,
+        *,
+        selection: str | None = None,
+        title: str | None = None,
+        map_of: str | None = None,
+        map_by: Literal["pca", "t-sne"] = "pca",
+    ) -> Path:
+        """Write the report: one HTML file that needs neither network nor server.
+
+        `map_of`: the column of vectors that its map of items shows, laid out by two principal directions or by t-SNE.
+        """
         from curate.report import write_report
         from curate.run.history import what_happened
 
+        run = what_happened(self.parts)
         return write_report(
-            self.parts, Path(path), run=what_happened(self.parts), selection=selection, title=title
+            self.parts, path, run=run, selection=selection, title=title, map_of=map_of, map_by=map_by
         )
 
     def last_run(self) -> RunRecord | None:

@@ -59,18 +59,24 @@ def run(
         typer.Option(help="Where: local; ray (a cluster of its own); auto, ray://host:10001 or host:6379"),
     ] = "local",
     gpus: Annotated[float, typer.Option(help="GPUs for each Ray worker, such as 1 or 0.5")] = 0.0,
+    through: Annotated[
+        str | None,
+        typer.Option(help="Where the store is published (s3://...), for machines that do not see its folder"),
+    ] = None,
 ) -> None:
     """Run a recipe; what was done before is not done again."""
     from curate.recipe import read_recipe
     from curate.run.engine import begin, execute
     from curate.run.runner import choose_runner
-    from curate.store import PartStore
+    from curate.store.places import open_shared
 
     runner = choose_runner(on, workers, gpus)
     loaded = read_recipe(recipe, set or ())
     base = recipe.parent.absolute()
-    with PartStore.create(base / loaded.store, exist_ok=True) as store:
-        context = begin(store, recipe=loaded.plain(), seed=loaded.seed, base=base, runner=runner)
+    with open_shared(base / loaded.store, through) as store:
+        context = begin(
+            store, recipe=loaded.plain(), seed=loaded.seed, base=base, runner=runner, through=through
+        )
         try:
             with interruptible():
                 done = execute(context, loaded.steps)
@@ -254,10 +260,14 @@ def report(
     store: StorePath,
     out: Annotated[Path, typer.Argument(help="The HTML file to write")] = Path("report.html"),
     selection: Annotated[str | None, typer.Option(help="Show this selection as kept")] = None,
+    map_of: Annotated[
+        str | None, typer.Option(help="The column of vectors that the map of items shows")
+    ] = None,
+    map_by: Annotated[str, typer.Option(help="How the map is laid out: pca or t-sne")] = "pca",
 ) -> None:
     """Write the report: one HTML file that needs neither network nor server."""
     with _open(store) as opened:
-        say(str(opened.report(out, selection=selection)))
+        say(str(opened.report(out, selection=selection, map_of=map_of, map_by=map_by)))  # type: ignore[arg-type]
 
 
 @app.command()

@@ -149,6 +149,8 @@ class ReportStep(Step):
     report: str = Field(description="the HTML file to make")
     selection: str | None = None
     heading: str | None = Field(None, alias="title")
+    map_of: str | None = Field(None, description="the column of vectors that its map of items shows")
+    map_by: Literal["pca", "t-sne"] = "pca"
 
 
 STEPS: dict[str, type[Step]] = {

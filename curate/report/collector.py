@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from curate.report import words
 from curate.report.balance import collect_balances
 from curate.report.cards import CardMaker, ChosenReasons, find_layout
+from curate.report.contents import ReportData
 from curate.report.decision import Decision, decide
 from curate.report.disagreements import collect_disagreements
 from curate.report.duplicates import collect_duplicates
@@ -17,7 +18,8 @@ from curate.report.findings import collect_findings, serious
 from curate.report.funnel import collect_steps, collect_timings
 from curate.report.galleries import collect_galleries, main_scores
 from curate.report.labels import collect_labels
-from curate.report.model import ReportData, Tile
+from curate.report.maps import MapOptions, collect_map, quiet_maker
+from curate.report.model import Tile
 from curate.report.provenance import collect_provenance
 from curate.report.rows import collect_table
 from curate.report.scores import collect_flags, collect_histograms, score_columns
@@ -36,6 +38,7 @@ class Limits:
     groups: int = 12
     thumbnail: int = 160
     media_bytes: int = 12_000_000
+    points: int = 1000
 
     def halve(self) -> Limits:
         """A smaller report."""
@@ -45,6 +48,7 @@ class Limits:
             gallery=self.gallery // 2,
             groups=self.groups // 2,
             media_bytes=self.media_bytes // 2,
+            points=self.points // 2,
         )
 
 
@@ -56,6 +60,7 @@ def collect(
     *,
     limits: Limits | None = None,
     timings: bool = False,
+    map_options: MapOptions | None = None,
 ) -> ReportData:
     """Everything the report says. Reads columns one at a time and, of the rows, only those that are shown."""
     limits = limits or Limits()
@@ -63,6 +68,7 @@ def collect(
     layout = find_layout(decision.view, decision.snapshot.kinds())
     excerpts = Excerpts(side=2 * limits.thumbnail, budget=limits.media_bytes)
     maker = CardMaker(decision, layout, excerpts, ChosenReasons.of(store, decision))
+    small = quiet_maker(maker, limits.media_bytes // 3)
     columns = score_columns(decision)
     scores = main_scores(decision) if len(decision.view) else []
     galleries = collect_galleries(maker, scores, limits.gallery)
@@ -70,17 +76,22 @@ def collect(
     disagreements = collect_disagreements(maker, scores, limits.gallery)
     duplicates = collect_duplicates(maker, limits.groups) if limits.groups else ()
     labels = collect_labels(maker, limits.gallery)
+    drawn = collect_map(store, small, scores, options=map_options or MapOptions(), most=limits.points)
     findings = collect_findings(store, run)
     unscored, rejected = count_unscored(decision), count_rejected(decision.snapshot)
     return ReportData(
         title=title or _name(store, run),
         sentence=write_sentence(decision, unscored, rejected),
         tiles=make_tiles(decision, unscored, rejected),
-        notices=(*collect_notices(run, decision, excerpts), *serious(findings)),
+        notices=(
+            *collect_notices(run, decision, excerpts.left_out + small.excerpts.left_out),
+            *serious(findings),
+        ),
         steps=collect_steps(run, decision),
         histograms=collect_histograms(decision, columns[:MOST_HISTOGRAMS]),
         histograms_left_out=max(0, len(columns) - MOST_HISTOGRAMS),
         flags=collect_flags(decision),
+        map=drawn,
         findings=findings,
         galleries=galleries,
         elements=elements,
@@ -150,7 +161,7 @@ def make_tiles(decision: Decision, unscored: int, rejected: int) -> tuple[Tile, 
     return tuple(tiles)
 
 
-def collect_notices(run: RunRecord | None, decision: Decision, excerpts: Excerpts) -> tuple[str, ...]:
+def collect_notices(run: RunRecord | None, decision: Decision, left_out: int) -> tuple[str, ...]:
     """What a reader must know before believing the numbers."""
     notices = []
     keeps = [s for s in run.steps if s.kind == "keep" and not s.error] if run else []
@@ -164,8 +175,6 @@ def collect_notices(run: RunRecord | None, decision: Decision, excerpts: Excerpt
         notices.append(
             f"The run stopped at step {failed[0].ordinal} ({failed[0].title}): {words.shorten(str(failed[0].error), 400)}"
         )
-    if excerpts.left_out:
-        notices.append(
-            f"{words.count(excerpts.left_out)} thumbnails or sounds were left out to keep the file small."
-        )
+    if left_out:
+        notices.append(f"{words.count(left_out)} thumbnails or sounds were left out to keep the file small.")
     return tuple(notices)

@@ -1,4 +1,5 @@
-"""What a report says, as plain values: the collector fills it, the page draws it, and neither knows the other.
+"""What the sections of a report say, as plain values: the collector fills them, the page draws them, and neither knows the
+other.
 
 Every string in here is untrusted and raw; escaping is the page's business. Counts are exact unless a field says
 that it holds a sample. Status is `kept` and `dropped`; where a selection decides, `selected`, `not selected` (met every
@@ -7,9 +8,7 @@ condition) and `dropped`; empty where nothing has been decided.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from curate.report.evidence import FindingSet
+from dataclasses import dataclass
 
 __all__ = [
     "Balance",
@@ -27,7 +26,6 @@ __all__ = [
     "Picture",
     "Provenance",
     "Reason",
-    "ReportData",
     "Section",
     "Sound",
     "Step",
@@ -311,31 +309,3 @@ class Provenance:
     facts: tuple[tuple[str, str], ...] = ()
     recipe: str = ""
     sections: tuple[Section, ...] = ()
-
-
-@dataclass(frozen=True)
-class ReportData:
-    """The whole report."""
-
-    title: str
-    sentence: str
-    tiles: tuple[Tile, ...] = ()
-    notices: tuple[str, ...] = ()
-    steps: tuple[Step, ...] = ()
-    histograms: tuple[Histogram, ...] = ()
-    histograms_left_out: int = 0
-    flags: tuple[Flag, ...] = ()
-    findings: tuple[FindingSet, ...] = ()
-    galleries: tuple[GallerySet, ...] = ()
-    elements: tuple[ElementSet, ...] = ()
-    disagreements: tuple[GallerySet, ...] = ()
-    duplicates: tuple[Duplicates, ...] = ()
-    labels: tuple[Confusion, ...] = ()
-    balances: tuple[Balance, ...] = ()
-    table: Table | None = None
-    failures: tuple[Listing, ...] = ()
-    provenance: Provenance = field(default_factory=Provenance)
-    timings: Section | None = None
-    thumbnail: int = 160
-    decided: bool = True
-    kept_word: str = "kept"

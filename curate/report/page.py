@@ -14,10 +14,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from curate.report import words
+from curate.report.contents import ReportData
 from curate.report.curves import draw_curve
 from curate.report.drawing import draw_envelope, draw_histogram
 from curate.report.intervals import draw_intervals
-from curate.report.model import ReportData, Table
+from curate.report.model import Picture, Table
+from curate.report.points import Point, PointMap
+from curate.report.scatter import draw_map, draw_mark
 
 _MEDIA = re.compile(r"data:(?:image|audio)/[a-z0-9.+-]+;base64,[A-Za-z0-9+/=]+")
 TEMPLATES = Path(__file__).parent / "templates"
@@ -28,16 +31,17 @@ LONGEST = 200_000
 
 def render(data: ReportData) -> bytes:
     """The whole page as UTF-8. The same data give the same bytes."""
-    js = asset("report.js")
+    js = asset("report.js") + asset("map.js")
     page = (
         environment()
         .get_template("report.html.j2")
         .render(
             data=data,
             policy=content_policy(js),
-            css=Markup(asset("report.css")),
+            css=Markup(asset("report.css") + asset("map.css")),
             js=Markup(js),
             rows=embed_rows(data.table),
+            points=embed_points(data.map),
             sections=list_sections(data),
         )
     )
@@ -57,18 +61,54 @@ def embed_rows(table: Table | None) -> Markup:
     """The table's rows as JSON that cannot end the element it stands in."""
     if table is None:
         return Markup("")
-    text = json.dumps(
-        {
-            "columns": [{"name": words.clean(c.name), "type": c.type} for c in table.columns],
-            "rows": [[words.clean(v) if isinstance(v, str) else v for v in row] for row in table.rows],
-        },
-        ensure_ascii=False,
-        allow_nan=False,
-        separators=(",", ":"),
-    )
+    columns = [{"name": c.name, "type": c.type} for c in table.columns]
+    return _embed({"columns": columns, "rows": table.rows})
+
+
+def embed_points(drawn: PointMap | None) -> Markup:
+    """What a map says of each of its points, as JSON that cannot end the element it stands in."""
+    if drawn is None:
+        return Markup("")
+    highlights = [{"name": h.name, "points": h.points} for h in drawn.highlights]
+    return _embed({"points": [_plain_point(p) for p in drawn.points], "highlights": highlights})
+
+
+def _plain_point(point: Point) -> dict[str, Any]:
+    card = point.card
+    return {
+        "x": point.x,
+        "y": point.y,
+        "id": card.id,
+        "status": card.status if _status_class(card.status) else "",
+        "asked": point.asked,
+        "why": card.reason,
+        "label": card.label,
+        "suggested": card.suggested,
+        "texts": card.texts,
+        "scores": card.scores,
+        "picture": _plain_picture(card.pictures[0]) if card.pictures else None,
+    }
+
+
+def _plain_picture(picture: Picture) -> dict[str, Any]:
+    uri = str(_trust_media(picture.uri))
+    return {"uri": uri, "width": picture.width, "height": picture.height, "problem": picture.problem}
+
+
+def _embed(value: Any) -> Markup:
+    text = json.dumps(_cleaned(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
+
+
+def _cleaned(value: Any) -> Any:
+    """The same with every text in it cleaned of invisible characters."""
+    if isinstance(value, str):
+        return words.clean(value)
+    if isinstance(value, dict):
+        return {key: _cleaned(one) for key, one in value.items()}
+    return [_cleaned(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def list_sections(data: ReportData) -> list[tuple[str, str]]:
@@ -77,6 +117,7 @@ def list_sections(data: ReportData) -> list[tuple[str, str]]:
         ("summary", "Summary", True),
         ("funnel", "What happened", data.steps),
         ("scores", "Scores", data.histograms or data.flags),
+        ("map", "Map", data.map),
         ("findings", "Findings", data.findings),
         ("galleries", "Items to look at", data.galleries),
         ("elements", "Elements", data.elements),
@@ -112,6 +153,8 @@ def environment() -> Environment:
         histogram=draw_histogram,
         intervals=draw_intervals,
         envelope=draw_envelope,
+        mark=draw_mark,
+        scatter=draw_map,
         media=_trust_media,
         status_class=_status_class,
         tone=_tone_style,

@@ -17,6 +17,8 @@ def run_report(context: RunContext, step: ReportStep) -> StepRecord:
             run=context.run,
             selection=step.selection,
             title=step.heading,
+            map_of=step.map_of,
+            map_by=step.map_by,
         )
         record.counts = {"files": 1, "bytes": path.stat().st_size}
     return record

@@ -6,10 +6,14 @@ import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
-from curate.errors import InputError
+from curate.errors import InputError, UnknownNameError
 from curate.report.collector import Limits, collect
+from curate.report.contents import ReportData
+from curate.report.maps import MapOptions
 from curate.report.page import render
+from curate.report.plane import MapBy
 from curate.run.ledger import RunRecord
 from curate.store import PartStore
 
@@ -29,6 +33,9 @@ def write_report(
     max_gallery: int = 24,
     thumbnail: int = 160,
     max_bytes: int = 20_000_000,
+    map_of: str | None = None,
+    map_by: MapBy = "pca",
+    max_points: int = 1000,
 ) -> Path:
     """Write one self-contained HTML file about a store, a run, or a selection, and return its path.
 
@@ -41,15 +48,27 @@ def write_report(
     `max_table_rows`  rows in the table; of more items an even sample is shown, and said to be one.
     `max_gallery`     items in a gallery, 0 for no galleries.
     `thumbnail`       side of a thumbnail on the page in pixels.
-    `max_bytes`       the file is never larger: galleries, table and thumbnails shrink until it fits, which is said.
+    `max_bytes`       the file is never larger: galleries, table, map and thumbnails shrink until it fits, which is said.
+    `map_of`          the column of vectors that the map shows; by default the one that was selected by, else an embedding.
+    `map_by`          "pca", two principal directions; or "t-sne", which keeps neighbours, takes seconds, and needs `noise`.
+    `max_points`      items on the map, 0 for no map; of more items a sample is shown, and said to be one.
 
-    Raises InputError for limits that make no sense and UnknownNameError for an unknown selection.
+    Raises InputError for limits that make no sense and UnknownNameError for an unknown selection or column of vectors.
     """
-    _check(max_table_rows, max_gallery, thumbnail, max_bytes)
     limits = Limits(
-        table_rows=max_table_rows, gallery=max_gallery, thumbnail=thumbnail, media_bytes=int(max_bytes * 0.6)
+        table_rows=max_table_rows,
+        gallery=max_gallery,
+        thumbnail=thumbnail,
+        media_bytes=int(max_bytes * 0.6),
+        points=max_points,
     )
-    data = collect(store, run, selection, title, limits=limits, timings=timings)
+    _check(limits, max_bytes, map_by)
+
+    def gather() -> ReportData:
+        options = MapOptions(map_of, map_by)
+        return collect(store, run, selection, title, limits=limits, timings=timings, map_options=options)
+
+    data = gather()
     page, halvings = render(data), 0
     while len(page) > max_bytes:
         halvings += 1
@@ -58,18 +77,24 @@ def write_report(
                 f"the report cannot be made smaller than {len(page):,} bytes; max_bytes is {max_bytes:,}"
             )
         limits = limits.halve()
-        data = collect(store, run, selection, title, limits=limits, timings=timings)
-        said = f"To stay within {max_bytes:,} bytes, galleries hold at most {limits.gallery} items and the table {limits.table_rows} rows."
+        data = gather()
+        said = (
+            f"To stay within {max_bytes:,} bytes, galleries hold at most {limits.gallery} items, the table "
+            f"{limits.table_rows} rows and the map {limits.points} items."
+        )
         page = render(replace(data, notices=(*data.notices, said)))
     return write_whole(Path(path).expanduser(), page)
 
 
-def _check(max_table_rows: int, max_gallery: int, thumbnail: int, max_bytes: int) -> None:
+def _check(limits: Limits, max_bytes: int, map_by: str) -> None:
+    if map_by not in get_args(MapBy):
+        raise UnknownNameError("way to lay out a map", map_by, get_args(MapBy))
     for name, value, low, high in (
-        ("max_table_rows", max_table_rows, 1, 100_000),
-        ("max_gallery", max_gallery, 0, 500),
-        ("thumbnail", thumbnail, 32, 512),
+        ("max_table_rows", limits.table_rows, 1, 100_000),
+        ("max_gallery", limits.gallery, 0, 500),
+        ("thumbnail", limits.thumbnail, 32, 512),
         ("max_bytes", max_bytes, SMALLEST, 1_000_000_000),
+        ("max_points", limits.points, 0, 20_000),
     ):
         if not low <= value <= high:
             raise InputError(f"{name} is {value:,}: it must lie between {low:,} and {high:,}")

@@ -16,6 +16,7 @@ import pytest
 
 from curate.report import evidence as v
 from curate.report import model as m
+from curate.report.contents import ReportData
 from curate.report.page import render
 
 PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -37,7 +38,7 @@ PAYLOADS = [
 ]
 
 
-def fill(text: str) -> m.ReportData:
+def fill(text: str) -> ReportData:
     """A report in which every string, in every field, is `text`; media addresses too."""
     card = m.Card(
         text, "dropped", text, (m.Picture(text, 3, 4, text), m.Picture(PIXEL, 1, 1)), (m.Sound(text, 1, 2, (), text),),
@@ -53,7 +54,7 @@ def fill(text: str) -> m.ReportData:
         (text, (m.Stretch(text, 1.0, text),)),
     )
     pair = dataclasses.replace(card, elements=elements, shaded=shaded, note=text)
-    return m.ReportData(
+    return ReportData(
         title=text,
         sentence=text,
         tiles=(m.Tile(text, 3, text, text),),
@@ -150,7 +151,7 @@ def test_invisible_characters_are_spelled_out():
 def test_a_megabyte_of_caption_is_cut_and_said():
     page = render(fill("x" * 1_000_000))
     assert b"(1,000,000 characters)" in page
-    assert render(m.ReportData("t", "x" * 1_000_000)).count(b"x" * 1000) == 200
+    assert render(ReportData("t", "x" * 1_000_000)).count(b"x" * 1000) == 200
 
 
 def test_only_data_uris_of_media_are_put_into_src():
@@ -197,7 +198,7 @@ def test_the_same_data_give_the_same_bytes():
 
 
 def test_an_empty_report_has_no_empty_sections():
-    page = render(m.ReportData("Nothing", "The store holds no items."))
+    page = render(ReportData("Nothing", "The store holds no items."))
     assert [a["id"] for t, a in Reader(page).elements if t == "section"] == ["summary", "provenance"]
 
 
@@ -231,14 +232,14 @@ def dump_dom(page: bytes, folder: Path) -> str:
     return done.stdout.decode()
 
 
-def table(rows: int) -> m.ReportData:
+def table(rows: int) -> ReportData:
     columns = (
         m.TableColumn("status", "status"),
         m.TableColumn("id", "text"),
         m.TableColumn("score", "number"),
     )
     lines = tuple(("dropped" if i % 3 else "kept", f"item {i}", (i * 37 % 100) / 100) for i in range(rows))
-    return m.ReportData("Table", "", table=m.Table(columns, lines, rows, "All."))
+    return ReportData("Table", "", table=m.Table(columns, lines, rows, "All."))
 
 
 def test_the_script_runs_under_its_policy_and_draws_the_table(tmp_path: Path):

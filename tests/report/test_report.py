@@ -16,8 +16,9 @@ from curate.contracts import detail, flag, score
 from curate.errors import InputError, UnknownNameError
 from curate.report import write_report
 from curate.report.collector import collect
+from curate.report.contents import ReportData
 from curate.report.decision import decide, oppose
-from curate.report.model import Reason, ReportData, Threshold
+from curate.report.model import Reason, Threshold
 from curate.run.ledger import RunRecord, StepRecord
 from curate.store import PartStore
 
