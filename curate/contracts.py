@@ -6,20 +6,20 @@ nothing about the store, a recipe or a runner.
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
-import blake3
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from curate.errors import InputError
+from curate.identity import component_digest, component_params, digest
 
 __all__ = [
+    "PIECE_ROWS",
     "ROW",
     "Analysis",
     "Annotator",
@@ -27,6 +27,7 @@ __all__ = [
     "Finding",
     "Findings",
     "FittingScorer",
+    "Held",
     "Scorer",
     "Selection",
     "Selector",
@@ -48,6 +49,12 @@ __all__ = [
 
 ROW = "_row"
 """Batches handed to a *fitted* scorer carry this int64 column: the row's position in the view it was fitted on."""
+
+PIECE_ROWS = 1 << 16
+"""Rows, or a few more, of the pieces in which a view is worked on (`View.spread`)."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 Budget = int | float | str
 """A count (an int), a fraction in (0, 1] (a float), or a percentage ("10%")."""
@@ -153,6 +160,50 @@ class View(Protocol):
 
     def sql(self, query: str, columns: Sequence[str]) -> pa.Table:
         """Run a DuckDB query in which the relation `view` has these columns and `_row` (int64 position)."""
+        ...
+
+    # Work by pieces. A piece is a view too: `rows` rows (PIECE_ROWS by default) or a few more, cut where parts end, whoever
+    # works on it; `first` is the row of the whole view that is its row 0. Here pieces are worked on one after another, in
+    # a run on a cluster by its workers: functions (module-level ones, or `functools.partial`s), arguments and results travel
+    # pickled. What comes back in its order and is combined in it gives the same bytes everywhere. A function may be called
+    # again for the same piece. Its CurateError is raised as it is; for any other a RunError names the rows.
+
+    def spread(self, function: Callable[[View, int], R], rows: int | None = None) -> Iterator[R]:
+        """`function(piece, first)` of every piece, lazily, in row order."""
+        ...
+
+    def share(self, function: Callable[[View, T], R], tasks: Iterable[T]) -> Iterator[R]:
+        """`function(view, task)` of every task, with the whole view, lazily, in the order of the tasks."""
+        ...
+
+    def resident(
+        self, make: Callable[[View, int], Any], rows: int | None = None
+    ) -> AbstractContextManager[Held]:
+        """`make(piece, first)` of every piece, kept where it was made while the block lasts, for work in rounds."""
+        ...
+
+
+class Held(Protocol):
+    """What `View.resident` keeps of each piece. Pieces are numbered from 0 in row order, results come in this order.
+
+    Where a worker dies its states are made anew and told again what they were told: they depend on nothing else.
+    """
+
+    @property
+    def firsts(self) -> Sequence[int]:
+        """The row of the view with which each piece begins."""
+        ...
+
+    def ask(self, method: str, *args: Any) -> list[Any]:
+        """`state.method(*args)` of every piece, which must not change what it will answer."""
+        ...
+
+    def ask_some(self, method: str, given: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
+        """The same of some pieces, by their numbers, each with arguments of its own."""
+        ...
+
+    def tell(self, method: str, *args: Any) -> list[Any]:
+        """The same of every piece, where it does change it. The arguments are kept, for states made anew."""
         ...
 
 
@@ -334,32 +385,3 @@ class Analysis(Protocol):
     @property
     def needs(self) -> tuple[str, ...]: ...
     def analyse(self, view: View) -> Findings: ...
-
-
-# --- Identity ---------------------------------------------------------------------------------------------------
-
-
-def digest(*values: Any) -> str:
-    """A stable 128-bit hex digest of JSON-able values: the identity of a step, a part or a component."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
-    return blake3.blake3(text.encode("utf-8", "surrogatepass")).hexdigest(length=16)
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    if isinstance(value, (set, frozenset)):
-        return sorted(value)
-    if hasattr(value, "item"):
-        return value.item()
-    return str(value)
-
-
-def component_params(component: Any) -> dict[str, Any]:
-    """The configuration of a scorer or selector: the fields of its dataclass, as plain values."""
-    return {f.name: getattr(component, f.name) for f in dataclasses.fields(component) if f.init}
-
-
-def component_digest(component: Any) -> str:
-    """Identity of a configured component: name, version and parameters."""
-    return digest(component.name, component.version, component_params(component))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.contracts import ROW
+from curate.contracts import PIECE_ROWS, ROW, Held, View
 from curate.errors import SchemaError, UnknownNameError
+from curate.pieces import HERE, Piece, share, spread
 
 __all__ = ["ArrayVectors", "ArrayView"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +115,32 @@ class ArrayView:
         with duckdb.connect(config={"enable_external_access": False, "threads": 2}) as connection:
             connection.register("view", table)
             return connection.sql(query).to_arrow_table()
+
+    def spread(self, function: Callable[[View, int], R], rows: int | None = None) -> Iterator[R]:
+        return spread(HERE, function, self._pieces(rows))
+
+    def share(self, function: Callable[[View, T], R], tasks: Iterable[T]) -> Iterator[R]:
+        return share(HERE, function, self, tasks)
+
+    def resident(
+        self, make: Callable[[View, int], Any], rows: int | None = None
+    ) -> AbstractContextManager[Held]:
+        return HERE.hold(make, self._pieces(rows))
+
+    def _pieces(self, rows: int | None) -> list[Piece]:
+        n, step = len(self), rows or PIECE_ROWS
+        if n <= step:
+            return [Piece(self, 0, n)] if n else []
+        return [
+            Piece(self._run(low, min(low + step, n)), low, min(step, n - low)) for low in range(0, n, step)
+        ]
+
+    def _run(self, low: int, high: int) -> ArrayView:
+        """Rows `low` to `high`, without a copy."""
+        part = ArrayView.__new__(ArrayView)
+        part._table = self._table.slice(low, high - low)
+        part._vectors = {name: array[low:high] for name, array in self._vectors.items()}
+        return part
 
     def rearranged(self, rows: npt.NDArray[np.int64]) -> ArrayView:
         """The same items in another order."""

@@ -19,8 +19,9 @@ PARTS = ("annotators", "scorers", "selectors")
 
 RANKS = (
     ("errors",),
-    ("kinds", "records"),
+    ("kinds", "records", "identity"),
     ("contracts",),
+    ("pieces",),
     ("registry", "memory", "weights", "comparing"),
     ("fitting",),
     ("choosing",),

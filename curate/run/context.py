@@ -13,14 +13,18 @@ from curate.contracts import component_params
 from curate.errors import UnknownNameError
 from curate.run.ledger import RunRecord, StepRecord
 from curate.run.progress import Progress
-from curate.run.runner import Runner
+from curate.run.runner import LocalRunner, Runner
 from curate.store import Changes, Commit, PartStore, StoreView
+
+SHARE_EVERY = 300.0
+"""Seconds between two publications of a run that goes through a published place: what the driver's disk can cost."""
 
 
 @dataclass
 class RunContext:
     """One run in flight. `kept` names the selection that is the current set, None means all items; `scored` are the
-    digests of column sets that this run has told of."""
+    digests of column sets that this run has told of. `through` is where the store is published for workers on machines
+    that do not see its folder."""
 
     store: PartStore
     runner: Runner
@@ -30,10 +34,12 @@ class RunContext:
     kept: str | None = None
     commits: int = 0
     scored: set[str] = field(default_factory=set, repr=False)
+    through: str | None = None
+    shared: float = 0.0
 
     def view(self, where: str | None = None, *, everything: bool = False) -> StoreView:
         """The current set at the head of the store, optionally narrowed by an expression."""
-        view = self.store.view()
+        view = self.store.view().worked_by(self.runner)
         if self.kept and not everything:
             view = view.within(self.kept)
         return view.where(where) if where else view
@@ -55,7 +61,22 @@ class RunContext:
         """Commit with a token of this run, so that a retry after an unknown outcome is exactly-once."""
         self.commits += 1
         token = f"{self.run.run_id}:{self.commits}"
-        return self.store.commit(Changes(op=op, token=token, run_id=self.run.run_id, **changes))
+        done = self.store.commit(Changes(op=op, token=token, run_id=self.run.run_id, **changes))
+        if self.through and time.monotonic() - self.shared > SHARE_EVERY:
+            self.share()
+        return done
+
+    @property
+    def place(self) -> str:
+        """Where workers find the store: its folder, or where it is published."""
+        local = self.through is None or isinstance(self.runner, LocalRunner)
+        return str(self.store.path) if local else str(self.through)
+
+    def share(self) -> None:
+        """Publish the newest version where this run goes through such a place. Raises ConflictError if others were faster."""
+        if self.through:
+            self.store.publish(self.through)
+            self.shared = time.monotonic()
 
     def path(self, text: str) -> str:
         """A path of the recipe; see `located`."""

@@ -10,13 +10,19 @@ from __future__ import annotations
 import os
 import sys
 import time
+import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from curate.contracts import Held, View
 from curate.errors import CurateError, InputError, RunError, require
-from curate.run.runner import Outcome, attempt
+from curate.pieces import Piece, failed, named
+from curate.run.ray_held import HeldByRay
+from curate.run.ray_worker import Gone, Worker
+from curate.run.runner import Outcome
 
 __all__ = ["RayRunner"]
 
@@ -40,13 +46,6 @@ class _Try(Generic[T]):
 
     task: T
     deaths: int = 0
-
-
-@dataclass(frozen=True)
-class _Gone:
-    """The worker died: killed, its node left, or too little memory."""
-
-    why: str
 
 
 @dataclass(eq=False)
@@ -95,6 +94,7 @@ class RayRunner:
         if not waiting:
             return
         ray = self._connected()
+        known = uuid.uuid4().hex, [ray.put(function)]  # sent to each worker once, whatever it brings along
         free: list[Any] = []
         # None: an actor that is being started, or started again; one that finds no place gets no task
         busy: dict[Any, tuple[Any, _Try[T] | None]] = {
@@ -104,13 +104,13 @@ class RayRunner:
             while waiting or any(held for _, held in busy.values()):
                 while waiting and free:
                     actor, held = free.pop(), waiting.popleft()
-                    busy[actor.run.remote(function, held.task)] = (actor, held)
+                    busy[actor.run.remote(*known, held.task)] = (actor, held)
                 (reference,), _ = ray.wait(list(busy), num_returns=1)
                 actor, held_back = busy.pop(reference)
                 answer = _answer(ray, reference)
                 if isinstance(answer, CurateError):
                     raise answer
-                if isinstance(answer, _Gone):
+                if isinstance(answer, Gone):
                     time.sleep(RESTART)
                     busy[actor.ready.remote()] = (actor, None)
                 else:
@@ -129,6 +129,68 @@ class RayRunner:
         finally:
             if any(held for _, held in busy.values()):  # left half-way: that is of no use to anyone
                 self._dismiss()
+
+    def each(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
+        """`Crew.each`: results in the order of the tasks. Those that are early wait here."""
+        early: dict[int, R] = {}
+        expected = 0
+        for outcome in self.map(_Numbered(function), enumerate(tasks), processes=True):
+            number, task = outcome.task
+            if outcome.error is not None:
+                raise failed(named(function), task, outcome.error)
+            early[number] = outcome.value  # type: ignore[assignment]
+            while expected in early:
+                yield early.pop(expected)
+                expected += 1
+
+    @contextmanager
+    def hold(self, make: Callable[[View, int], Any], pieces: Sequence[Piece]) -> Iterator[Held]:
+        """`Crew.hold`: each state in one of the workers."""
+        held = HeldByRay(self, make, pieces)
+        try:
+            if pieces:
+                held.open()
+            yield held
+        finally:
+            held.close()
+
+    # --- for what is held --------------------------------------------------------------------------------------------
+
+    def put(self, what: Any) -> Any:
+        """A reference to something that is sent to each worker once."""
+        return self._connected().put(what)
+
+    def at_hand(self, most: int, patience: float) -> list[int]:
+        """Numbers of up to `most` workers: those that are there some seconds after the first."""
+        ray = self._connected()
+        ready = {a.ready.remote(): i for i, a in enumerate(self._hired(min(self.workers, most)))}
+        ray.wait(list(ready), num_returns=1)
+        there, _ = ray.wait(list(ready), num_returns=len(ready), timeout=patience)
+        return sorted(ready[reference] for reference in there)
+
+    def is_back(self, worker: int, patience: float | None) -> bool:
+        """Whether a worker that died is there again, within so many seconds (None: whenever)."""
+        ray, since = self._connected(), time.monotonic()
+        while patience is None or time.monotonic() < since + patience:
+            time.sleep(RESTART)
+            reference = self._hired(worker + 1)[worker].ready.remote()
+            there, _ = ray.wait([reference], timeout=patience)
+            if there and not isinstance(_answer(ray, reference), Gone):
+                return True
+        return False
+
+    def send(self, calls: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
+        """Ask workers, by number, to do something as keepers; gives references to their answers."""
+        actors = self._hired(max(calls, default=-1) + 1)
+        return {worker: actors[worker].keep.remote(*call) for worker, call in calls.items()}
+
+    def answers(self, references: Mapping[int, Any]) -> Iterator[tuple[int, Any]]:
+        """What each worker answers: a value, a CurateError that is the user's to see, or `Gone`."""
+        for worker, reference in references.items():
+            answer = _answer(self._connected(), reference)
+            if isinstance(answer, Outcome):
+                answer = RunError(f"a worker of the cluster failed: {answer.error}")
+            yield worker, answer
 
     def close(self) -> None:
         """Let the actors go; a cluster that was started here ends."""
@@ -156,7 +218,7 @@ class RayRunner:
     def _hired(self, count: int) -> list[Any]:
         """This many actors; those that died come back by themselves."""
         ray = self._connected()
-        worker = ray.remote(num_cpus=1, num_gpus=self.gpus, max_restarts=-1, max_task_retries=0)(_Worker)
+        worker = ray.remote(num_cpus=1, num_gpus=self.gpus, max_restarts=-1, max_task_retries=0)(Worker)
         for number in range(len(self._actors), count):
             self._actors[number] = worker.remote(sys.path)
         return [self._actors[number] for number in range(count)]
@@ -167,21 +229,14 @@ class RayRunner:
         self._actors.clear()
 
 
-class _Worker:
-    """Lives in a process of its own, where what a task has loaded stays loaded. It finds modules where the driver does."""
+@dataclass(frozen=True)
+class _Numbered(Generic[T, R]):
+    """A function of tasks as one of numbered tasks."""
 
-    def __init__(self, path: list[str]) -> None:
-        sys.path += [place for place in path if place not in sys.path]
+    function: Callable[[T], R]
 
-    def run(self, function: Callable[[Any], Any], task: Any) -> Any:
-        """The outcome, or the CurateError that is the user's to see."""
-        try:
-            return attempt(function, task).without_task()
-        except CurateError as error:
-            return error
-
-    def ready(self) -> None:
-        """Answers once the process is there."""
+    def __call__(self, task: tuple[int, T]) -> R:
+        return self.function(task[1])
 
 
 def _start(ray: Any, address: str | None, workers: int | None) -> None:
@@ -206,14 +261,13 @@ def _start(ray: Any, address: str | None, workers: int | None) -> None:
 
 
 def _answer(ray: Any, reference: Any) -> Any:
-    """An `Outcome`, a CurateError that is the user's to see, or `_Gone`."""
+    """An `Outcome`, a CurateError that is the user's to see, or `Gone`."""
     gone = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError, ray.exceptions.WorkerCrashedError)
     try:
         return ray.get(reference)
     except ray.exceptions.RayError as error:
-        first = str(error).strip().split("\n", 1)[0]
-        return (
-            _Gone(first)
-            if isinstance(error, gone)
-            else Outcome(None, error=f"{type(error).__name__}: {first}")
-        )
+        cause = getattr(error, "cause", None) or error  # what came could not be unpacked, say
+        first = next((line for line in str(cause).split("\n") if line.strip()), "").strip()
+        if isinstance(error, gone):
+            return Gone(first)
+        return Outcome(None, error=f"{type(cause).__name__}: {first}")

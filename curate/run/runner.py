@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from curate.errors import CurateError, InputError
+from curate.pieces import Crew, Here
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,8 +32,9 @@ class Outcome(Generic[T, R]):
         return Outcome(None, self.value, self.error)
 
 
-class Runner(Protocol):
+class Runner(Crew, Protocol):
     """Applies a pure function to tasks and yields outcomes as they come. Workers write files; only the caller commits.
+    It is also the crew for what is asked of a view by pieces (`curate.pieces`).
 
     A CurateError raised by the function is the user's to see and is raised; any other failure becomes an `Outcome`
     with an error, and the rest goes on.
@@ -46,7 +48,7 @@ class Runner(Protocol):
     def close(self) -> None: ...
 
 
-class LocalRunner:
+class LocalRunner(Here):
     """Runs tasks in this process, or in worker processes when a function is Python-heavy (`processes=True`).
 
     Workers are loky's: they never import the caller's script again, so no `if __name__ == "__main__"` is needed.

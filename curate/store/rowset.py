@@ -60,6 +60,17 @@ class RowSet:
             out[lo - start : hi - start] = self.flags[lo - self.start : hi - self.start]
         return out
 
+    def among(self, parts: Sequence[Part]) -> RowSet:
+        """What of the set lies between the first and the last of these parts, without a copy where all of that is known."""
+        start, stop = span(parts)
+        lo, hi = start - self.start, stop - self.start
+        return RowSet(start, self.flags[lo:hi] if lo >= 0 and hi <= len(self.flags) else self.of(start, stop))
+
+    def count(self, start: int, stop: int) -> int:
+        """How many of seq `start` to `stop` are in the set."""
+        lo, hi = max(start - self.start, 0), max(stop - self.start, 0)
+        return int(np.count_nonzero(self.flags[lo:hi]))
+
     def seqs(self) -> Seqs:
         """The members, ascending."""
         return np.flatnonzero(self.flags).astype(np.int64, copy=False) + self.start

@@ -7,10 +7,11 @@ keeps them longer).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import blake3
 import numpy as np
@@ -18,9 +19,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate import registry
-from curate.contracts import digest
+from curate.contracts import Held, View, digest
 from curate.errors import InputError, UnknownNameError, require
+from curate.pieces import HERE, Crew, share, spread
 from curate.store import outputs, rows
+from curate.store import pieces as cutting
 from curate.store.engine import engine
 from curate.store.expression import Expression
 from curate.store.layout import Home, Layout
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
     import datasets
     import pandas as pd
     import polars as pl
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +55,7 @@ class StoreView:
     query: Query
     sets: tuple[rows.LazyRows, ...] = ()
     steps: tuple[tuple[Any, ...], ...] = ()
+    crew: Crew = HERE
 
     @classmethod
     def over(cls, store: Home, snapshot: Snapshot, *, memory: str | None = None) -> StoreView:
@@ -265,6 +272,26 @@ class StoreView:
         with outputs.sql(self._lean(), query, outputs.named(self.layout, columns)) as result:
             yield from result.to_arrow_reader(rows)
 
+    # --- work by pieces ------------------------------------------------------------------------------------------
+
+    def worked_by(self, crew: Crew) -> StoreView:
+        """The same rows; `crew` does what is asked of them by pieces."""
+        return replace(self, crew=crew)
+
+    def spread(self, function: Callable[[View, int], R], rows: int | None = None) -> Iterator[R]:
+        """`function(piece, first)` of every piece, lazily, in row order (`contracts.View`)."""
+        return spread(self.crew, function, cutting.cut(self, self._rowset, rows))
+
+    def share(self, function: Callable[[View, T], R], tasks: Iterable[T]) -> Iterator[R]:
+        """`function(view, task)` of every task, lazily, in their order (`contracts.View`)."""
+        return share(self.crew, function, cutting.settled(self, self._rowset, self.query.parts), tasks)
+
+    def resident(
+        self, make: Callable[[View, int], Any], rows: int | None = None
+    ) -> AbstractContextManager[Held]:
+        """What `make(piece, first)` makes of every piece, kept while the block lasts (`contracts.View`)."""
+        return self.crew.hold(make, cutting.cut(self, self._rowset, rows))
+
     def to_polars(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """A Polars frame."""
         import polars
@@ -288,6 +315,12 @@ class StoreView:
         return registry.draw("view", self)
 
     # --- inside ----------------------------------------------------------------------------------------------------
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A view travels as the names of its parts and a bit for each row; it is opened anew where it arrives."""
+        parts = tuple(p.part_id for p in self.query.parts)
+        bits = cutting.packed(self._rowset)
+        return cutting.reopened, (str(self.home.path), self.snapshot.version, parts, bits, self.steps)
 
     def _then(
         self, step: tuple[Any, ...], lazy: rows.LazyRows | None = None, query: Query | None = None
