@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ __all__ = ["rubber_stamps"]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 
 def rubber_stamps(
@@ -50,51 +51,83 @@ def rubber_stamps(
     if least < 1 or not 0 < fast < 1 or not all(0 < x <= 1 for x in (constant, copied, accepted)):
         raise InputError("rubber_stamps: least is at least 1, the others are shares above 0")
     read = read_answers(answers, control=control)
-    w = len(read.annotators)
-    asked = np.bincount(read.annotator, minlength=w)
+    asked = np.bincount(read.annotator, minlength=len(read.annotators))
     enough = asked >= least
-    pace = medians(read.seconds, read.annotator, w)
+    signs = (
+        _hurry(read, enough, fast),
+        _habit(read, enough, constant),
+        _copying(read, least, copied),
+        _acceptance(read, enough, accepted),
+        _guessing(read, enough),
+    )
+    shown = {name: column for sign in signs for name, column in sign.columns.items()}
+    why = pl.Series("why", _words(signs, len(asked)), pl.String)
+    return pl.DataFrame({"annotator": read.annotators, "answers": asked, **shown, "why": why})
+
+
+class _Sign(NamedTuple):
+    """One reason for suspicion: the columns that show it, the annotators it fits, and what to say of one of them."""
+
+    columns: Mapping[str, Any]
+    fits: Flags
+    tell: Callable[[int], str]
+
+
+def _words(signs: Sequence[_Sign], people: int) -> list[str | None]:
+    """For each annotator what is suspicious, in words; None where nothing is."""
+    return ["; ".join(sign.tell(i) for sign in signs if sign.fits[i]) or None for i in range(people)]
+
+
+def _hurry(read: Answers, enough: Flags, fast: float) -> _Sign:
+    pace = medians(read.seconds, read.annotator, len(enough))
     usual = np.nanmedian(pace) if np.isfinite(pace).any() else np.nan
-    too_fast = enough & (pace < fast * usual)
+    fits = enough & (pace < fast * usual)
+    columns = {"pace": _nulled(pace), "too_fast": fits}
+    return _Sign(columns, fits, lambda i: f"median of {pace[i]:.3g} s, others {usual:.3g} s")
+
+
+def _habit(read: Answers, enough: Flags, constant: float) -> _Sign:
     top, share, others = _habits(read)
-    always = enough & (share >= constant) & (share - others >= 0.1)
+    fits = enough & (share >= constant) & (share - others >= 0.1)
+    shown = read.values.to_list()
+    return _Sign(
+        {"top_share": share, "constant": fits},
+        fits,
+        lambda i: f"{share[i]:.0%} of the answers are {shown[top[i]]!r}, others' {others[i]:.0%}",
+    )
+
+
+def _copying(read: Answers, least: int, copied: float) -> _Sign:
+    import polars as pl
+
     partner, alike = partners(read, least, copied)
+    names = read.annotators.to_list()
+    named = [names[p] if p >= 0 else None for p in partner]
+    return _Sign(
+        {"partner": pl.Series(named, dtype=read.annotators.dtype), "copies": partner >= 0},
+        partner >= 0,
+        lambda i: f"{alike[i]:.0%} the same as {named[i]!r}",
+    )
+
+
+def _acceptance(read: Answers, enough: Flags, accepted: float) -> _Sign:
     untouched = _untouched(read)
     crowd = float(np.nanmedian(untouched)) if np.isfinite(untouched).any() else 1.0
-    accepts = enough & (untouched >= accepted) & (crowd <= 0.9)
-    guess = enough & _by_chance(read)
-    names, shown = read.annotators.to_list(), read.values.to_list()
-    why = _words(
-        (too_fast, lambda i: f"median of {pace[i]:.3g} s, others {usual:.3g} s"),
-        (always, lambda i: f"{share[i]:.0%} of the answers are {shown[top[i]]!r}, others' {others[i]:.0%}"),
-        (partner >= 0, lambda i: f"{alike[i]:.0%} the same as {names[partner[i]]!r}"),
-        (accepts, lambda i: f"leaves {untouched[i]:.0%} of pre-annotations as they are"),
-        (guess, lambda i: "agrees with others no more than by chance"),
-    )
-    return pl.DataFrame(
-        {
-            "annotator": read.annotators,
-            "answers": asked,
-            "pace": pl.Series("pace", pace, nan_to_null=True),
-            "too_fast": too_fast,
-            "top_share": share,
-            "constant": always,
-            "partner": pl.Series(
-                [names[p] if p >= 0 else None for p in partner], dtype=read.annotators.dtype
-            ),
-            "copies": partner >= 0,
-            "untouched": pl.Series("untouched", untouched, nan_to_null=True),
-            "accepts": accepts,
-            "chance": guess,
-            "why": pl.Series("why", why, pl.String),
-        }
-    )
+    fits = enough & (untouched >= accepted) & (crowd <= 0.9)
+    columns = {"untouched": _nulled(untouched), "accepts": fits}
+    return _Sign(columns, fits, lambda i: f"leaves {untouched[i]:.0%} of pre-annotations as they are")
 
 
-def _words(*verdicts: tuple[npt.NDArray[np.bool_], Callable[[int], str]]) -> list[str | None]:
-    """For each annotator what is suspicious, in words; None where nothing is."""
-    said = [[tell(i) for is_so, tell in verdicts if is_so[i]] for i in range(len(verdicts[0][0]))]
-    return ["; ".join(texts) or None for texts in said]
+def _guessing(read: Answers, enough: Flags) -> _Sign:
+    fits = enough & _by_chance(read)
+    return _Sign({"chance": fits}, fits, lambda i: "agrees with others no more than by chance")
+
+
+def _nulled(values: Floats) -> pl.Series:
+    """Null where there is no number."""
+    import polars as pl
+
+    return pl.Series(values, nan_to_null=True)
 
 
 def medians(values: Floats | None, codes: Codes, n: int) -> Floats:
@@ -147,7 +180,7 @@ def _untouched(read: Answers) -> Floats:
     return np.where(shown > 0, left / np.maximum(shown, 1), np.nan)
 
 
-def _by_chance(read: Answers) -> npt.NDArray[np.bool_]:
+def _by_chance(read: Answers) -> Flags:
     """Whose agreement with others is not above what the same answers, dealt to items at random, would have."""
     _, w, k = read.shape
     others = (read.per_item - 1)[read.item].astype(np.float64)
@@ -165,5 +198,5 @@ def _by_chance(read: Answers) -> npt.NDArray[np.bool_]:
     asked = np.bincount(read.annotator, met, minlength=w)
     z = excess / np.sqrt(np.maximum(spread, 1e-12))
     below = (usual * asked - excess) / np.sqrt(np.maximum(spread, 1e-12))
-    result: npt.NDArray[np.bool_] = (asked > 0) & (z < 1.0) & (below > 3.1)
+    result: Flags = (asked > 0) & (z < 1.0) & (below > 3.1)
     return result
