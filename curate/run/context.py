@@ -39,7 +39,9 @@ class RunContext:
 
     def view(self, where: str | None = None, *, everything: bool = False) -> StoreView:
         """The current set at the head of the store, optionally narrowed by an expression."""
-        view = self.store.view().worked_by(self.runner)
+        view = self.store.view()
+        if self.through is None:  # who does not see the store's folder cannot open a view of it
+            view = view.worked_by(self.runner)
         if self.kept and not everything:
             view = view.within(self.kept)
         return view.where(where) if where else view

@@ -1,4 +1,4 @@
-"""What a worker must know of a snapshot to read a few columns of one item part: small enough to travel with its task."""
+"""What a worker must know of a snapshot to read a few columns of some item parts: small enough to travel with its task."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from curate.store.parts import ColumnSet, Part
 from curate.store.snapshot import Snapshot
 
 
-def excerpts(snapshot: Snapshot, columns: Iterable[str]) -> Callable[[Part], Snapshot]:
-    """A function that gives, for an item part, the snapshot reduced to it and to `columns` (or roles) of it.
+def excerpts(snapshot: Snapshot, columns: Iterable[str]) -> Callable[..., Snapshot]:
+    """A function that gives, for item parts, the snapshot reduced to them and to `columns` (or roles) of them.
 
-    A view over it reads that part's rows as one over the whole would, and knows the same types: one part of each schema
+    A view over it reads those parts' rows as one over the whole would, and knows the same types: one part of each schema
     stays, and, of each set that gives vectors, one part that has them. Deleted items are not told: ask for live ones.
     """
     homes = {home.name: home for c in columns if (home := snapshot.column_home.get(c)) is not None}
     sets = {name: made for name, made in snapshot.sets.items() if name in homes}
     telling = _telling(snapshot, sets.values())
 
-    def of(base: Part) -> Snapshot:
-        items = sorted({p.part_id: p for p in (*telling, base)}.values(), key=lambda p: p.seq_lo)
+    def of(*bases: Part) -> Snapshot:
+        items = sorted({p.part_id: p for p in (*telling, *bases)}.values(), key=lambda p: p.seq_lo)
         places = [(made.digest, part.part_id) for made in sets.values() for part in items]
         aligned = {place: snapshot.aligned[place] for place in places if place in snapshot.aligned}
         return Snapshot(snapshot.version, tuple(items), (), aligned, sets, selections={}, selection_parts={})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from curate.contracts import role_of
 from curate.errors import SchemaError, UnknownNameError
 from curate.kinds import KINDS, ROLES
+from curate.store.excerpt import excerpts
 from curate.store.parts import ColumnSet, Part
 from curate.store.snapshot import Snapshot
 
@@ -137,6 +138,11 @@ class Layout:
         """Columns (and roles) that hold addresses of images or sounds."""
         present = [KINDS[kind] for kind in self.snapshot.kinds() if kind in KINDS]
         return frozenset(c for kind in present for c in kind.media) | ({"image", "audio"} & set(self.roles))
+
+    @cached_property
+    def excerpt(self) -> Callable[..., Snapshot]:
+        """The snapshot reduced to some item parts (`excerpts`), all columns."""
+        return excerpts(self.snapshot, self.homes)
 
     def field(self, name: str) -> pa.Field:
         """The field of a column or role; UnknownNameError, with the nearest, where there is none."""

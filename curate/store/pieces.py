@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +14,12 @@ from curate import pieces
 from curate.contracts import PIECE_ROWS
 from curate.pieces import Piece
 from curate.store.parts import Part
+from curate.store.places import StoreFolder
 from curate.store.rows import LazyRows
 from curate.store.rowset import RowSet
+from curate.store.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from curate.store.store import PartStore
     from curate.store.view import StoreView
 
 Steps = tuple[tuple[Any, ...], ...]
@@ -45,24 +46,23 @@ def settled(view: StoreView, known: RowSet | None, parts: Sequence[Part], first:
     return type(view)(view.home, view.layout, query, sets, (*view.steps, ("rows", first)))
 
 
-def packed(known: RowSet | None) -> Bits | None:
-    """A row set, small enough to be sent."""
-    return None if known is None else (known.start, len(known.flags), np.packbits(known.flags))
+def sent(view: StoreView, known: RowSet | None) -> tuple[Any, ...]:
+    """How a view travels (`__reduce__`): what must be known of its parts to read them, and a bit for each row."""
+    parts = view.query.parts
+    bits = None if known is None else (known.start, len(known.flags), np.packbits(known.flags))
+    names = tuple(part.part_id for part in parts)
+    return _opened, (str(view.home.path), view.layout.excerpt(*parts), names, bits, view.steps)
 
 
-def reopened(path: str, version: int, parts: tuple[str, ...], chosen: Bits | None, steps: Steps) -> StoreView:
-    """A view that was sent here: the names of its parts, and which of their rows are in it."""
-    whole, wanted = _opened(path).view(version), set(parts)
-    query = replace(whole.query, parts=tuple(p for p in whole.query.parts if p.part_id in wanted))
-    if chosen is None:
-        return replace(whole, query=query, sets=(), steps=steps)
-    start, size, bits = chosen
-    known = RowSet(start, np.unpackbits(bits, count=size).astype(np.bool_))
+def _opened(
+    path: str, excerpt: Snapshot, names: tuple[str, ...], bits: Bits | None, steps: Steps
+) -> StoreView:
+    from curate.store.view import StoreView
+
+    whole, wanted = StoreView.over(StoreFolder(Path(path)), excerpt), set(names)
+    query = replace(whole.query, parts=tuple(p for p in excerpt.items if p.part_id in wanted))
+    if bits is None:
+        return replace(whole, query=query, steps=steps)
+    start, size, flags = bits
+    known = RowSet(start, np.unpackbits(flags, count=size).astype(np.bool_))
     return replace(whole, query=query, sets=(LazyRows(lambda: known),), steps=steps)
-
-
-@lru_cache(maxsize=4)
-def _opened(path: str) -> PartStore:
-    from curate.store.store import PartStore
-
-    return PartStore.open(path)

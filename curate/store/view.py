@@ -317,10 +317,8 @@ class StoreView:
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A view travels as the names of its parts and a bit for each row; it is opened anew where it arrives."""
-        parts = tuple(p.part_id for p in self.query.parts)
-        bits = cutting.packed(self._rowset)
-        return cutting.reopened, (str(self.home.path), self.snapshot.version, parts, bits, self.steps)
+        """A view can be sent to whoever sees the store's folder: it is opened anew there."""
+        return cutting.sent(self, self._rowset)
 
     def _then(
         self, step: tuple[Any, ...], lazy: rows.LazyRows | None = None, query: Query | None = None
