@@ -15,7 +15,7 @@ from curate.run.context import RunContext
 from curate.run.ledger import RunRecord, StepRecord
 from curate.run.progress import Progress, default_progress
 from curate.run.runner import LocalRunner, Runner
-from curate.store import PartStore
+from curate.store import PartStore, places
 
 VERBS: dict[str, str] = {
     "import": "curate.run.steps.importing:run_import",
@@ -47,13 +47,15 @@ def begin(
     base: str | Path = ".",
     runner: Runner | None = None,
     progress: Progress | None = None,
+    through: str | None = None,
 ) -> RunContext:
-    """Open a run in the ledger."""
+    """Open a run in the ledger. `through` is where the store is published for machines that do not see its folder."""
     plain = dict(recipe) if recipe else None
     run = RunRecord(uuid.uuid4().hex, "running", time.time(), 0.0, plain, digest("recipe", plain), seed)
     store.begin_run(run.run_id, plain, run.recipe_digest, seed)
+    shown, where = progress or default_progress(), Path(base).absolute()
     return RunContext(
-        store, runner or LocalRunner(), progress or default_progress(), run, Path(base).absolute()
+        store, runner or LocalRunner(), shown, run, where, through=through and places.address(through)
     )
 
 
@@ -72,4 +74,5 @@ def execute(context: RunContext, steps: Iterable[Step]) -> RunRecord:
         run.seconds = time.perf_counter() - started
         context.store.end_run(run.run_id, run.status, run.seconds)
         context.runner.close()
+    context.share()
     return run

@@ -184,10 +184,13 @@ def have(root: Path, file: Needed) -> bool:
 
 
 def download(root: Path, remote: Remote, file: Needed, scratch: Path) -> int:
-    """Bring a file under `root`, by way of `scratch`; its bytes. Raises CorruptionError unless it has its hash."""
+    """Bring a file under `root`, by way of `scratch`; its bytes. Raises StoreError where it does not come, CorruptionError unless it has its hash."""
     with streams.hashed_file(scratch) as sink:
-        for chunk in remote.chunks(file.key):
-            sink.write(chunk)
+        try:
+            for chunk in remote.chunks(file.key):
+                sink.write(chunk)
+        except FileNotFoundError:
+            raise StoreError(f"{file.key} is not at {remote.url}. Publish again from the store") from None
     found = sink.hexdigest(len(file.blake3) // 2)
     if found != file.blake3:
         scratch.unlink()

@@ -120,12 +120,12 @@ def address(text: str) -> str:
     return text if "://" in text else f"file://{folder.absolute(text)}"
 
 
-def open_shared(path: str | Path, url: str) -> PartStore:
-    """The store at `path` as it is published at `url`: made or brought up to date from there, or new where nothing is.
+def open_shared(path: str | Path, url: str | None) -> PartStore:
+    """The store at `path`, made where there is none; with `url` as it is published there, if it is.
 
     Raises ConflictError if the store has gone another way than what is published.
     """
-    if published(open_remote(url)):
+    if url and published(open_remote(url)):
         return clone(url, path)[0]
     return PartStore.create(path, exist_ok=True)
 

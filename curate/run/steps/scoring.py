@@ -21,8 +21,10 @@ from curate.run.components import applies, columns_digest, configure, rows_by_pa
 from curate.run.context import RunContext, plain_params
 from curate.run.ledger import StepRecord
 from curate.run.scoring import ScoredPart, ScoreTask, fit_tasks, score_part
-from curate.store import ColumnSet, NewPart, PartStore, Snapshot, StoreView
+from curate.store import ColumnSet, NewPart, PartStore, PartWriter, Snapshot, StoreView
 from curate.store.excerpt import excerpts
+from curate.store.places import receive
+from curate.store.remote import Remote, open_remote
 
 COMMIT_EVERY = 1.0
 """Seconds of work between two commits: what a kill can cost."""
@@ -155,9 +157,11 @@ def _score(
             _commit_all(context, results, snapshot, column_set, record, meter, atomic=True)
         else:
             tasks = list(pending(context.store, view, snapshot, scorer, column_set))
+            if tasks:
+                context.share()  # workers read what is published
             with context.store.writer() as writer:
-                leased = [replace(task, writer=writer.writer_id) for task in tasks]
-                results = _answers(context, leased, scorer, record)
+                leased = [replace(task, writer=writer.writer_id, store=context.place) for task in tasks]
+                results = _answers(context, leased, scorer, writer, record)
                 _commit_all(context, results, snapshot, column_set, record, meter, atomic=False)
     if record.error is None:
         _count(context, view, scorer, column_set, record)
@@ -189,14 +193,23 @@ def pending(
 
 
 def _answers(
-    context: RunContext, tasks: list[ScoreTask], scorer: Scorer, record: StepRecord
+    context: RunContext, tasks: list[ScoreTask], scorer: Scorer, writer: PartWriter, record: StepRecord
 ) -> Iterator[ScoredPart]:
+    at_hand, remote = context.place == str(context.store.path), open_remote(context.place)
     for outcome in context.runner.map(score_part, tasks, processes=bool(getattr(scorer, "processes", False))):
         if outcome.value is not None:
-            yield outcome.value
+            yield outcome.value if at_hand else _received(outcome.value, writer, remote)
         else:
             record.counts["failed_parts"] = record.counts.get("failed_parts", 0) + 1
             record.reasons[f"part {outcome.task.base.part_id}: {outcome.error}"] = outcome.task.base.rows
+
+
+def _received(made: ScoredPart, writer: PartWriter, remote: Remote) -> ScoredPart:
+    """What a worker made elsewhere, once its files are in this store."""
+    started = time.perf_counter()
+    receive(writer, remote, made.parts)
+    transfer = made.times["transfer"] + time.perf_counter() - started
+    return replace(made, times={**made.times, "transfer": transfer})
 
 
 def _commit_all(
