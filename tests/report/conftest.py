@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ import pytest
 import soundfile
 from PIL import Image
 
-from curate.contracts import digest
+from curate.contracts import detail, digest, flag, score
 from curate.run.ledger import RunRecord, StepRecord
 from curate.store import Changes, ColumnSet, PartStore, SelectionInfo
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests share stores and pages
+
+from report_stores import DUPLICATE, KEEP, SHARP
 
 Fields = list[tuple[pa.Field, list[Any]]]
 
@@ -111,3 +116,67 @@ def make_run() -> Callable[..., RunRecord]:
         return RunRecord(run_id, "done", 1.7e9, seconds, recipe or None, "abc123", 7, list(steps))
 
     return make
+
+
+@pytest.fixture
+def photos(make_store: Callable[..., Any], picture: Callable[[str, int], str]) -> PartStore:
+    """Ten pictures with a score, a duplicate flag, labels, sources and three rejected rows."""
+    maker = make_store().items(
+        "label",
+        {
+            "id": [f"i{i}" for i in range(10)],
+            "image": [picture(f"p{i}", 20 * i) for i in range(10)],
+            "label": ["cat"] * 6 + ["dog"] * 4,
+            "_source": ["a"] * 5 + ["b"] * 5,
+        },
+    )
+    maker.score(
+        "sharp",
+        [
+            (score("sharp"), SHARP),
+            (pa.field("sharp_reason", pa.string()), [None, None, None, "no picture: truncated", *[None] * 6]),
+        ],
+        scorer="sharpness",
+    )
+    maker.score(
+        "near_duplicate",
+        [
+            (flag("near_duplicate"), DUPLICATE),
+            (detail("near_duplicate_of", pa.string()), [None, None, "i0", None, None, None, "i0", *[None] * 3]),
+            (detail("near_duplicate_similarity", pa.float32()), [None, None, 0.96875, None, None, None, 0.984375, *[None] * 3]),
+        ],
+    )  # fmt: skip
+    maker.reject(
+        [
+            {"source": "x.csv", "row": r, "id": f"bad{r}", "code": c, "reason": "why", "data": "{}"}
+            for r, c in enumerate(["empty", "empty", "truncated"])
+        ]
+    )
+    return maker.store
+
+
+@pytest.fixture
+def run(make_run: Callable[..., RunRecord]) -> RunRecord:
+    return make_run(
+        StepRecord(1, "import", "x.csv", "import x.csv", after=10, counts={"read": 13, "rejected": 3}),
+        StepRecord(
+            2, "score", "sharpness", "score sharpness", before=10, after=10, counts={"scored": 9, "failed": 1}
+        ),
+        StepRecord(3, "keep", "keep-1", f"keep {KEEP}", before=10, after=4, expression=KEEP),
+        name="Photos",
+    )
+
+
+@pytest.fixture
+def selected(photos: PartStore, make_store: Callable[..., Any]) -> PartStore:
+    maker = object.__new__(type(make_store("unused.curate")))
+    maker.store, maker._tokens = photos, 100
+    maker.select(
+        "core",
+        [8, 0],
+        reason="rank",
+        selector="top",
+        params={"by": "sharp"},
+        random={"objective": 0.85, "random": 0.65},
+    )
+    return photos

@@ -1,4 +1,4 @@
-"""The page: escaped everywhere, self-contained, deterministic, and alive in a browser."""
+"""The page: escaped everywhere, self-contained, deterministic."""
 
 from __future__ import annotations
 
@@ -6,105 +6,13 @@ import base64
 import dataclasses
 import hashlib
 import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import pytest
+from report_pages import PAYLOADS, PIXEL, Reader, fill, shape
 
-from curate.report import evidence as v
-from curate.report import model as m
 from curate.report.contents import ReportData
 from curate.report.page import render
-
-PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-
-PAYLOADS = [
-    "<script>window.hit=1</script>",
-    "</script><script>window.hit=1</script>",
-    "</title></style></textarea><img src=x onerror=window.hit=1>",
-    '"><svg onload=window.hit=1>',
-    "' onmouseover='window.hit=1",
-    "javascript:window.hit=1",
-    "{{ 7*7 }}{% raw %}{{ self.__init__ }}",
-    "<!--<script>",
-    "]]><x>",
-    "&lt;b&gt; &amp;",
-    "a\u202eb\x00c\u2028d",
-    "<iframe src=http://example.org>",
-    "<base href=http://example.org/><meta http-equiv=refresh content=0>",
-]
-
-
-def fill(text: str) -> ReportData:
-    """A report in which every string, in every field, is `text`; media addresses too."""
-    card = m.Card(
-        text, "dropped", text, (m.Picture(text, 3, 4, text), m.Picture(PIXEL, 1, 1)), (m.Sound(text, 1, 2, (), text),),
-        ((text, text), (text, text)), text, text, ((text, text),), text,
-    )  # fmt: skip
-    gallery, reason = m.Gallery(text, text, (card,)), (m.Reason(text, 3),)
-    elements = (
-        m.Element(text, text, text, 0.5, text, text, (0, 10, 20, 30)),
-        m.Element(text, text, text, None, text, text),
-    )
-    shaded = (
-        (text, (m.Stretch(text, -0.5, text), m.Stretch(text, None, text))),
-        (text, (m.Stretch(text, 1.0, text),)),
-    )
-    pair = dataclasses.replace(card, elements=elements, shaded=shaded, note=text)
-    return ReportData(
-        title=text,
-        sentence=text,
-        tiles=(m.Tile(text, 3, text, text),),
-        notices=(text,),
-        steps=(m.Step(text, text, 3, 2, 3, True, text, reason, text),),
-        histograms=(m.Histogram(text, (0.0, 1.0), (1,), (2,), (3,), 1, reason, 1, 1, (m.Threshold(text, 0.5),), True, text, 0.5),),
-        flags=(m.Flag(text, 1, 2, 0, text),),
-        galleries=(m.GallerySet(text, text, (gallery,)),),
-        elements=(m.ElementSet(text, text, text, text, (m.Gallery(text, text, (pair,)),)),),
-        disagreements=(m.GallerySet(text, text, (gallery,)),),
-        duplicates=(m.Duplicates(text, 1, 1, (m.DuplicateGroup((card, card), 2),)),),
-        labels=(m.Confusion(text, (text,), (text,), ((1,),), 1, 0, gallery),),
-        findings=(v.FindingSet(text, text, (v.Evidence(text, text, True, (text,), ((text,),), (False,), 0, (v.Bar(text, text, 5.0),)), v.Evidence(text, text, intervals=(v.Interval(text, text, 1, 0, 2),)), v.Evidence(text, text, heat=v.Heat((text,), (text,), (((text, 5.0),),)), curve=v.Curve(text, text, (0.0, 1.0), ((text, (0.0, 1.0)),)))),),),
-        balances=(m.Balance(text, ((text, 2, 1),), 1, (0, 0), 2, 1),),
-        table=m.Table((m.TableColumn("status", "status"), m.TableColumn(text, "text")), (("dropped", text),), 1, text, (text,)),
-        failures=(m.Listing(text, text, 1, reason, (text,), ((text,),)),),
-        provenance=m.Provenance(((text, text),), text, (m.Section(text, (text,), ((text,),)),)),
-        timings=m.Section(text, (text,), ((text,),)),
-        kept_word=text,
-    )  # fmt: skip
-
-
-class Reader(HTMLParser):
-    """Elements with their attributes, and all text outside scripts."""
-
-    def __init__(self, page: bytes) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.text: list[str] = []
-        self.comments: list[str] = []
-        self._raw = False
-        self.feed(page.decode())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {k: v or "" for k, v in attrs}))
-        self._raw = tag in ("script", "style")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._raw = False
-
-    def handle_data(self, data: str) -> None:
-        if not self._raw:
-            self.text.append(data)
-
-    def handle_comment(self, data: str) -> None:
-        self.comments.append(data)
-
-
-def shape(page: bytes) -> list[tuple[str, tuple[str, ...]]]:
-    return [(tag, tuple(sorted(attrs))) for tag, attrs in Reader(page).elements]
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
@@ -200,58 +108,3 @@ def test_the_same_data_give_the_same_bytes():
 def test_an_empty_report_has_no_empty_sections():
     page = render(ReportData("Nothing", "The store holds no items."))
     assert [a["id"] for t, a in Reader(page).elements if t == "section"] == ["summary", "provenance"]
-
-
-# --- In a browser -----------------------------------------------------------------------------------------------
-
-
-def dump_dom(page: bytes, folder: Path) -> str:
-    """What a browser makes of a page from file://, after its scripts ran."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium found: the script of the report is only tried in a browser")
-    path = folder / "report.html"
-    path.write_bytes(page)
-    flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-    ]
-    flags += [
-        "--disable-component-update",
-        "--disable-sync",
-        "--disable-quic",
-        f"--user-data-dir={folder / 'profile'}",
-    ]
-    done = subprocess.run(
-        [chromium, *flags, "--dump-dom", path.as_uri()], capture_output=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.decode()
-
-
-def table(rows: int) -> ReportData:
-    columns = (
-        m.TableColumn("status", "status"),
-        m.TableColumn("id", "text"),
-        m.TableColumn("score", "number"),
-    )
-    lines = tuple(("dropped" if i % 3 else "kept", f"item {i}", (i * 37 % 100) / 100) for i in range(rows))
-    return ReportData("Table", "", table=m.Table(columns, lines, rows, "All."))
-
-
-def test_the_script_runs_under_its_policy_and_draws_the_table(tmp_path: Path):
-    dom = dump_dom(render(table(60)), tmp_path)
-    assert "1–25 of 60 rows" in dom  # written by the script only
-    assert len(re.findall(r"<tr>", dom.split("<tbody>")[1].split("</tbody>")[0])) == 25
-    assert 'id="toolbar">' in dom  # no longer hidden
-
-
-def test_no_payload_runs_in_a_browser(tmp_path: Path):
-    dom = dump_dom(render(fill("".join(PAYLOADS))), tmp_path)
-    assert "1–1 of 1 rows" in dom
-    found = Reader(dom.encode())
-    assert not [a for _, a in found.elements if any(name.startswith("on") for name in a)]
-    assert [t for t, _ in found.elements].count("script") == 2  # the data and the one script

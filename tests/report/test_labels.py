@@ -1,0 +1,71 @@
+"""Labels that scorers doubt, as the report shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from curate.contracts import detail, flag, score
+from curate.report.collector import collect
+from curate.run.ledger import RunRecord, StepRecord
+
+
+def test_doubtful_labels_are_tabulated(make_store: Callable[..., Any]):
+    store = make_store().items(
+        "label", {"id": list("abcdef"), "text": list("abcdef"), "label": ["10", "9", "9", "10", "9", "2"]}
+    )
+    store.score(
+        "confident_learning",
+        [
+            (score("confident_learning"), [0.1, 0.2, 0.05, 0.9, 0.9, 0.9]),
+            (flag("label_issue"), [True, True, True, False, False, False]),
+            (detail("suggested_label", pa.string()), ["9", "2", "2", "10", "9", "2"]),
+        ],
+    )
+    (labels,) = collect(store.store).labels
+    assert labels.name == "confident_learning"
+    assert (labels.given, labels.suggested) == (("9", "10"), ("2", "9"))  # in order of number
+    assert (labels.cells, labels.total, labels.left_out) == (((2, 0), (0, 1)), 3, 0)
+    assert [(c.id, c.label, c.suggested) for c in labels.gallery.cards] == [
+        ("c", "9", "2"),
+        ("a", "10", "9"),
+        ("b", "9", "2"),
+    ]
+
+
+def test_a_score_without_a_threshold_is_borderline_where_its_verdict_decides(
+    make_store: Callable[..., Any], make_run: Callable[..., RunRecord]
+):
+    store = make_store().items("label", {"id": list("abcd"), "text": list("abcd"), "label": ["x"] * 4})
+    store.score(
+        "confident_learning",
+        [
+            (score("confident_learning"), [0.1, 0.4, 0.3, 0.9]),
+            (flag("label_issue"), [True, True, False, False]),
+        ],
+    )
+    store.score("length", [(score("length"), [1.0, 2.0, 3.0, 4.0])])
+    keep = StepRecord(1, "keep", "k", "keep not label_issue", before=4, after=2, expression="not label_issue")
+    data = collect(store.store, make_run(keep))
+    by_score = {s.title: {g.title: [c.id for c in g.cards] for g in s.galleries} for s in data.galleries}
+    assert list(by_score) == ["confident_learning", "length"]  # the one that decided comes first
+    assert by_score["confident_learning"]["Borderline: dropped"] == ["b", "a"]
+    assert by_score["confident_learning"]["Borderline: kept"] == ["c", "d"]
+    assert list(by_score["length"]) == ["Lowest", "Highest kept"]  # it decided nothing
+
+
+def test_every_scorer_that_doubts_labels_is_shown_the_default_first(make_store: Callable[..., Any]):
+    store = make_store().items("label", {"id": list("ab"), "text": list("ab"), "label": ["x", "y"]})
+    for name, flags in (("confident_learning", ("label_issue", "suggested_label")),
+                        ("knn_agreement", ("knn_label_issue", "knn_suggested_label")),
+                        ("label_errors", ("label_error", "label_error_suggestion"))):  # fmt: skip
+        store.score(
+            name,
+            [(flag(flags[0]), [True, False]), (detail(flags[1], pa.string()), [f"by {name}", None])],
+        )
+    store.score("outlier", [(flag("far"), [True, False])])  # doubts no label
+    found = collect(store.store).labels
+    assert [one.name for one in found] == ["label_errors", "confident_learning", "knn_agreement"]
+    assert [c.suggested for one in found for c in one.gallery.cards] == [f"by {one.name}" for one in found]
