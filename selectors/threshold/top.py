@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,9 +12,12 @@ import numpy.typing as npt
 
 from curate.contracts import Budget, Selection, View
 from curate.selectors.threshold.order import Ids, ViewIds, capacity, columns_of, number_pieces
-from curate.selectors.threshold.ranking import leading, ranked
+from curate.selectors.threshold.ranking import Ranks, leading, ranked
 
 __all__ = ["Top", "top_rows"]
+
+_PIECE = 1 << 20
+"""Rows, about, whose values are read at once."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,13 @@ class Top:
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         start = time.perf_counter()
-        pieces = number_pieces(view.compute(self.by), self.by, compact=True)
-        known = sum(len(piece) - int(np.count_nonzero(np.isnan(piece))) for piece in pieces)
-        count = capacity(budget, len(view), known, f"a value of {self.by!r}")
+        with view.resident(partial(_read, self.by, self.lowest), _PIECE) as held:
+            totals = held.ask("total")
+            known = sum(count for count, _, _ in totals)
+            count = capacity(budget, len(view), known, f"a value of {self.by!r}")
+            best = leading(held.ask, len(view), count, self.lowest)
+        chance = sum(total for _, total, _ in totals) / max(known, 1)
         random = {}
-        with np.errstate(invalid="ignore"):  # infinities of both signs have no mean
-            chance = float(sum(np.nansum(piece, dtype=np.float64) for piece in pieces)) / max(known, 1)
-        best = leading(pieces, count, self.lowest)
-        del pieces  # the values of all rows: the largest thing here
         rows, values = best.in_order(ViewIds(view))
         del best
         gain = values.astype(np.float32, copy=False)
@@ -58,6 +61,10 @@ class Top:
             seconds=time.perf_counter() - start,
             random=random,
         )
+
+
+def _read(by: str, lowest: bool, piece: View, first: int) -> Ranks:
+    return Ranks(number_pieces(piece.compute(by), by, compact=True), first, lowest)
 
 
 def top_rows(values: npt.NDArray[Any], ids: Ids, count: int, lowest: bool = False) -> npt.NDArray[np.int64]:
