@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,19 @@ def die_once(mark: str) -> str:
 
 
 def whoami(x: int) -> int:
+    return os.getpid()
+
+
+def where(x: int) -> tuple[int, str]:
+    """The task, and the node of a Ray cluster that does it."""
+    import ray
+
+    time.sleep(0.2)
+    return x, ray.get_runtime_context().get_node_id()
+
+
+def slow_on_zero(x: int) -> int:
+    time.sleep(20 if x == 0 else 0.05)
     return os.getpid()
 
 
