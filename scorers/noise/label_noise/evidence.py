@@ -41,9 +41,10 @@ class Evidence:
         return n, k
 
     def take(self, rows: slice | npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """The pooled probabilities of these rows, (rows, k) float32."""
+        """The pooled probabilities of these rows, (rows, k) float32. Those of a single model are checked as they are read
+        (the pool was when it was formed): InputError for rows that are no distribution."""
         if len(self.members) == 1:
-            return np.asarray(self.members[0][rows], np.float32)
+            return np.asarray(_checked(self.members[0], rows, "predicted probabilities"), np.float32)
         total = np.zeros((len(self.members[0][rows]), self.shape[1]), np.float32)
         for member, weight in zip(self.members, self.weights, strict=True):
             if weight > 0:
@@ -67,9 +68,10 @@ class Evidence:
 
 
 def as_members(pred_probs: Any) -> tuple[npt.NDArray[Any], ...]:
-    """One array (n, k), a sequence of them, or (m, n, k), as a tuple of checked arrays of one shape.
+    """One array (n, k), a sequence of them, or (m, n, k), as a tuple of arrays of one shape.
 
-    Raises InputError where a row is no distribution over the classes, naming rows, or shapes do not fit.
+    Raises InputError where shapes do not fit, and, of several, where a row is no distribution over the classes, naming
+    rows; a single one is read once, and checked then (`Evidence.take`).
     """
     many = isinstance(pred_probs, (list, tuple)) and any(np.ndim(one) == 2 for one in pred_probs)
     whole = None if many else np.asanyarray(pred_probs)
@@ -86,7 +88,8 @@ def as_members(pred_probs: Any) -> tuple[npt.NDArray[Any], ...]:
             raise InputError(f"{name} have shape {member.shape}: (items, classes >= 2) is meant")
         if member.shape != members[0].shape:
             raise InputError(f"{name} have shape {member.shape}, those of model 0 {members[0].shape}")
-        _check_rows(member, name)
+        for block in blocks(*member.shape) if len(members) > 1 else ():
+            _checked(member, block, name)
     return members
 
 
@@ -94,31 +97,35 @@ def _split(whole: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
     return tuple(whole) if whole.ndim == 3 else (whole,)
 
 
-def _check_rows(probs: npt.NDArray[Any], name: str) -> None:
-    n, k = probs.shape
-    ones = np.ones(k, np.float64 if probs.dtype == np.float64 else np.float32)
-    for block in blocks(n, k):
-        part = probs[block].astype(ones.dtype, copy=False)
-        total = part @ ones
-        fine = np.abs(total - 1) <= _SUM  # NaN is not
-        if fine.all() and float(part.min()) >= -_OVER and float(part.max()) <= 1 + _OVER:
-            continue
-        with np.errstate(invalid="ignore"):
-            fine &= (part.min(1) >= -_OVER) & (part.max(1) <= 1 + _OVER)
-        first = int(np.flatnonzero(~fine)[0])
-        raise InputError(_blame(probs, name, block.start + first))
+def _checked(
+    probs: npt.NDArray[Any], rows: slice | npt.NDArray[np.int64], name: str
+) -> npt.NDArray[np.floating[Any]]:
+    """These rows in single or double precision; InputError where one is no distribution."""
+    part = np.asarray(probs[rows])
+    part = part.astype(np.float64 if part.dtype == np.float64 else np.float32, copy=False)
+    fine = _are_distributions(part)
+    if not fine.all():
+        raise InputError(_blame(probs, name, np.arange(len(probs))[rows][~fine]))
+    return part
 
 
-def _blame(probs: npt.NDArray[Any], name: str, first: int) -> str:
-    """What is wrong with the rows, from the first bad one on."""
-    bad = []
+def _are_distributions(part: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]:
+    """Of each row, whether it is a distribution over the classes, rounding apart."""
+    fine: npt.NDArray[np.bool_] = np.abs(part @ np.ones(part.shape[1], part.dtype) - 1) <= _SUM  # NaN is not
+    if not part.size or (float(part.min()) >= -_OVER and float(part.max()) <= 1 + _OVER):
+        return fine
+    with np.errstate(invalid="ignore"):
+        return np.asarray(fine & (part.min(1) >= -_OVER) & (part.max(1) <= 1 + _OVER))
+
+
+def _blame(probs: npt.NDArray[Any], name: str, found: npt.NDArray[np.int64]) -> str:
+    """What is wrong with the rows found and any others."""
     n, k = probs.shape
-    for block in blocks(n, k):
-        part = np.asarray(probs[block], np.float64)
-        with np.errstate(invalid="ignore"):
-            fine = (np.abs(part.sum(1) - 1) <= _SUM) & (part.min(1) >= -_OVER) & (part.max(1) <= 1 + _OVER)
-        bad.append(block.start + np.flatnonzero(~fine))
-    rows = np.concatenate(bad)
+    parts = ((block.start, np.asarray(probs[block], np.float64)) for block in blocks(n, k))
+    rows = np.unique(
+        np.concatenate([found, *(at + np.flatnonzero(~_are_distributions(p)) for at, p in parts)])
+    )
+    first = int(rows[0])
     row = np.asarray(probs[first], np.float64)
     if np.isnan(row).any():
         what = "NaN among them"

@@ -14,8 +14,8 @@ WIDTH = 16
 """Up to so many classes, every class is a rival."""
 KEPT = 6
 """With more classes: the given label and the five most probable others. What comes after has next to no chance."""
-CELLS = 1 << 18
-"""Probabilities worked on at a time: 1 MB of float32, which stays in the cache of a core."""
+CELLS = 1 << 17
+"""Probabilities worked on at a time: 0.5 MB of float32, of which a few copies stay in the cache of a core."""
 _TINY = np.float32(1e-12)
 
 
@@ -27,6 +27,11 @@ class Rivals(NamedTuple):
 
     classes: npt.NDArray[np.int32]
     log: npt.NDArray[np.float32]
+
+    @property
+    def items(self) -> int:
+        """How many."""
+        return len(self.log.T)
 
     def take(self, items: npt.NDArray[np.int64]) -> Rivals:
         """These items."""
@@ -53,11 +58,13 @@ def find_rivals(probs: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> Rival
         index[0] = labels
         values = probs[item, index].astype(np.float32)
         return Rivals(index, np.log(np.maximum(values, _TINY)))
-    rest = np.array(probs, np.float32)
-    index = np.empty((KEPT, n), np.int32)
+    rest = np.array(probs, np.float32).ravel()
+    row, index = item * k, np.empty((KEPT, n), np.int32)
     values = np.empty((KEPT, n), np.float32)
     for place in range(KEPT):
-        best: npt.NDArray[np.int64] = rest.argmax(1) if place else labels
-        index[place], values[place] = best, rest[item, best]
-        rest[item, best] = -1
+        best: npt.NDArray[np.int64] = rest.reshape(n, k).argmax(1) if place else labels
+        at = row + best
+        index[place] = best
+        np.take(rest, at, out=values[place], mode="clip")
+        rest[at] = -1
     return Rivals(index, np.log(np.maximum(values, _TINY)))

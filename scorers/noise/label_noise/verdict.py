@@ -13,7 +13,13 @@ from curate.scorers.noise.label_noise.transition import Transition
 
 __all__ = ["Verdicts", "collect_rivals", "judge"]
 
+ARRAYS = 2
+"""Of a block's size that are at work at a time."""
 _FLOOR = np.float32(1e-12)
+_LEAST_CHANCE = np.float32(1e-30)
+
+Values = npt.NDArray[np.float32]
+Places = npt.NDArray[np.integer]
 
 
 class Verdicts(NamedTuple):
@@ -41,44 +47,66 @@ def judge(
 ) -> Verdicts:
     """All rows; from their `rivals`, or from all classes where there are none."""
     n, k = evidence.shape
-    chance = np.log(np.maximum(noise.matrix, np.float32(1e-30)))  # (true, given)
-    offset = noise.offset.astype(np.float32)[:, None]
-    full, part = chance + offset, np.float32(noise.weight) * chance + offset
     found = Verdicts(
         np.empty(n), np.empty(n, bool), np.empty(n, np.int64), np.empty(n, np.float32), np.empty(n, np.uint8)
     )
-    for block in blocks(n, k if rivals is None else 4 * KEPT):
+    terms = _Terms(noise)
+    for block in blocks(n, ARRAYS * (k if rivals is None else KEPT)):
         given = labels[block]
         if rivals is None:
             value, index = np.log(np.maximum(evidence.take(block).T, _FLOOR, order="C")), None
-            weights = (np.take(full, given, 1), np.take(part, given, 1))  # in C order, unlike full[:, given]
+            decided, ranked = terms.of_all(given)
         else:
-            index, value = rivals.classes[:, block], rivals.log[:, block].copy()
-            weights = (full[index, given], part[index, given])
-        part_found = _decide(value, weights, given, index, noise.sharpness)
+            value, index = rivals.log[:, block].copy(), rivals.classes[:, block]
+            decided, ranked = terms.of_rivals(index, given)
+        part = _decide(value, decided, ranked, given, index, noise.sharpness)
         for name in Verdicts._fields:
-            getattr(found, name)[block] = getattr(part_found, name)
+            getattr(found, name)[block] = getattr(part, name)
     return found
 
 
+class _Terms:
+    """What is added to the sharpened log-probability of a class where label `given` was given: in the decision,
+    log(matrix) + offset; in the ranking, the same with `weight` times log(matrix), or None where that is 1."""
+
+    def __init__(self, noise: Transition) -> None:
+        self._matrix, self._offset = noise.matrix, noise.offset.astype(np.float32)
+        self._weight = np.float32(noise.weight)
+
+    def of_all(self, given: npt.NDArray[np.int64]) -> tuple[Values, Values | None]:
+        """(k, n), for every class."""
+        decided, ranked = self._both(self._matrix, self._offset[:, None])
+        # in C order, unlike decided[:, given]
+        return np.take(decided, given, 1), None if ranked is None else np.take(ranked, given, 1)
+
+    def of_rivals(self, index: Places, given: npt.NDArray[np.int64]) -> tuple[Values, Values | None]:
+        """(w, n), for the classes in `index`."""
+        place = index * np.int64(len(self._matrix)) + given
+        return self._both(np.take(self._matrix, place), np.take(self._offset, index))
+
+    def _both(self, chance: Values, offset: Values) -> tuple[Values, Values | None]:
+        log = np.log(np.maximum(chance, _LEAST_CHANCE))
+        return log + offset, None if self._weight == 1 else self._weight * log + offset
+
+
 def _decide(
-    value: npt.NDArray[np.float32],
-    weights: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
+    value: Values,
+    decided: Values,
+    ranked: Values | None,
     given: npt.NDArray[np.int64],
-    index: npt.NDArray[np.int32] | None,
+    index: Places | None,
     sharpness: float,
 ) -> Verdicts:
-    """One block. `value` (w, n) log-probabilities, of all classes or of those in `index`; `weights` the log of what they
-    are multiplied by in decision and ranking."""
-    decided, ranked = weights
+    """One block. `value` (w, n) log-probabilities, of all classes or of those in `index`; `decided` and `ranked` are to be
+    added to them."""
     item = np.arange(len(given))
-    own_row = given if index is None else np.zeros_like(given)
-    predicted = value[own_row, item] >= value.max(0)
+    own_place = (given if index is None else np.zeros_like(given)), item
+    predicted = value[own_place] >= value.max(0)
     value *= np.float32(sharpness)
     decided += value
-    ranked += value
-    own = decided[own_row, item]
+    own = decided[own_place]
     top = decided.max(0)
+    ranked = decided.copy() if ranked is None else np.add(ranked, value, out=ranked)
     wrong = top > own
     suggested = given.copy()
     which = np.flatnonzero(wrong)
@@ -87,8 +115,8 @@ def _decide(
     right = np.exp(own - top)
     decided -= top
     right /= np.exp(decided, out=decided).sum(0)
-    held = ranked[own_row, item]
-    ranked[own_row, item] = -np.inf
+    held = ranked[own_place]
+    ranked[own_place] = -np.inf
     gap = (ranked.max(0) - held).astype(np.float64) / sharpness
     score = 1 / (1 + np.exp(np.minimum(gap, 700.0)))
     code = np.where(wrong, 2, 1).astype(np.uint8)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curate.errors import InputError
 from curate.scorers.noise import label_errors
-from curate.scorers.noise.label_noise import rivals, transition
+from curate.scorers.noise.label_noise import dependence, rivals
 from curate.scorers.noise.label_noise.finder import REASONS
 from curate.scorers.noise.label_noise.scorer import LabelErrors
 from curate.testing import ArrayView, score_all
@@ -122,14 +122,16 @@ def test_noise_as_people_make_it_is_told_from_noise_by_class() -> None:
 
 
 def test_doubt_costs_more_the_more_labels_depend_on_the_item(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert transition._cost(0.5, 0.01) == transition._cost(0.7, np.inf) == 0.1  # none, or nothing known of it
-    assert transition._cost(0.62, 0.01) == pytest.approx(0.1 + 40 * 0.1**2)
-    assert transition._cost(0.95, 0.01) == 1.0
+    assert (
+        dependence.cost_of_doubt(0.5, 0.01) == dependence.cost_of_doubt(0.7, np.inf) == 0.1
+    )  # none, or nothing known of it
+    assert dependence.cost_of_doubt(0.62, 0.01) == pytest.approx(0.1 + 40 * 0.1**2)
+    assert dependence.cost_of_doubt(0.95, 0.01) == 1.0
     probs, labels, _ = world(kind="people", n=4000)
     free, dear = [], []
     for cost, fits in ((0.0, free), (0.1, dear)):
-        monkeypatch.setattr(transition, "COST", cost)
-        monkeypatch.setattr(transition, "STEEPNESS", 0.0)
+        monkeypatch.setattr(dependence, "COST", cost)
+        monkeypatch.setattr(dependence, "STEEPNESS", 0.0)
         fits.append(label_errors(probs, labels))
     assert free[0].noise is not None and dear[0].noise is not None
     assert free[0].noise.sharpness == free[0].noise.calibrated == dear[0].noise.calibrated
