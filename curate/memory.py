@@ -100,7 +100,12 @@ class ArrayView:
         if not (pa.types.is_fixed_size_list(stored.type) or pa.types.is_list(stored.type)):
             raise SchemaError(f"column {column!r} is {stored.type}, not a vector")
         rows = stored.to_pylist()
-        width = max((len(r) for r in rows if r is not None), default=0)
+        widths = {len(r) for r in rows if r is not None}
+        if len(widths) > 1:
+            raise SchemaError(
+                f"column {column!r} holds lists of {sorted(widths)[:5]} numbers: one length is meant"
+            )
+        width = max(widths, default=0)
         return ArrayVectors(np.array([r if r is not None else [np.nan] * width for r in rows], np.float32))
 
     def compute(self, expression: str) -> pa.ChunkedArray:

@@ -1,26 +1,34 @@
-"""A column of gradients of a view as a pursuit reads it: in place, without the rows that cannot be used."""
+"""A column of gradients of a view as a pursuit reads it: by pieces, in place, without the rows that cannot be used."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from curate.choosing import finite_rows
-from curate.contracts import View
-from curate.errors import InputError
-from curate.fitting import Blanked, open_vectors, read_labels
+from curate.contracts import PIECE_ROWS, Held, Vectors, View, role_of
+from curate.errors import InputError, SchemaError
+from curate.fitting import Blanked, open_vectors, order_by_id, read_labels
+from curate.selectors.pursuit.sources import Shard
+from curate.selectors.pursuit.trajectory import Trajectory
 
-__all__ = ["open_column", "read_targets"]
+__all__ = ["PieceShard", "hold_column", "open_column", "read_targets"]
 
 Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+_NUMBERS = 1 << 26
+"""About so many numbers are one piece: 128 MB of float16, which a worker reads in some hundredths of a second."""
 
 
 def open_column(view: View, column: str) -> Blanked:
     """A column of vectors without reading it all, the rows that are null or not finite hidden.
 
-    Plain lists of one length count, too. One pass over the rows. Raises InputError where there is no usable row.
+    Plain lists of one length count, too. One pass over the rows.
     """
     inner, null = open_vectors(view, column)
     hidden = null.copy()
@@ -32,27 +40,90 @@ def open_column(view: View, column: str) -> Blanked:
             wide = piece if piece.dtype.itemsize > 2 else piece.astype(np.float32)
             hidden[start : start + len(piece)] |= ~finite_rows(wide)
             start += len(piece)
-    if hidden.all():
-        raise InputError(f"none of {len(view)} items has finite {column!r}: there is nothing to choose from")
     return Blanked(inner, hidden)
 
 
-def read_targets(
-    view: View, vectors: Blanked, rows: Ints, tasks: str | None
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any], tuple[str, ...]]:
-    """The mean gradients (m, D) of the target's tasks, the gradients (t, D) of the items `rows`, and the tasks' names.
+class PieceShard(Shard):
+    """The gradients of one piece of a view, held where the piece is worked on. Of equal products the lower id goes first."""
 
-    Items without a task (null) are one, named "". Raises InputError where no target item has a finite gradient.
+    def __init__(self, piece: View, first: int, column: str) -> None:
+        rank = np.empty(len(piece), np.int64)
+        rank[order_by_id(piece)] = np.arange(len(piece))
+        vectors, hidden = _opened(piece, column)
+        super().__init__(vectors, first, first + len(piece), rank, first)
+        self._hidden = np.packbits(hidden)
+
+    def hidden(self) -> npt.NDArray[np.uint8]:
+        """Which rows cannot be used, as bits."""
+        return self._hidden
+
+    def widen(self, width: int) -> None:
+        """Be as wide as the others, where no row is known."""
+        if not self.width:
+            self.vectors = np.empty((0, width), np.float32)
+
+    def take(self, rows: Ints) -> npt.NDArray[np.float64]:
+        return super().take(rows) if len(self.vectors) else np.zeros((len(rows), self.width))
+
+    def bring(self, path: Trajectory) -> None:
+        """See rows from now on as they count."""
+        self.vectors = path.brought(self.vectors)
+
+
+@contextmanager
+def hold_column(view: View, column: str) -> Iterator[tuple[Held, Mask]]:
+    """A column as `PieceShard`s, while the block lasts, and (n,) which rows cannot be used.
+
+    Raises InputError where there is no usable row.
     """
-    rows = rows[~vectors.hidden[rows]]
-    if not len(rows):
-        raise InputError(
-            "no item of the target has finite gradients: say which items stand for what is to be learnt"
-        )
-    values = vectors.take(rows)
+    with view.resident(partial(PieceShard, column=column), rows=_piece_rows(view, column)) as held:
+        sizes = np.diff([*held.firsts, len(view)])
+        bits = zip(held.ask("hidden"), sizes.tolist(), strict=True)
+        hidden = np.concatenate([np.unpackbits(packed, count=size) for packed, size in bits]).astype(bool)
+        if hidden.all():
+            raise InputError(
+                f"none of {len(view)} items has finite {column!r}: there is nothing to choose from"
+            )
+        widths = {width for _, width in held.ask("extent")} - {0}
+        if len(widths) > 1:
+            raise SchemaError(
+                f"column {column!r} holds lists of {sorted(widths)[:5]} numbers: one length is meant"
+            )
+        held.tell("widen", *widths)
+        yield held, hidden
+
+
+def _opened(piece: View, column: str) -> tuple[npt.NDArray[Any] | Vectors, Mask]:
+    """A piece of a column, and which rows cannot be used. Lists of which none is there tell no width."""
+    try:
+        blanked = open_column(piece, column)
+    except SchemaError:
+        lists = piece.to_arrow([column])
+        if lists.column(0).null_count < len(piece) or role_of(lists.schema.field(column)) == "vector":
+            raise
+        return np.empty((0, 0), np.float32), np.ones(len(piece), bool)
+    return blanked, blanked.hidden
+
+
+def _piece_rows(view: View, column: str) -> int:
+    """Rows of a piece: fewer where they are long."""
+    try:
+        width = view.vectors(column).shape[1]
+    except SchemaError:  # lists that came with the items, or vectors still to be made: opening a piece tells
+        return PIECE_ROWS
+    return int(np.clip(_NUMBERS // max(1, width), 1024, PIECE_ROWS))
+
+
+def read_targets(
+    view: View, values: npt.NDArray[Any], rows: Ints, tasks: str | None
+) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
+    """The mean gradients (m, D) of the target's tasks, of which `values` (t, D) are those of the items `rows`, and their names.
+
+    Items without a task (null) are one, named "".
+    """
     if tasks is None:
-        return values.mean(axis=0, dtype=np.float64)[None], values, ("",)
+        return values.mean(axis=0, dtype=np.float64)[None], ("",)
     labels = np.array(read_labels(view, tasks, rows).fill_null("").to_pylist(), str)
     names, codes = np.unique(labels, return_inverse=True)
     means = [values[codes == j].mean(axis=0, dtype=np.float64) for j in range(len(names))]
-    return np.stack(means), values, tuple(str(name) for name in names)
+    return np.stack(means), tuple(str(name) for name in names)

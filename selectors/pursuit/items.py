@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.choosing import Constrained, Constraints, Meter, Pool, capacity, draw_seed, effort
-from curate.contracts import Budget, Selection, View
+from curate.contracts import Budget, Held, Selection, View
 from curate.errors import InputError
 from curate.fitting import columns_of, true_rows
-from curate.selectors.pursuit.gradients import open_column, read_targets
+from curate.selectors.pursuit.gradients import hold_column, read_targets
 from curate.selectors.pursuit.projection import information_projection
 from curate.selectors.pursuit.pursuing import Pursued, pursue
 from curate.selectors.pursuit.softcap import soft_cap
-from curate.selectors.pursuit.trajectory import target_subspaces
+from curate.selectors.pursuit.sources import Shards
+from curate.selectors.pursuit.trajectory import Trajectory, target_subspaces
 
 __all__ = ["InformationProjection", "Pursuit", "SoftCap"]
 
@@ -83,35 +84,59 @@ class Pursuit(_Aimed):
         pool = self.pool(
             view, budget if budget is not None else 1.0
         )  # refuses a budget before anything is read
-        vectors, aims = open_column(view, self.gradients), self._aims(view)
-        within, barred = _in_rows_of_the_view(pool, vectors.hidden | aims)
+        with hold_column(view, self.gradients) as (held, hidden):
+            chosen, must, names = self._pursue(view, pool, (budget, seed), held, hidden)
+        reasons = self._reasons(chosen, must, names)
+        return dataclasses.replace(chosen, reason=reasons, seed=seed, **meter.read())
+
+    def _pursue(
+        self,
+        view: View,
+        pool: Pool,
+        how: tuple[Budget | None, int],
+        held: Held,
+        hidden: npt.NDArray[np.bool_],
+    ) -> tuple[Pursued, int, tuple[str, ...]]:
+        """What is chosen, in rows of the view, how many of it are mandatory, and the names of the tasks."""
+        (budget, seed), aims = how, self._aims(view)
+        within, barred = _in_rows_of_the_view(pool, hidden | aims)
         count = capacity(budget, len(view), len(view) - int(barred.sum()), f"finite {self.gradients!r}")
         given = np.random.default_rng(seed)
+        place = np.empty(len(view), np.int64)
+        place[pool.rows] = np.arange(len(view))
+        plain = Shards(held, place)
         target, sample = None, None
         names: tuple[str, ...] = ("",)
         if self.target:
-            target, sample, names = read_targets(view, vectors, pool.rows[aims[pool.rows]], self.tasks)
+            rows = pool.rows[(aims & ~hidden)[pool.rows]]
+            if not len(rows):
+                raise InputError(
+                    "no item of the target has finite gradients: say which items stand for what is to be learnt"
+                )
+            sample = plain.take(rows)
+            target, names = read_targets(view, sample, rows, self.tasks)
         elif self.rank:
-            sample = vectors.take(np.sort(_sample(pool.rows[~barred[pool.rows]], given)))
-        place = np.empty(len(view), np.int64)
-        place[pool.rows] = np.arange(len(view))
+            sample = plain.take(_sample(pool.rows[~barred[pool.rows]], given))
+        path = self._path(plain.width, sample)
+        if not path.plain:
+            held.tell("bring", path)
         chosen = pursue(
-            vectors,
-            target,
+            plain if path.plain else Shards(held, place),
+            None if target is None else path.bring(target),
             count,
             rng=given,
-            rates=self.rates or ([1.0] * self.checkpoints if self.checkpoints > 1 else None),
-            subspaces=None
-            if sample is None or not self.rank
-            else target_subspaces(sample, self.rank, self.checkpoints),
             within=within,
             ridge=self.ridge,
             passes=self.passes,
             swaps=self.swaps,
-            ties=place,
         )
-        reasons = self._reasons(chosen, 0 if within.mandatory is None else len(within.mandatory), names)
-        return dataclasses.replace(chosen, reason=reasons, seed=seed, **meter.read())
+        return chosen, 0 if within.mandatory is None else len(within.mandatory), names
+
+    def _path(self, width: int, sample: npt.NDArray[np.float64] | None) -> Trajectory:
+        rates = self.rates or ([1.0] * self.checkpoints if self.checkpoints > 1 else None)
+        if sample is None or not self.rank:
+            return Trajectory(width, rates, None)
+        return Trajectory(width, rates, target_subspaces(sample, self.rank, self.checkpoints))
 
     def _reasons(self, chosen: Pursued, must: int, names: tuple[str, ...]) -> list[str]:
         assert chosen.round is not None and chosen.gain is not None

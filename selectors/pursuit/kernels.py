@@ -11,21 +11,31 @@ import numpy.typing as npt
 
 from curate.errors import require
 
-__all__ = ["append_row", "back_substitute", "compiled", "delete_row", "eliminate", "products"]
+__all__ = [
+    "add_exactly",
+    "append_row",
+    "back_substitute",
+    "compiled",
+    "delete_row",
+    "eliminate",
+    "products",
+]
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
 
 @cache
-def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(kernel: Callable[..., Any], exactly: bool = False) -> Callable[..., Any]:
     """The kernel in machine code, kept on disk for the next process. Raises MissingExtraError without `select`.
 
     Sums may be taken in another order than written, but in the same for every row, wherever it lies: that is what makes
-    scores the same however rows are cut into shards. It lets go of Python's lock while it runs.
+    scores the same however rows are cut into shards. With `exactly`, each step is as written; a kernel is always asked for in
+    one way. It lets go of Python's lock while it runs.
     """
     numba: Any = require("numba", "select")
-    fast: Callable[..., Any] = numba.njit(kernel, nogil=True, cache=True, fastmath={"reassoc", "contract"})
+    freely = False if exactly else {"reassoc", "contract"}
+    fast: Callable[..., Any] = numba.njit(kernel, nogil=True, cache=True, fastmath=freely)
     return fast
 
 
@@ -36,6 +46,21 @@ def products(rows: Array, direction: Array, out: Array) -> None:
         for d in range(rows.shape[1]):
             total += rows[i, d] * direction[d]
         out[i] = total
+
+
+def add_exactly(rows: Array, sums: Floats) -> None:
+    """Add rows (n, D) to sums[0] (D,), and to sums[1] what rounding takes from each step (Knuth's two-sum).
+
+    sums[0] + sums[1] is right to some thirty digits, so that rounded to float32 it is the same in whatever order, and whether
+    rows are added or sums of rows.
+    """
+    for i in range(rows.shape[0]):
+        for d in range(rows.shape[1]):
+            x, before = np.float64(rows[i, d]), sums[0, d]
+            after = before + x
+            part = after - before
+            sums[0, d] = after
+            sums[1, d] += (before - (after - part)) + (x - part)
 
 
 def append_row(factor: Floats, image: Floats, size: int, own: float, aim: float) -> bool:

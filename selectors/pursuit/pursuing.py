@@ -14,7 +14,7 @@ from curate.contracts import Budget, Selection, Vectors
 from curate.errors import InputError
 from curate.selectors.pursuit.merging import Merged, fill_up, interleave, merge
 from curate.selectors.pursuit.rounds import Course
-from curate.selectors.pursuit.sources import Rows
+from curate.selectors.pursuit.sources import Rows, shard_rows
 from curate.selectors.pursuit.tasks import Task, chase_all, make_tasks
 from curate.selectors.pursuit.trajectory import Trajectory
 
@@ -67,8 +67,8 @@ def pursue(
     the same target among the other rows, and so on (`round`); rounds are averaged with the weights that fit best. What no
     row that leads towards the target can fill is filled by those that lead away least, at a thousandth of the mean weight.
 
-    `gradients` an array, or `Vectors` that may be larger than memory and are read some `passes` times, or several
-                machines' rows behind a `sources.Shards`. With T checkpoints a row is T x d numbers, one checkpoint after the
+    `gradients` an array, or `Vectors` that may be larger than memory and are read some `passes` times, or the
+                rows of a view's pieces wherever they are held, behind a `sources.Shards`. With T checkpoints a row is T x d numbers, one checkpoint after the
                 other; `rates` (T,) are their learning rates, `subspaces` T bases (d, r) they are seen in
                 (`target_subspaces`); rows are then brought to them once, in n T r x 4 bytes.
     `target`    (D,), or (m, D) for m targets that get equal shares of the budget, or None for the mean of all rows
@@ -129,7 +129,7 @@ def _open(
             raise InputError(
                 "rows that are shards already are taken as they are: bring them to subspaces first"
             )
-        return gradients, Trajectory(gradients.width, None, None), gradients.total()[1]
+        return gradients, Trajectory(gradients.width, None, None), len(gradients)
     if not hasattr(gradients, "chunks"):
         gradients = np.asarray(gradients)
         if gradients.dtype.kind not in "fiu":
@@ -140,7 +140,8 @@ def _open(
     if ties is not None and np.shape(ties) != (n,):
         raise InputError(f"ties {np.shape(ties)}: one number for each of {n} rows is meant")
     path = Trajectory(width, rates, subspaces)
-    return path.brought(gradients, shards, None if ties is None else np.asarray(ties, np.int64)), path, n
+    rank = None if ties is None else np.asarray(ties, np.int64)
+    return shard_rows(path.brought(gradients), shards, rank), path, n
 
 
 def _course(passes: int, swaps: int, tolerance: float, ridge: float) -> Course:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from curate.contracts import Vectors
+from curate.contracts import Held, Vectors
 from curate.errors import InputError
-from curate.selectors.pursuit.kernels import compiled, products
+from curate.selectors.pursuit.kernels import add_exactly, compiled, products
 
-__all__ = ["Rows", "Shard", "Shards", "best_of", "shard_rows"]
+__all__ = ["Beside", "Rows", "Shard", "Shards", "best_of", "shard_rows"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -23,16 +23,14 @@ _PIECE = 1 << 22
 
 
 class Rows(Protocol):
-    """Rows of gradients (n, D), or some of them, that know their own numbers.
+    """Rows of gradients (n, D) that know their own numbers: three questions are all a pursuit asks."""
 
-    Three questions are all a pursuit asks, and none needs more than a few numbers sent: a `Shard` may well lie on another
-    machine, behind a proxy with these methods.
-    """
-
+    def __len__(self) -> int: ...
     @property
     def width(self) -> int: ...
-    def total(self) -> tuple[Floats, int]:
-        """The sum of all rows (D,) and how many there are."""
+    def total(self, rows: Ints | None = None) -> tuple[Floats, int]:
+        """The sum of these rows, or of all, and how many there are: (2, D), what it is and what that is too large by rounding
+        (`add_exactly`), so that sums of sums are the same in whatever order."""
         ...
 
     def best(
@@ -48,24 +46,33 @@ class Rows(Protocol):
 
 @dataclass(eq=False)
 class Shard:
-    """Rows `low` ... `high` of `vectors`, of which row i of all is row i - `offset` there.
+    """Rows `low` ... `high` of all, of which row i is row i - `offset` of `vectors`: a state for `contracts.Held`.
 
-    `rank` (high - low,) decides between equal products, lower first: by default the row's own number.
+    `rank` (high - low,) decides between equal products, lower first: by default the row's own number. Rows that are asked
+    for may be anyone's, and be told as truth values of all rows, packed: each shard finds its own.
     """
 
     vectors: npt.NDArray[Any] | Vectors
     low: int
     high: int
     rank: Ints | None = None
+    offset: int = 0
     _whole: bool = field(default=False, init=False)
+
+    def __len__(self) -> int:
+        return self.high - self.low
 
     @property
     def width(self) -> int:
         return int(self.vectors.shape[1])
 
+    def extent(self) -> tuple[int, int]:
+        """How many rows, and how wide they are."""
+        return len(self), self.width
+
     def blocks(self) -> Iterator[tuple[int, npt.NDArray[Any]]]:
         """The number of the first row, and the rows as float32 or float64, of one block after the other."""
-        start, step = 0, max(1, _PIECE // max(1, self.width))
+        start, step = self.offset, max(1, _PIECE // max(1, self.width))
         for chunk in [self.vectors] if isinstance(self.vectors, np.ndarray) else self.vectors.chunks():
             low, high = max(self.low, start), min(self.high, start + len(chunk))
             while low < high:
@@ -77,58 +84,83 @@ class Shard:
             if start >= self.high:
                 return
 
-    def total(self) -> tuple[Floats, int]:
-        sums = np.zeros(self.width)
-        for _, piece in self.blocks():
-            sums += piece.sum(axis=0, dtype=np.float64)
-        return sums, self.high - self.low
+    def total(self, rows: Ints | None = None) -> tuple[Floats, int]:
+        sums = np.zeros((2, self.width))
+        add = compiled(add_exactly, exactly=True)
+        if rows is None:
+            for _, piece in self.blocks():
+                add(piece, sums)
+            return sums, len(self)
+        own = self._own(rows)
+        for low in range(0, len(own), 8192):
+            add(self.take(own[low : low + 8192]), sums)
+        return sums, len(own)
 
     def best(
         self, direction: Floats, count: int, taken: Ints, least: float = 0.0
     ) -> tuple[Ints, npt.NDArray[np.floating]]:
         dtype = np.float64 if self.vectors.dtype == np.float64 else np.float32
-        scores: npt.NDArray[np.floating] = np.empty(self.high - self.low, dtype)
+        scores: npt.NDArray[np.floating] = np.zeros(len(self), dtype)
         for low, piece in self.blocks():
             part = scores[low - self.low : low - self.low + len(piece)]
             compiled(products)(np.ascontiguousarray(piece), direction.astype(piece.dtype), part)
         if not self._whole:
             _check(scores, self.low)
             self._whole = True
-        own = taken[(taken >= self.low) & (taken < self.high)]
-        scores[own - self.low] = -np.inf
+        scores[self._own(taken) - self.low] = -np.inf
         places = np.flatnonzero(scores > least)
         rank = places if self.rank is None else self.rank[places]
         kept = places[best_of(scores[places], rank, count)]
         return kept + self.low, scores[kept]
 
     def take(self, rows: Ints) -> Floats:
-        values = self.vectors[rows] if isinstance(self.vectors, np.ndarray) else self.vectors.take(rows)
+        at = rows - self.offset
+        values = self.vectors[at] if isinstance(self.vectors, np.ndarray) else self.vectors.take(at)
         return np.asarray(values, np.float64)
+
+    def _own(self, rows: npt.NDArray[Any]) -> Ints:
+        if rows.dtype != np.uint8:
+            return np.asarray(rows[(rows >= self.low) & (rows < self.high)], np.int64)
+        first = self.low // 8
+        bits = np.unpackbits(rows[first : (self.high + 7) // 8])[self.low - 8 * first :][: len(self)]
+        return np.flatnonzero(bits) + self.low
 
 
 class Shards:
-    """Several `Rows` as one: each answers for its own rows, and the best of all their answers are the answer.
+    """Several shards as one: each answers for its own rows, and the best of all their answers are the answer.
 
     Exact: a product is the same wherever its row lies, so the same rows come out as from one piece. What is sent is one
-    direction there and `count` numbers back. Shards in this process are asked side by side.
+    direction there and `count` numbers back, then the few rows that may be let in. `held` are the shards of a view's pieces, wherever they
+    are (`View.resident`), or those of this process (`Beside`). `rank` (n,) as in `Shard`, of all rows.
     """
 
-    def __init__(self, shards: Sequence[Rows], bounds: Sequence[int], rank: Ints | None = None) -> None:
-        self.shards, self.bounds, self.rank = list(shards), np.asarray(bounds, np.int64), rank
+    def __init__(self, held: Held, rank: Ints | None = None) -> None:
+        self.held, self.rank = held, rank
+        extents = held.ask("extent")
+        self.bounds = np.asarray(held.firsts, np.int64)
+        self._rows: int = sum(rows for rows, _ in extents)
+        widths: set[int] = {width for rows, width in extents if rows}
+        if len(widths) != 1:
+            raise InputError(f"shards of {sorted(widths)} columns: all rows are to be of one width")
+        (self._width,) = widths
+
+    def __len__(self) -> int:
+        return self._rows
 
     @property
     def width(self) -> int:
-        return self.shards[0].width
+        return self._width
 
-    def total(self) -> tuple[Floats, int]:
-        parts = [shard.total() for shard in self.shards]
-        return np.sum([sums for sums, _ in parts], axis=0), sum(count for _, count in parts)
+    def total(self, rows: Ints | None = None) -> tuple[Floats, int]:
+        parts = self.held.ask("total", None if rows is None else self._packed(rows))
+        sums = np.zeros((2, self.width))
+        compiled(add_exactly, exactly=True)(np.concatenate([part for part, _ in parts]), sums)
+        return sums, sum(count for _, count in parts)
 
     def best(
         self, direction: Floats, count: int, taken: Ints, least: float = 0.0
     ) -> tuple[Ints, npt.NDArray[np.floating]]:
-        with ThreadPoolExecutor(min(8, len(self.shards))) as pool:
-            found = list(pool.map(lambda shard: shard.best(direction, count, taken, least), self.shards))
+        found = self.held.ask("best", direction, count, self._packed(taken), least)
         rows = np.concatenate([rows for rows, _ in found])
         scores = np.concatenate([scores for _, scores in found])
         kept = best_of(scores, rows if self.rank is None else self.rank[rows], count)
@@ -136,10 +168,36 @@ class Shards:
 
     def take(self, rows: Ints) -> Floats:
         of = np.searchsorted(self.bounds, rows, side="right") - 1
+        asked = {shard: (rows[of == shard],) for shard in np.unique(of).tolist()}
         out = np.empty((len(rows), self.width))
-        for shard in np.unique(of).tolist():
-            out[of == shard] = self.shards[shard].take(rows[of == shard])
+        for shard, values in self.held.ask_some("take", asked).items():
+            out[of == shard] = values
         return out
+
+    def _packed(self, rows: Ints) -> npt.NDArray[Any]:
+        """Many rows as bits: to be sent often."""
+        if 64 * len(rows) <= len(self):
+            return rows
+        mask = np.zeros(len(self), bool)
+        mask[rows] = True
+        return np.packbits(mask)
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """Shards in this process, asked side by side by threads: `contracts.Held` of what begins with the rows `firsts`."""
+
+    shards: Sequence[Shard]
+    firsts: Sequence[int]
+
+    def ask(self, method: str, *args: Any) -> list[Any]:
+        with ThreadPoolExecutor(min(8, len(self.shards))) as pool:
+            return list(pool.map(lambda shard: getattr(shard, method)(*args), self.shards))
+
+    def ask_some(self, method: str, given: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
+        return {number: getattr(self.shards[number], method)(*args) for number, args in given.items()}
+
+    tell = ask
 
 
 def best_of(scores: npt.NDArray[np.floating], rank: Ints, count: int) -> Ints:
@@ -167,7 +225,7 @@ def shard_rows(vectors: npt.NDArray[Any] | Vectors, shards: int, rank: Ints | No
         Shard(vectors, low, high, None if rank is None else rank[low:high])
         for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
     ]
-    return cut[0] if shards == 1 else Shards(cut, bounds[:-1].tolist(), rank)
+    return cut[0] if shards == 1 else Shards(Beside(cut, bounds[:-1].tolist()), rank)
 
 
 def _check(scores: npt.NDArray[np.floating], low: int) -> None:

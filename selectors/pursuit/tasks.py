@@ -51,7 +51,8 @@ def make_tasks(source: Rows, path: Trajectory, target: npt.NDArray[Any] | None, 
 def _aims(source: Rows, path: Trajectory, target: Any, group: Ints | None) -> Floats:
     """Targets (m, D) as they count."""
     if target is None:
-        sums, count = source.total() if group is None else _total(source, group)
+        (high, low), count = source.total(group)
+        sums: Floats = high + low
         if not np.isfinite(sums).all():
             source.best(np.full(source.width, source.width**-0.5), 1, np.empty(0, np.int64))  # names the row
             raise InputError("the sum of all gradients is not finite: some are too long for their precision")
@@ -73,11 +74,6 @@ def _aims(source: Rows, path: Trajectory, target: Any, group: Ints | None) -> Fl
     if len(zero):
         raise InputError(f"{what} is all zero (row {zero[0]}): there is nothing to add up to")
     return aims
-
-
-def _total(source: Rows, rows: Ints) -> tuple[Floats, int]:
-    parts = [source.take(rows[low : low + 8192]).sum(axis=0) for low in range(0, len(rows), 8192)]
-    return np.sum(parts, axis=0) if parts else np.zeros(source.width), len(rows)
 
 
 def chase_all(source: Rows, tasks: Sequence[Task], course: Course) -> list[list[Round]]:

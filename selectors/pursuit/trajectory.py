@@ -10,12 +10,11 @@ import numpy.typing as npt
 
 from curate.contracts import Vectors
 from curate.errors import InputError
-from curate.selectors.pursuit.sources import Rows, Shard, shard_rows
+from curate.selectors.pursuit.sources import Shard
 
 __all__ = ["Trajectory", "leading_directions", "target_subspaces"]
 
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 def leading_directions(gradients: npt.NDArray[Any], rank: int) -> Floats:
@@ -86,10 +85,10 @@ class Trajectory:
             [parts[:, t] @ (basis * self.roots[t]) for t, basis in enumerate(self.bases)], axis=1
         )
 
-    def brought(self, vectors: npt.NDArray[Any] | Vectors, shards: int, ties: Ints | None) -> Rows:
+    def brought(self, vectors: npt.NDArray[Any] | Vectors) -> npt.NDArray[Any] | Vectors:
         """All rows as they count: as they lie if that is the same, else made once, in memory, float32."""
         if self.plain:
-            return shard_rows(vectors, shards, ties)
+            return vectors
         width = self.part * len(self.roots) if self.bases is None else sum(v.shape[1] for v in self.bases)
         out = np.empty((vectors.shape[0], width), np.float32)
         step = max(1, (1 << 22) // self.part)
@@ -97,4 +96,4 @@ class Trajectory:
             for low in range(0, len(block), step):
                 piece = self.bring(block[low : low + step])
                 out[start + low : start + low + len(piece)] = piece
-        return shard_rows(out, shards, ties)
+        return out

@@ -13,7 +13,7 @@ from curate.choosing import Constraints
 from curate.errors import InputError
 from curate.memory import ArrayVectors
 from curate.selectors.pursuit import Pursued, nonnegative_least_squares, pursue, target_subspaces
-from curate.selectors.pursuit.sources import Shard, Shards, best_of
+from curate.selectors.pursuit.sources import Beside, Shard, Shards, best_of
 
 Array = np.ndarray[Any, Any]
 
@@ -155,7 +155,7 @@ def test_streamed_from_pieces(dtype: Any) -> None:
 
 def test_shards_elsewhere() -> None:
     rows, target = clustered()
-    here = Shards([Shard(rows, 0, 200), Shard(rows, 200, 600)], [0, 200])
+    here = Shards(Beside([Shard(rows, 0, 200), Shard(rows[200:], 200, 600, offset=200)], [0, 200]))
     assert pursue(here, target, 20).index.tolist() == pursue(rows, target, 20).index.tolist()
     with pytest.raises(InputError, match="shards already"):
         pursue(here, target, 20, rates=[1.0])
