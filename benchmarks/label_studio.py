@@ -7,7 +7,8 @@ Ours is the whole push: items read, tasks made, the project looked for and made,
 set. Theirs is `client.projects.create`, and `import_tasks` with the very same tasks, ready made, at the best of three batch
 sizes, and nothing is checked.
 Each in a process of its own; clocks begin after the imports. The server's CPU seconds are counted beside the wall, for the
-server is what both wait for. Each push goes into a project of its own; the order is turned around in every repeat.
+server is what both wait for. Each push goes into a project of its own; the order is turned around in every repeat, and what
+is shown are medians. Last come the requests that a push and a pull of ours are made of, each with what it cost the server.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
@@ -38,7 +40,7 @@ CHANGED = 50
 def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--tasks", type=int, default=5000)
-    arguments.add_argument("--repeats", type=int, default=2)
+    arguments.add_argument("--repeats", type=int, default=3)
     given = arguments.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="label-studio-bench-"))
     server = LabelStudioServer(folder / "server").start()
@@ -76,6 +78,7 @@ def compare(server: LabelStudioServer, folder: Path, tasks: int, repeats: int) -
             runs.setdefault(name, []).append(run(served, command))
     show(runs, tasks)
     pulls(served, server, store, project)
+    trace(server, served.pid, prepare(folder / "traced", tasks))
 
 
 def pulls(served: psutil.Process, server: LabelStudioServer, store: Path, project: int) -> None:
@@ -95,7 +98,7 @@ def pulls(served: psutil.Process, server: LabelStudioServer, store: Path, projec
         (name, m.result["count"], f"{m.result['seconds']:.2f}", f"{cpu:.2f}", f"{m.cpu:.1f}")
         for name, (m, cpu) in rows
     ]
-    print(markdown(("pull", "answers", "wall s", "server CPU s", "our process CPU s"), table))
+    print(markdown(("pull", "answers", "wall s", "server CPU s", "our process CPU s"), table) + "\n")
 
 
 def run(served: psutil.Process, command: list[str]) -> tuple[Measurement, float]:
@@ -107,24 +110,16 @@ def run(served: psutil.Process, command: list[str]) -> tuple[Measurement, float]
 
 
 def show(runs: dict[str, list[tuple[Measurement, float]]], tasks: int) -> None:
-    rows = []
+    rows, middle = [], {}
     for name, found in runs.items():
-        wall = min(m.result["seconds"] for m, _ in found)
-        cpu = min(c for _, c in found)
-        client = min(m.result["cpu"] for m, _ in found)
+        wall = median(m.result["seconds"] for m, _ in found)
+        cpu = median(c for _, c in found)
+        client = median(m.result["cpu"] for m, _ in found)
         memory = max(m.rss for m, _ in found)
         assert {m.result["count"] for m, _ in found} == {tasks}, name
-        rows.append(
-            (
-                name,
-                f"{tasks / wall:,.0f}",
-                f"{tasks / cpu:,.0f}",
-                f"{wall:.1f}",
-                f"{cpu:.1f}",
-                f"{client:.2f}",
-                f"{memory:,.0f}",
-            )
-        )
+        middle[name] = (wall, cpu)
+        rates = (f"{tasks / wall:,.0f}", f"{tasks / cpu:,.0f}")
+        rows.append((name, *rates, f"{wall:.1f}", f"{cpu:.1f}", f"{client:.2f}", f"{memory:,.0f}"))
     header = (
         "what",
         "tasks per s",
@@ -135,6 +130,19 @@ def show(runs: dict[str, list[tuple[Measurement, float]]], tasks: int) -> None:
         "client MB",
     )
     print(markdown(header, rows) + "\n")
+    best = min((name for name in middle if name.startswith("sdk import")), key=lambda name: middle[name][0])
+    for mine, other in (("ours push", best), ("ours list", "sdk tasks.list()")):
+        wall, cpu = (b / a for a, b in zip(middle[mine], middle[other], strict=True))
+        print(f"{mine}: {wall:.2f} x the rate of {other} by the wall, {cpu:.2f} x per server CPU s")
+    print()
+
+
+def trace(server: LabelStudioServer, pid: int, store: Path) -> None:
+    """What a push and then a pull ask of the server."""
+    for what in ("push", "pull"):
+        found = measure([*ours(what, server, store), str(pid)]).result["requests"]
+        rows = [(call, f"{wall:.2f}", f"{cpu:.2f}") for call, wall, cpu in found]
+        print(markdown((f"request of a {what}", "wall s", "server CPU s"), rows) + "\n")
 
 
 # --- What runs in processes of its own --------------------------------------------------------------------------
@@ -199,8 +207,27 @@ def timed(found: dict[str, Any]) -> Iterator[None]:
     found |= {"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
 
 
-def role(what: str, url: str, token: str, path: str) -> None:
-    """One job of ours; prints what came of it."""
+@contextmanager
+def traced(found: dict[str, Any], pid: str) -> Iterator[None]:
+    """Notes each request, how long it took, and what it cost the process of the server."""
+    from curate.annotators.label_studio.wire import Wire
+
+    served, exchange, noted = psutil.Process(int(pid)), Wire._exchange, []
+
+    def note(self: Wire, method: str, path: str, *more: Any) -> Any:
+        wall, cpu = time.perf_counter(), sum(served.cpu_times()[:2])
+        answer = exchange(self, method, path, *more)
+        spent = time.perf_counter() - wall, sum(served.cpu_times()[:2]) - cpu
+        noted.append((f"{method} {path.partition('&query')[0][:70]}", *spent))
+        return answer
+
+    Wire._exchange = note  # type: ignore[method-assign]
+    yield
+    found["requests"] = noted
+
+
+def role(what: str, url: str, token: str, path: str, pid: str = "") -> None:
+    """One job of ours; prints what came of it. With the server's `pid`, its requests too."""
     import curate
     from curate.annotators.label_studio import LabelStudio
     from curate.annotators.label_studio.ledger import Ledger
@@ -213,11 +240,11 @@ def role(what: str, url: str, token: str, path: str) -> None:
     with curate.open(path) as store:
         store.items.limit(1).to_polars()  # what is imported when it is first used
         if what == "push":
-            with timed(found):
+            with traced(found, pid) if pid else nullcontext(), timed(found):
                 receipt = studio.push(store, **asked())
             found |= {"count": receipt.created, "project": int(receipt.place.split("/")[-2])}
         elif what == "pull":
-            with timed(found):
+            with traced(found, pid) if pid else nullcontext(), timed(found):
                 found["count"] = studio.pull(store).answers
         else:
             server, ledger = Server(studio.wire()), Ledger(store.path)
@@ -230,6 +257,6 @@ def role(what: str, url: str, token: str, path: str) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1 and sys.argv[1] in ("push", "pull", "list"):
-        role(*sys.argv[1:5])
+        role(*sys.argv[1:])
     else:
         main()
