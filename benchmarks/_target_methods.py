@@ -12,9 +12,11 @@ from curate.choosing import Constraints
 from curate.contracts import Selection
 from curate.scorers.influence import gist, less
 from curate.selectors.coreset import craig, grad_match
-from curate.selectors.pursuit import information_projection, pursue, target_subspaces
+from curate.selectors.pursuit import information_projection, pursue
 
 Array = npt.NDArray[Any]
+RIDGE = 1.0
+"""Of pursuits, whose rows have squared length T: DeepCore's default for the same objective; not fitted to any of the tasks."""
 
 
 class Seen(NamedTuple):
@@ -36,6 +38,8 @@ class Seen(NamedTuple):
     drop: Array
     """(n,) by what share the loss falls where a network is trained on the wanted items for a while."""
     seed: int
+    rates: tuple[float, ...]
+    """(T,) the learning rate at each checkpoint, of mean 1."""
 
     @property
     def checkpoints(self) -> int:
@@ -67,18 +71,27 @@ def at_random(seen: Seen, k: int) -> Any:
 
 
 def top_less(seen: Seen, k: int) -> Any:
-    return _top(less(seen.train, seen.wanted, checkpoints=seen.checkpoints).score, k)
+    return _top(less(seen.train, seen.wanted, checkpoints=seen.checkpoints, rates=seen.rates).score, k)
+
+
+def _less_by_task(seen: Seen) -> Any:
+    return less(
+        seen.train,
+        seen.wanted,
+        checkpoints=seen.checkpoints,
+        rates=seen.rates,
+        groups=list(seen.tasks),
+    )
 
 
 def top_less_by_task(seen: Seen, k: int) -> Any:
-    return _top(less(seen.train, seen.wanted, checkpoints=seen.checkpoints, groups=list(seen.tasks)).score, k)
+    return _top(_less_by_task(seen).score, k)
 
 
 def top_less_shared(seen: Seen, k: int) -> Any:
     """An equal share for each sub-task of the wanted: LESS without its preference for one of them."""
-    found = less(seen.train, seen.wanted, checkpoints=seen.checkpoints, groups=list(seen.tasks))
     order = np.argsort(
-        -found.by_task, axis=0, kind="stable"
+        -_less_by_task(seen).by_task, axis=0, kind="stable"
     )  # in turn, the next best of each that is not taken
     return np.array(list(dict.fromkeys(order.ravel().tolist()))[:k])
 
@@ -107,26 +120,25 @@ def cover_pool(seen: Seen, k: int) -> Any:
     return _chosen(craig(seen.train[:, -seen.dim :], k, within=Constraints(group=seen.groups)))
 
 
+def _pursue(seen: Seen, k: int, tasks: Array, ridge: float = RIDGE) -> tuple[Array, Array]:
+    targets = _means(_unit(seen, seen.wanted), tasks)
+    return _chosen(pursue(_unit(seen, seen.train), targets, k, rates=seen.rates, ridge=ridge))
+
+
 def gtp(seen: Seen, k: int) -> Any:
-    return _chosen(pursue(_unit(seen, seen.train), _unit(seen, seen.wanted).mean(0), k))
+    return _pursue(seen, k, seen.tasks)
 
 
-def gtp_raw(seen: Seen, k: int) -> Any:
-    return _chosen(pursue(seen.train, seen.wanted.mean(0), k))
+def gtp_unweighted(seen: Seen, k: int) -> Any:
+    return gtp(seen, k)[0]
 
 
-def gtp_by_task(seen: Seen, k: int) -> Any:
-    return _chosen(pursue(_unit(seen, seen.train), _means(_unit(seen, seen.wanted), seen.tasks), k))
+def gtp_unridged(seen: Seen, k: int) -> Any:
+    return _pursue(seen, k, seen.tasks, ridge=0.0)
 
 
-def gtp_by_task_unweighted(seen: Seen, k: int) -> Any:
-    return gtp_by_task(seen, k)[0]
-
-
-def gtp_in_subspace(seen: Seen, k: int) -> Any:
-    wanted = _unit(seen, seen.wanted)
-    bases = target_subspaces(wanted, 64, seen.checkpoints)
-    return _chosen(pursue(_unit(seen, seen.train), _means(wanted, seen.tasks), k, subspaces=bases))
+def gtp_one_target(seen: Seen, k: int) -> Any:
+    return _pursue(seen, k, np.zeros_like(seen.tasks))
 
 
 def projected(seen: Seen, k: int) -> Any:
@@ -145,11 +157,10 @@ METHODS: dict[str, Callable[[Seen, int], Any]] = {
     "GradMatch of the target": match,
     "CRAIG of the pool": cover_pool,
     "information projection": projected,
-    "GTP, one target": gtp,
-    "GTP, one target, lengths kept": gtp_raw,
-    "GTP": gtp_by_task,
-    "GTP, weights unused": gtp_by_task_unweighted,
-    "GTP, in GIST's subspace": gtp_in_subspace,
+    "GTP": gtp,
+    "GTP, weights unused": gtp_unweighted,
+    "GTP, no ridge": gtp_unridged,
+    "GTP, one target": gtp_one_target,
 }
 """GTP pursues a target for each sub-task (class) of the wanted items, with an equal share of the budget each."""
 TOPS = [name for name in METHODS if name.startswith("top-k")]

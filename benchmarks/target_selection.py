@@ -1,10 +1,11 @@
 """Selection for a target on real data: how well a small network learns the target from what each method chose.
 
-    python benchmarks/target_selection.py DATA [--tasks usps cifar] [--seeds 5] [--budgets 0.005 0.01 0.02 0.05 0.1] [--out FILE]
+    python benchmarks/target_selection.py DATA [--tasks usps cifar cifar-noisy] [--seeds 5] [--budgets 0.005 0.01 0.02 0.05 0.1] [--out FILE]
 
 "usps": the pool is 7,000 MNIST digits and 800 of USPS, 16 x 16; 100 other USPS digits say what is wanted, 2,500 others test.
-"cifar": the pool is 9,000 CIFAR-10 images of all classes with the labels of one annotator (CIFAR-10N "worst", about 40 % wrong),
-as features of a ResNet-20; wanted are cat, deer, dog and horse, by 100 test images with their true labels, 2,500 others test.
+"cifar": the pool is 9,000 CIFAR-10 images of all classes, as histograms of edges and colours; wanted are cat, deer, dog and horse, by
+100 test images, 2,500 others test. "cifar-noisy": the same with the pool's labels from one annotator (CIFAR-10N "worst", about
+40 % wrong) and features of a ResNet-20 that knows these images.
 
 By seed (split, network, all draws): the network (one hidden layer of 64) is warmed up on 5 % of the pool, with checkpoints after 1,
 2 and 4 epochs; the last layer's gradients at each, projected to 256 numbers, are what all methods that need gradients read.
@@ -95,7 +96,20 @@ def look(split: Split, seed: int) -> Seen:
     network.train(split.wanted_x, split.wanted_y, [(wanted, np.ones(len(wanted), np.float32))], 30, seed)
     drop = loss_drop(before, _loss(network, split.x, split.y))
     train, aim = (np.concatenate(side, 1) for side in zip(*parts, strict=True))
-    return Seen(train, aim, train, aim, DIM, split.y, split.wanted_y, split.x, split.wanted_x, drop, seed)
+    return Seen(
+        train,
+        aim,
+        train,
+        aim,
+        DIM,
+        split.y,
+        split.wanted_y,
+        split.x,
+        split.wanted_x,
+        drop,
+        seed,
+        (1.0,) * len(EPOCHS),
+    )
 
 
 def _gradients(network: Networks, x: Array, y: Array) -> Array:
