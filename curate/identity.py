@@ -13,8 +13,7 @@ __all__ = ["component_digest", "component_params", "digest"]
 
 def digest(*values: Any) -> str:
     """A stable 128-bit hex digest of JSON-able values: the identity of a step, a part or a component."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
-    return blake3.blake3(text.encode("utf-8", "surrogatepass")).hexdigest(length=16)
+    return blake3.blake3(_written(values).encode("utf-8", "surrogatepass")).hexdigest(length=16)
 
 
 def _plain(value: Any) -> Any:
@@ -25,6 +24,9 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "item"):
         return value.item()
     return str(value)
+
+
+_written = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain).encode
 
 
 def component_params(component: Any) -> dict[str, Any]:

@@ -16,6 +16,8 @@ __all__ = ["MARKS", "Task", "make_task", "shown_hash", "task_key"]
 MARKS = ("cur_key", "cur_item", "cur_round", "cur_hash")
 """Fields of a task's data that are ours: they travel with it and come back with its answers."""
 
+_written = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
 
 @dataclass(frozen=True)
 class Task:
@@ -41,7 +43,7 @@ class Task:
 
 def task_key(dataset: str, item: str, round: int) -> str:
     """24 hex digits that name this item of this data set in this round: a SHA-256, cut."""
-    text = json.dumps([dataset, item, int(round)], ensure_ascii=False, separators=(",", ":"))
+    text = _written([dataset, item, int(round)])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
@@ -75,7 +77,7 @@ def make_task(
     marks = {"cur_key": key, "cur_item": item, "cur_round": int(round), "cur_hash": hash_}
     data = {**shown, **(served or {}), **marks}
     try:
-        json.dumps(data, allow_nan=False)
+        _written(data)
     except (TypeError, ValueError) as error:
         raise InputError(f"item {item!r} cannot be written as JSON: {error}") from None
     return Task(key, item, int(round), hash_, data, tuple(dict(p) for p in predictions))
