@@ -80,7 +80,7 @@ class Store(OpenStore):
         from curate.run.steps.importing import run_import
 
         text = source if isinstance(source, (str, Path)) else f"<{type(source).__name__}>"
-        step = ImportStep.model_validate(
+        step = ImportStep.of(
             {
                 "import": str(text),
                 "kind": kind,
@@ -104,7 +104,7 @@ class Store(OpenStore):
         from curate.run.steps.attaching import run_attach
 
         is_path = isinstance(vectors, (str, Path))
-        step = AttachStep.model_validate(
+        step = AttachStep.of(
             {
                 "attach": str(vectors) if is_path else f"<{type(vectors).__name__}>",
                 "as": name,
@@ -135,7 +135,7 @@ class Store(OpenStore):
         `params` are the scorer's own; an unknown one is refused with those there are. `curate list` shows all.
         """
         return self._run(
-            ScoreStep.model_validate({"score": scorer, "with": params, "as": name, "where": where})
+            ScoreStep.of({"score": scorer, "with": params, "as": name, "where": where})
         )
 
     def keep(self, expression: str, *, name: str | None = None, within: str | None = None) -> StoredSelection:
@@ -143,7 +143,7 @@ class Store(OpenStore):
         context = self._context()
         context.kept = self._known_selection(within)
         try:
-            record = self._run(KeepStep.model_validate({"keep": expression, "as": name}))
+            record = self._run(KeepStep.of({"keep": expression, "as": name}))
         finally:
             context.kept = None
         return self.selections[str(record.selection)]
@@ -168,7 +168,7 @@ class Store(OpenStore):
         try:
             fields = {"select": selector, "budget": budget, "with": params, "as": name, "where": where}
             fields |= {"after": after}
-            record = self._run(SelectStep.model_validate(fields))
+            record = self._run(SelectStep.of(fields))
         finally:
             context.kept = None
         return self.selections[str(record.selection)]
@@ -187,7 +187,7 @@ class Store(OpenStore):
         context.kept = self._known_selection(within)
         try:
             fields = {"analyse": analysis, "where": where, "with": params}
-            record = self._run(AnalyseStep.model_validate(fields))
+            record = self._run(AnalyseStep.of(fields))
         finally:
             context.kept = None
         found = recall_findings(self.parts, record.digest)
@@ -230,7 +230,7 @@ class Store(OpenStore):
         context = self._context()
         context.kept = self._known_selection(within)
         try:
-            record = self._run(CompareStep.model_validate(fields))
+            record = self._run(CompareStep.of(fields))
         finally:
             context.kept = None
         found = recall_findings(self.parts, record.digest)
@@ -256,7 +256,7 @@ class Store(OpenStore):
             "media": media,
             "overwrite": overwrite,
         }
-        return self._run(ExportStep.model_validate(fields))
+        return self._run(ExportStep.of(fields))
 
     def compress(
         self,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate import asking
-from curate.console import interruptible, number, pair, parameters, print_table, say, tell_end
+from curate import asking, finding
+from curate.console import amount, interruptible, number, pair, parameters, print_table, say, tell_end
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
@@ -203,35 +203,21 @@ def select(
     """Choose items by a selector and store the selection under a name."""
     import curate
 
-    amount: int | float | str | None = budget
-    if budget is not None and "." in budget and not budget.strip().endswith("%"):
-        amount = float(budget)
     with curate.open(store, seed=seed) as opened:
         chosen = opened.select(
-            selector, budget=amount, name=name, where=where, within=within, after=after, **parameters(with_)
+            selector,
+            budget=None if budget is None else amount(budget),
+            name=name,
+            where=where,
+            within=within,
+            after=after,
+            **parameters(with_),
         )
         say(f"{chosen.name}: {len(chosen):,} of {len(opened):,} items")
 
 
-@app.command()
-def analyse(
-    store: StorePath,
-    analysis: Annotated[str, typer.Argument(help="A registered analysis; see `curate list`")],
-    with_: With = None,
-    where: Annotated[str | None, typer.Option(help="Only items for which this holds")] = None,
-    within: Annotated[str | None, typer.Option(help="Only items of this selection")] = None,
-    rows: Annotated[int, typer.Option(help="Rows of each table to show")] = 10,
-) -> None:
-    """Say something about all items together: label health, annotators, drift."""
-    from curate.show import finding_table
-
-    with _open(store) as opened, interruptible():
-        found = opened.analyse(analysis, where=where, within=within, **parameters(with_))
-        say(f"{found.name}: {found.summary}")
-        for finding in found.findings:
-            say(f"\n{'! ' if finding.serious else ''}{finding.title}\n{finding.text}")
-            if finding.table is not None and rows:
-                print_table(*finding_table(finding.table, rows))
+app.command()(finding.analyse)
+app.command()(finding.compare)
 
 
 @app.command()

@@ -194,7 +194,7 @@ def findings_of(trials: Sequence[Trial], level: float = 0.95) -> Findings:
         f"{len(better)} of {len(tried)} selections are above random beyond the interval, {len(worse)} below"
     )
     if best is not None:
-        summary += f"; the largest gain is {best['selector']} at {best['budget']:g}: {best['gain']:+.2%}"
+        summary += f"; the largest gain is {best['selector']} at {best['budget']:.4g}: {best['gain']:+.2%}"
     found = [
         Finding("Accuracy against budget", _told(better, worse, level), _curve(rows), "line"),
         Finding(
@@ -210,7 +210,7 @@ def findings_of(trials: Sequence[Trial], level: float = 0.95) -> Findings:
 def _told(better: list[dict[str, Any]], worse: list[dict[str, Any]], level: float) -> str:
     def listed(rows: list[dict[str, Any]]) -> str:
         return ", ".join(
-            f"{r['selector']} at {r['budget']:g} ({r['gain']:+.2%}, {r['gain_low']:+.2%} to {r['gain_high']:+.2%})"
+            f"{r['selector']} at {r['budget']:.4g} ({r['gain']:+.2%}, {r['gain_low']:+.2%} to {r['gain_high']:+.2%})"
             for r in rows
         )
 
@@ -240,14 +240,16 @@ def _enough(rows: list[dict[str, Any]]) -> list[Finding]:
     whole = next((r for r in rows if r["selector"] == "everything"), None)
     if whole is None:
         return []
-    names, budgets, values = [], [], []
+    names, budgets, values, reaching = [], [], [], []
     for name in dict.fromkeys(r["selector"] for r in rows if r["selector"] != "everything"):
         reached = [r for r in rows if r["selector"] == name and r["high"] >= whole["accuracy"]]
         first = min(reached, key=lambda r: r["budget"], default=None)
         names.append(name)
         budgets.append(first["budget"] if first else None)
         values.append(first["accuracy"] if first else None)
-    text = f"Everything reaches {whole['accuracy']:.2%} ({whole['low']:.2%} to {whole['high']:.2%})."
+        reaching += [f"{name} at {first['budget']:.4g}"] if first else []
+    text = f"Everything reaches {whole['accuracy']:.2%} ({whole['low']:.2%} to {whole['high']:.2%})"
+    text += f"; as much is within the interval of {', '.join(reaching) or 'none'}."
     table = pa.table(
         {
             "selector": names,

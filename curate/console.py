@@ -56,6 +56,16 @@ def pair(text: str, option: str) -> tuple[str, str]:
     return key.strip(), value
 
 
+def amount(text: str) -> float | str:
+    """A budget as typed: a fraction where there is a point in it ("0.1"), else a count ("500") or a percentage ("10%")."""
+    if "." not in text or text.strip().endswith("%"):
+        return text.strip()
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"budget {text!r}: a count (500), a fraction (0.1) or '10%' is meant") from None
+
+
 def number(value: int | None) -> str:
     """A count, or `?` where it is not known."""
     return "?" if value is None else f"{value:,}"

@@ -34,7 +34,7 @@ RANKS = (
     ("opened",),
     ("api",),
     ("show", "demo", "console"),
-    ("asking",),
+    ("asking", "finding"),
     ("cli",),
 )
 """A room imports only from rooms above it in this list; those on one line do not know each other."""

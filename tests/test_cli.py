@@ -45,6 +45,8 @@ def test_every_command_and_option_has_help():
         "report",
         "show",
         "explain",
+        "analyse",
+        "compare",
     } <= set(group.commands)
     asking = group.commands["annotate"].commands
     assert set(asking) == {"push", "pull", "status", "rounds", "templates"}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from curate.errors import InputError
 
 NAME = r"^[a-z][a-z0-9_\-]*$"
 """Names a user gives to columns and selections: safe in SQL, in file names and on the command line."""
@@ -16,6 +19,14 @@ class Step(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
     verb: ClassVar[str]
 
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """The step of these fields, as a caller gives them. Raises InputError for the first that cannot be."""
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise InputError(f"{cls.verb}: {first_problem(error)}") from None
+
     @property
     def title(self) -> str:
         """The step in one line, as a reader of the report would say it."""
@@ -24,6 +35,15 @@ class Step(BaseModel):
     def plain(self) -> dict[str, Any]:
         """The step as it would be written in YAML, defaults left out."""
         return self.model_dump(by_alias=True, exclude_defaults=True, mode="json")
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that is wrong: where, what is meant, and what was given."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return f"the key {where!r} is missing"
+    return f"{where!r}: {first['msg']}, got {first['input']!r}"
 
 
 class ImportStep(Step):

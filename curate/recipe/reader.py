@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from curate.errors import RecipeError
-from curate.recipe.model import STEPS, Recipe, Step
+from curate.recipe.model import STEPS, Recipe, Step, first_problem
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
@@ -59,7 +59,7 @@ def build_recipe(data: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
     try:
         return Recipe(**{**data, "steps": built})
     except ValidationError as error:
-        raise RecipeError(f"{where}: {_first(error)}") from None
+        raise RecipeError(f"{where}: {first_problem(error)}") from None
 
 
 def _step(data: Any, where: str) -> Step:
@@ -78,7 +78,7 @@ def _step(data: Any, where: str) -> Step:
     try:
         return cls.model_validate(data)
     except ValidationError as error:
-        raise RecipeError(f"{where} ({verbs[0]}): {_first(error)}") from None
+        raise RecipeError(f"{where} ({verbs[0]}): {first_problem(error)}") from None
 
 
 def _known_keys(data: Mapping[Any, Any], known: set[str], where: str) -> None:
@@ -87,14 +87,6 @@ def _known_keys(data: Mapping[Any, Any], known: set[str], where: str) -> None:
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise RecipeError(f"{where}: unknown key {key!r}.{hint} Known: {', '.join(sorted(known))}.")
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "missing":
-        return f"the key {where!r} is missing"
-    return f"{where!r}: {first['msg']}, got {first['input']!r}"
 
 
 def _load(text: str, where: str) -> Any:

@@ -32,6 +32,25 @@ def draw_curve(curve: Curve) -> Markup:
     return Markup("").join(parts)
 
 
+_STYLE = """
+text { font: 11px system-ui, sans-serif; fill: #596273; } .line { fill: none; stroke: #2f6bd8; stroke-width: 2; }
+.line-1 { stroke: #e08a3c; } .line-2 { stroke: #596273; stroke-dasharray: 5 3; } .line-3 { stroke: #c02f3c; }
+.line-4 { stroke: #171a21; } .line-5 { stroke: #a9c4f2; } .band { fill: #2f6bd8; opacity: .16; } .grid { stroke: #e2e5ea; }
+"""
+
+
+def draw_curve_alone(curve: Curve) -> Markup:
+    """The same as a file of its own, on white."""
+    size = Markup('<svg xmlns="http://www.w3.org/2000/svg" width="{}" height="{}"').format(
+        2 * WIDTH, 2 * HEIGHT
+    )
+    ground = Markup('<style>{}</style><rect width="{}" height="{}" fill="#fff"/>').format(
+        Markup(_STYLE), WIDTH, HEIGHT
+    )
+    start, end, rest = draw_curve(curve).partition(">")
+    return start.replace(Markup("<svg"), size, 1) + end + ground + rest + Markup("\n")
+
+
 class _Frame:
     """Where values lie, in SVG units."""
 

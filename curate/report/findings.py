@@ -9,7 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from curate.contracts import Finding, Findings
+from curate.errors import InputError
 from curate.report import words
+from curate.report.curves import draw_curve_alone
 from curate.report.evidence import Bar, Curve, Evidence, FindingSet, Heat, Interval
 from curate.run.ledger import RunRecord
 from curate.run.steps.analysing import recall_findings
@@ -36,6 +38,14 @@ def collect_findings(store: PartStore, run: RunRecord | None) -> tuple[FindingSe
 def make_set(name: str, found: Findings) -> FindingSet:
     """The findings of one analysis as the page shows them."""
     return FindingSet(name, found.summary, tuple(_make(f) for f in found.findings))
+
+
+def findings_svg(found: Findings) -> str:
+    """The first curve of these findings as an SVG file of its own. Raises InputError where nothing is drawn as a curve."""
+    curves = [e.curve for e in make_set("", found).findings if e.curve is not None]
+    if not curves:
+        raise InputError("there is no curve in these findings to draw")
+    return str(draw_curve_alone(curves[0]))
 
 
 def _make(finding: Finding) -> Evidence:
