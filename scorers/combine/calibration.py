@@ -22,6 +22,8 @@ mean is halved."""
 _FREE = 30.0
 """How much more lightly the common mean is held than what single columns add to it."""
 _CLIP = 5.0
+_ROUGH = 100.0
+"""The penalty of the first fit, whose residuals say how far groups differ."""
 
 
 class Calibrated(NamedTuple):
@@ -50,15 +52,18 @@ def calibrate(
 
     `scores` (n, c) in any units, each higher = better, NaN where a column says nothing (its mean then); `ratings` (n,)
     numbers, NaN where nobody rated. `groups` (n,) any values: items of one group, as all images of one prompt, are
-    never on both sides of a fold. `context` (n, k) numbers that are not scores, as the length of the text or which
+    never on both sides of a fold, and what is peculiar to a group counts once, not once an item. `context` (n, k) numbers that are not scores, as the length of the text or which
     model made the image (0 and 1): they too may move the rating, either way.
 
     Linear: a ridge regression on standardised values in which no column counts against itself, and weights are drawn
     towards a common mean in which columns that say the same share one voice (each is weighed by 1 / sum of its squared
-    correlations). How strongly is chosen by cross-validation within the training folds. Ordinal: proportional odds
+    correlations). How strongly is chosen by cross-validation within the training folds. With groups the weights
+    are those of a model in which each group has a level of its own (a random intercept, by generalised least squares:
+    Fuller, Battese 1973), so that the easy and the hard prompts do not pass for what columns are worth. Ordinal: proportional odds
     (McCullagh 1980) on the same terms, and the rating expected; for ratings of few levels. Isotonic: the linear score
     through the best rising staircase: on the scale of the ratings by mean, at the price of ties. A single column is
-    calibrated likewise. Items in the order of their ids, for a result that does not depend on the order of rows.
+    calibrated likewise. All folds share one mean: a fold's own is low just where its held-back ratings are high, which
+    would disorder items of different folds. Items in the order of their ids, for a result that does not depend on the order of rows.
 
     Raises InputError for fewer than 10 ratings, two groups with ratings, ratings that are all equal, or infinities.
     """
@@ -76,15 +81,17 @@ def calibrate(
     known = np.flatnonzero(~np.isnan(ratings) & some)
     y = ratings[known]
     _check(y, folds)
-    fold, folds = deal_groups(known if groups is None else np.asarray(groups)[known], folds, seed)
+    own = np.unique(known if groups is None else np.asarray(groups)[known], return_inverse=True)[1]
+    fold, folds = deal_groups(own, folds, seed)
     table = np.hstack([scores, extra])
-    split = scores.shape[1]
+    rated, split = _Rated(table[known], y, fold, own), scores.shape[1]
     predicted = np.full(len(scores), np.nan)
     for held in range(folds):
         train = fold != held
-        model = _train(table[known[train]], y[train], fold[train], split, method)
-        predicted[known[~train]] = model.predict(table[known[~train]])
-    model = _train(table[known], y, fold, split, method)
+        found = _train(rated.take(train), split, method).predict(rated.table[~train])
+        found += y.mean() - y[train].mean()
+        predicted[known[~train]] = found if method == "linear" else np.clip(found, y.min(), y.max())
+    model = _train(rated, split, method)
     others = np.flatnonzero(some & np.isnan(ratings))
     predicted[others] = model.predict(table[others])
     weights = model.weights()
@@ -115,6 +122,18 @@ def _check(y: Floats, folds: int) -> None:
         raise InputError(f"all {len(y)} ratings are {y[0]:g}: nothing can be learned from them")
     if folds < 2:
         raise InputError(f"folds={folds}: cross-validation needs at least two")
+
+
+class _Rated(NamedTuple):
+    """Columns and context (n, c), rating, fold and group of each rated item."""
+
+    table: Floats
+    y: Floats
+    fold: Ints
+    group: Ints
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> _Rated:
+        return _Rated(self.table[rows], self.y[rows], self.fold[rows], self.group[rows])
 
 
 class _Model:
@@ -162,39 +181,50 @@ class _Model:
         return np.asarray(linear, np.float64)
 
 
-def _train(table: Floats, y: Floats, fold: Ints, split: int, method: str) -> _Model:
-    penalty = _choose_penalty(table, y, fold, split)
-    model = _fit_linear(table, y, split, penalty)
+def _train(rated: _Rated, split: int, method: str) -> _Model:
+    model = _fit_linear(rated.table, rated.y, split, _choose_penalty(rated, split), group=rated.group)
     if method == "ordinal":
-        _fit_ordinal(model, table, y)
+        _fit_ordinal(model, rated.table, rated.y)
     if method == "isotonic":
-        linear = model.predict(table)
-        model.levels, model.stairs = _staircase(linear, y)
+        model.levels, model.stairs = _staircase(model.predict(rated.table), rated.y)
     return model
 
 
-def _choose_penalty(table: Floats, y: Floats, fold: Ints, split: int) -> float:
+def _choose_penalty(rated: _Rated, split: int) -> float:
     """Of equal ones the strongest; the folds are those of the outer cross-validation."""
     losses = np.zeros(len(PENALTIES))
-    for held in np.unique(fold):
-        train = fold != held
+    for held in np.unique(rated.fold):
+        train = rated.fold != held
         if not train.any() or train.all():
             continue
-        model = _Model(table[train], split)
-        sums, features = _Sums(model.features(table[train]), y[train]), model.features(table[~train])
+        some, rest = rated.take(train), rated.take(~train)
+        model = _Model(some.table, split)
+        sums, features = _Sums(model.features(some.table), some.y, some.group), model.features(rest.table)
         for i, penalty in enumerate(PENALTIES):
             coefficients, start = sums.solve(penalty)
-            losses[i] += float(((y[~train] - start - features @ coefficients) ** 2).sum())
+            losses[i] += float(((rest.y - start - features @ coefficients) ** 2).sum())
     return PENALTIES[len(PENALTIES) - 1 - int(losses[::-1].argmin())]
 
 
 class _Sums:
-    """What least squares needs of its rows, so that each penalty costs a small problem only."""
+    """What least squares needs of its rows, so that each penalty costs a small problem only.
 
-    def __init__(self, features: Floats, y: Floats) -> None:
+    With groups, from the values less a share of their group's mean, the rows' errors made independent by that.
+    """
+
+    def __init__(self, features: Floats, y: Floats, group: Ints | None = None) -> None:
         self.centre, self.mean = features.mean(0), float(y.mean())
-        apart = features - self.centre
-        self.gram, self.right = apart.T @ apart, apart.T @ (y - self.mean)
+        apart, wanted = features - self.centre, y - self.mean
+        self.gram, self.right = apart.T @ apart, apart.T @ wanted
+        if group is None:
+            return
+        code, size = np.unique(group, return_inverse=True, return_counts=True)[1:]
+        left = wanted - apart @ self.solve(_ROUGH)[0]
+        share = _common_share(left, code, size)[code]
+        if share.any():
+            wanted = wanted - share * _group_means(wanted[:, None], code, size)[code, 0]
+            apart = apart - share[:, None] * _group_means(apart, code, size)[code]
+            self.gram, self.right = apart.T @ apart, apart.T @ wanted
 
     def solve(self, penalty: float) -> tuple[Floats, float]:
         """Coefficients, none negative, and the intercept."""
@@ -205,9 +235,30 @@ class _Sums:
         return np.asarray(found, np.float64), self.mean - float(self.centre @ found)
 
 
-def _fit_linear(table: Floats, y: Floats, split: int, penalty: float) -> _Model:
+def _group_means(values: Floats, code: Ints, size: Ints) -> Floats:
+    """(g, c): the means of the groups."""
+    sums = [np.bincount(code, column, minlength=len(size)) for column in values.T]
+    return np.asarray(np.column_stack(sums) / size[:, None], np.float64)
+
+
+def _common_share(left: Floats, code: Ints, size: Ints) -> Floats:
+    """Of each group (g,) the share of its mean to take off, from the variances of what is left within and between groups
+    (analysis of variance): 0 where groups do not differ or hold one item each, towards 1 the more they do."""
+    n, groups = len(left), len(size)
+    if groups == n or groups < 2:
+        return np.zeros(groups)
+    mean = np.bincount(code, left) / size
+    within = float(((left - mean[code]) ** 2).sum()) / (n - groups)
+    spread = float((size * (mean - left.mean()) ** 2).sum()) / (groups - 1)
+    between = max(0.0, (spread - within) * (groups - 1) / (n - float((size**2).sum()) / n))
+    if between == 0:
+        return np.zeros(groups)
+    return np.asarray(1 - np.sqrt(within / (within + size * between)), np.float64)
+
+
+def _fit_linear(table: Floats, y: Floats, split: int, penalty: float, *, group: Ints | None = None) -> _Model:
     model = _Model(table, split)
-    model.coefficients, model.start = _Sums(model.features(table), y).solve(penalty)
+    model.coefficients, model.start = _Sums(model.features(table), y, group).solve(penalty)
     model.penalty = penalty
     return model
 

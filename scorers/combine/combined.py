@@ -55,7 +55,7 @@ class Combine:
     seed: int = 0
 
     name: ClassVar[str] = "combine"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         check_columns(self.name, self.columns)

@@ -59,7 +59,7 @@ class ScoreContributions:
     seed: int = 0
 
     name: ClassVar[str] = "score-contributions"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         check_columns(self.name, self.columns)
