@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +18,15 @@ from curate.scorers.duplicates.verdicts import answer, find, reasons, rows_of
 
 __all__ = ["ExactDuplicate", "exact_duplicates"]
 
+Hashes = npt.NDArray[np.uint64]
+
+_PIECE = 1 << 18
+"""Rows, about, whose contents are hashed at once."""
+_RANGE = 22
+"""Two to this is how many rows are compared at once."""
+_NONE = pa.table(
+    {ROW: pa.array([], pa.int64()), "first": pa.array([], pa.int64()), "first_id": pa.array([], pa.string())}
+)
 _HASH = "_sha256"
 _MEDIA = frozenset(media for kind in KINDS.values() for media in kind.media)
 
@@ -32,18 +42,15 @@ def exact_duplicates(
     Returns (n,) int64: the representative's row (a row's own if it is unique or the representative), -1 where all
     columns are null. Raises SchemaError if a column is missing.
     """
-    import duckdb
-
     missing = [
         name for name in ("id", *columns, *([prefer] if prefer else [])) if name not in table.column_names
     ]
     if missing:
         raise SchemaError(f"no column {missing[0]!r} in the table. It has: {', '.join(table.column_names)}")
     rows = np.arange(len(table), dtype=np.int64)
-    with duckdb.connect(config={"enable_external_access": False}) as connection:
-        connection.register("view", table.append_column(ROW, pa.array(rows)))
-        repeats = connection.sql(_repeats_query(columns, prefer)).to_arrow_table()
-        empty = connection.sql(_empty_query(columns)).to_arrow_table()
+    numbered = table.append_column(ROW, pa.array(rows))
+    repeats = _query(numbered, _repeats_query(columns, prefer, _crowded(columns, prefer)))
+    empty = _query(numbered, f"select _row from view where {_all_null(columns)}")
     rows[repeats.column("_row").to_numpy()] = repeats.column("first").to_numpy()
     rows[empty.column("_row").to_numpy()] = -1
     return rows
@@ -100,16 +107,72 @@ class ExactDuplicate:
 
     def fit(self, view: View) -> Scorer:
         content = _with_addresses(self.columns or ("text",))
-        read = tuple(dict.fromkeys(("id", *self.needs)))
-        repeats = view.sql(_repeats_query(content, self.prefer) + " order by _row", read)
-        empty = view.sql(_empty_query(content) + " order by _row", content)
-        return _Fitted(
-            len(view),
-            repeats.column("_row").to_numpy(),
-            repeats.column("first_id").combine_chunks().cast(pa.string()),
-            empty.column("_row").to_numpy(),
-            self.gives,
-        )
+        read = tuple(dict.fromkeys(("id", *content, *((self.prefer,) if self.prefer else ()))))
+        with view.resident(partial(_Contents, content, read), _PIECE) as held:
+            empty = np.concatenate([np.empty(0, np.int64), *held.ask("empty")])
+            ranges = _hash_ranges(len(view))
+            crowded = [_repeated(held.ask("hashes", *ends)) for ends in ranges]
+            held.tell("keep", np.concatenate([np.empty(0, np.uint64), *crowded]))
+            query = _repeats_query(content, self.prefer, "view") + " order by _row"
+            found = pa.concat_tables([_NONE, *(_query(held.ask("kept", *ends), query) for ends in ranges)])
+        found = found.sort_by(ROW) if len(ranges) > 1 else found
+        first = found.column("first_id").combine_chunks().cast(pa.string())
+        return _Fitted(len(view), found.column(ROW).to_numpy(), first, empty, self.gives)
+
+
+class _Contents:
+    """The contents of a piece as 64-bit hashes, ascending, until it is known which of them need to be compared."""
+
+    def __init__(self, content: Sequence[str], read: Sequence[str], piece: View, first: int) -> None:
+        keys = f"select hash({', '.join(_keys(content))}) as h, {_all_null(content)} as empty from view"
+        found = piece.sql(keys, content)
+        self.piece, self.read, self.first = piece, read, first
+        nothing = found.column("empty").to_numpy()
+        rows = np.flatnonzero(~nothing)
+        hashes = found.column("h").to_numpy()[rows]
+        order = np.argsort(hashes)
+        self.sorted, self.rows = hashes[order], rows[order].astype(np.uint32)
+        self.nothing = np.flatnonzero(nothing) + first
+
+    def empty(self) -> npt.NDArray[np.int64]:
+        """The rows without content."""
+        return self.nothing
+
+    def hashes(self, low: int, high: int) -> Hashes:
+        """The hashes in this range, ends included."""
+        found: Hashes = self.sorted[self._within(low, high)]
+        return found
+
+    def keep(self, crowded: Hashes) -> None:
+        """Read the rows with these hashes (ascending); let go of all others."""
+        at, wanted = np.searchsorted(self.sorted, crowded), np.zeros(len(self.sorted) + 1, np.int64)
+        np.add.at(wanted, at, 1)
+        np.add.at(wanted, np.searchsorted(self.sorted, crowded, side="right"), -1)
+        mine = np.cumsum(wanted)[:-1] > 0
+        self.sorted, rows = self.sorted[mine], self.rows[mine].astype(np.int64)
+        self.table = self.piece.take(rows, self.read).append_column(ROW, pa.array(rows + self.first))
+
+    def kept(self, low: int, high: int) -> pa.Table:
+        """Of those, the rows with a hash in this range."""
+        within = self._within(low, high)
+        return self.table.slice(within.start, within.stop - within.start)
+
+    def _within(self, low: int, high: int) -> slice:
+        start = np.searchsorted(self.sorted, np.uint64(low))
+        return slice(int(start), int(np.searchsorted(self.sorted, np.uint64(high), side="right")))
+
+
+def _hash_ranges(rows: int) -> list[tuple[int, int]]:
+    """Ranges of 64-bit hashes, ends included, each of which a few million rows have."""
+    count = -(-rows >> _RANGE)  # none for none
+    return [((i << 64) // count, ((i + 1 << 64) // count) - 1) for i in range(count)]
+
+
+def _repeated(pieces: Sequence[Hashes]) -> Hashes:
+    """The hashes that are there more than once, ascending."""
+    hashes = np.sort(np.concatenate([np.empty(0, np.uint64), *pieces]))
+    again: Hashes = hashes[1:][hashes[1:] == hashes[:-1]]
+    return np.unique(again)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,26 +224,33 @@ def _keys(content: Sequence[str]) -> list[str]:
     return keys
 
 
-def _repeats_query(columns: Sequence[str], prefer: str | None) -> str:
-    """Rows that repeat another: (_row, first: its row, first_id).
+def _query(table: pa.Table | Sequence[pa.Table], query: str) -> pa.Table:
+    """What DuckDB says of `view`: a table, or several of the same columns one after another."""
+    import duckdb
 
-    A group-by over 64-bit hashes finds the few rows that may have an equal; only their content is compared, so the
-    hash decides nothing, and ids are read for those rows alone.
-    """
+    with duckdb.connect(config={"enable_external_access": False}) as connection:
+        connection.register("view", table if isinstance(table, pa.Table) else pa.concat_tables(table))
+        return connection.sql(query).to_arrow_table()
+
+
+def _repeats_query(columns: Sequence[str], prefer: str | None, among: str) -> str:
+    """Rows that repeat another: (_row, first: its row, first_id). `among` has every row whose content another has, too."""
     keys = ", ".join(_keys(_with_addresses(columns)))
     best = f"{_quote(prefer)} desc nulls last, " if prefer else ""
-    names = dict.fromkeys(("id", *_with_addresses(columns), *([prefer] if prefer else [])))
     return (
-        f"with crowded as (select hash({keys}) as h from view group by h having count(*) > 1), "
-        f"candidates as (select _row, {', '.join(map(_quote, names))} from view where hash({keys}) in (from crowded)), "
-        f"ranked as (select _row, id, first_value(_row) over best as first, first_value(id) over best as first_id "
-        f"from candidates where not ({_all_null(columns)}) window best as (partition by {keys} order by {best}id)) "
+        f"with ranked as (select _row, id, first_value(_row) over best as first, first_value(id) over best as first_id "
+        f"from {among} where not ({_all_null(columns)}) window best as (partition by {keys} order by {best}id)) "
         "select _row, first, first_id from ranked where _row <> first"
     )
 
 
-def _empty_query(columns: Sequence[str]) -> str:
-    return f"select _row from view where {_all_null(columns)}"
+def _crowded(columns: Sequence[str], prefer: str | None) -> str:
+    """The few rows that may have an equal, found by a group-by over 64-bit hashes: only their content is compared, so the
+    hash decides nothing, and ids are read for those rows alone."""
+    keys = ", ".join(_keys(_with_addresses(columns)))
+    names = dict.fromkeys(("id", *_with_addresses(columns), *([prefer] if prefer else [])))
+    many = f"select hash({keys}) from view group by 1 having count(*) > 1"
+    return f"(select _row, {', '.join(map(_quote, names))} from view where hash({keys}) in ({many}))"
 
 
 def _all_null(columns: Sequence[str]) -> str:
