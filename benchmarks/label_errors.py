@@ -18,87 +18,37 @@ from __future__ import annotations
 
 import argparse
 import csv
-import gzip
 import io
 import json
 import os
+import resource
 import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from _measure import best, markdown
-
-DATA = Path(os.environ.get("CURATE_DATA", Path(__file__).parents[2] / "shared" / "data"))
-Array = npt.NDArray[Any]
-METHODS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
-
-
-# --- Contestants: a doubt (high = wrong) or flags for each row ----------------------------------------------------------
-
-
-def ours(probs: Any, labels: Array, seed: int = 0) -> tuple[Array, Array]:
-    from curate.scorers.noise import label_errors
-
-    found = label_errors(probs, labels, seed=seed)
-    return -found.score, found.flagged
-
-
-def cleanlab_doubts(probs: Array, labels: Array) -> dict[str, Array]:
-    from cleanlab.rank import get_label_quality_scores
-
-    return {name: -get_label_quality_scores(labels, probs, method=name) for name in METHODS}
-
-
-def cleanlab_flags(probs: Array, labels: Array) -> Array:
-    from cleanlab.filter import find_label_issues
-
-    return np.asarray(find_label_issues(labels, probs, n_jobs=1))
-
-
-def ratio_share(probs: Array, labels: Array) -> Array:
-    row = np.arange(len(labels))
-    ratio = probs / np.array([probs[labels == k, k].mean() for k in range(probs.shape[1])])
-    own = ratio[row, labels].copy()
-    ratio[row, labels] = 0
-    return np.asarray(ratio.max(1) / (ratio.max(1) + own))
-
-
-def ap(wrong: Array, doubt: Array) -> float:
-    from sklearn.metrics import average_precision_score
-
-    return float(average_precision_score(wrong, doubt))
-
-
-def auroc(wrong: Array, doubt: Array) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(wrong, doubt))
-
-
-def f1(flagged: Array, wrong: Array) -> float:
-    return float(2 * (flagged & wrong).sum() / max(1, flagged.sum() + wrong.sum()))
-
+from _label_peers import (
+    DATA,
+    Array,
+    ap,
+    auroc,
+    cifar10n,
+    cleanlab_doubts,
+    cleanlab_flags,
+    f1,
+    ours,
+    ratio_share,
+    softmax,
+    test_set,
+)
+from _measure import Measurement, markdown, measure
+from _planted_labels import synthetic, unseen
 
 # --- People's errors ----------------------------------------------------------------------------------------------------
-
-
-def cifar10n(which: str) -> tuple[Array, Array, Array]:
-    with np.load(DATA / "led_pred_probs" / f"cifar10n_{which}_resnet18.npz") as data:
-        return data["pred_probs"], data["noisy"].astype(np.int64), data["true"].astype(np.int64)
-
-
-def test_set(name: str) -> tuple[Array, Array]:
-    """Cross-validated probabilities and original labels."""
-    folder = DATA / "label_errors"
-    probs = np.load(folder / "cross_validated_predicted_probabilities" / f"{name}_test_set_pyx.npy")
-    labels = np.load(folder / "original_test_labels" / f"{name}_test_set_original_labels.npy")
-    return np.clip(probs, 0, 1), labels.astype(np.int64)
 
 
 def reviews(name: str, imdb: Path | None) -> tuple[Array, Array] | None:
@@ -168,11 +118,6 @@ def reviewed(imdb: Path | None) -> None:
 
 
 # --- Full coverage ------------------------------------------------------------------------------------------------------
-
-
-def softmax(logits: Array) -> Array:
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(1, keepdims=True))
 
 
 def images(name: str) -> Iterator[Any]:
@@ -254,157 +199,6 @@ def coverage(cache: Path | None, seed: int) -> None:
     print(markdown((f"CIFAR-10H, {wrong.sum()} of 10,000", "as given", "weights", "AP", "AUROC"), rows))
 
 
-# --- Planted noise by class -----------------------------------------------------------------------------------------------
-
-
-def plant(truth: Array, kind: str, rate: float, seed: int) -> Array:
-    """Ten classes. `uniform`; `pair`: to the next; `asymmetric`: five classes to one like them; `sparse`: a random few
-    targets for each class; `uneven`: a rate of its own for each class."""
-    rng = np.random.default_rng(seed)
-    labels, n = truth.copy(), len(truth)
-    flip = rng.random(n) < (rate if kind != "uneven" else 2 * rate * rng.random(10)[truth])
-    if kind == "pair":
-        labels[flip] = (truth[flip] + 1) % 10
-    elif kind == "asymmetric":
-        for one, other in {9: 1, 2: 0, 4: 7, 3: 5, 5: 3}.items():
-            labels[flip & (truth == one)] = other
-    elif kind == "sparse":
-        matrix = rng.dirichlet(np.full(10, 0.3), 10)
-        np.fill_diagonal(matrix, 0)
-        for one in range(10):
-            at = np.flatnonzero(flip & (truth == one))
-            labels[at] = rng.choice(10, len(at), p=matrix[one] / matrix[one].sum())
-    else:
-        labels[flip] = (truth[flip] + rng.integers(1, 10, flip.sum())) % 10
-    return labels
-
-
-def worlds() -> Iterator[tuple[str, Callable[[Array], Array], Array]]:
-    """Name, how probabilities come from labels, and the truth."""
-    from sklearn.datasets import load_digits
-
-    from curate.scorers.noise import out_of_fold_probabilities
-
-    x, truth = load_digits(return_X_y=True)
-    for model in ("logistic-regression", "knn"):
-        yield (
-            f"digits, {model}",
-            lambda y, model=model: out_of_fold_probabilities(x, y, model=model).probabilities,
-            truth,
-        )
-    raw = gzip.decompress((DATA / "mnist10k" / "data" / "t10k-images-idx3-ubyte.gz").read_bytes())
-    pixels = (
-        np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 28, 28)[:, ::2, ::2].reshape(10000, -1) / 255.0
-    )
-    yield (
-        "MNIST 10k, logistic regression",
-        lambda y: out_of_fold_probabilities(pixels, y, folds=3).probabilities,
-        test_set("mnist")[1],
-    )
-    for which in ("worst", "aggregate"):
-        probs, _, truth = cifar10n(which)
-        yield f"CIFAR-10 train, ResNet-18 of {which}", lambda _, probs=probs: probs, truth
-    probs, truth = test_set("cifar10")
-    yield "CIFAR-10 test", lambda _, probs=probs: probs, truth
-
-
-KINDS = (("uniform", 0.1), ("uniform", 0.2), ("uniform", 0.4), ("pair", 0.1), ("pair", 0.2), ("pair", 0.3))
-KINDS += (("asymmetric", 0.2), ("asymmetric", 0.4), ("sparse", 0.2), ("sparse", 0.4), ("uneven", 0.2))
-
-
-def synthetic(seed: int) -> None:
-    table: dict[str, list[tuple[float, ...]]] = {f"{kind} {rate}": [] for kind, rate in KINDS}
-    losses = []
-    for name, predict, truth in worlds():
-        for kind, rate in KINDS:
-            labels = plant(truth, kind, rate, seed)
-            probs = np.asarray(predict(labels), np.float64)
-            probs /= probs.sum(1, keepdims=True)
-            wrong = labels != truth
-            doubt, flags = ours(probs, labels)
-            peer, known = f1(cleanlab_flags(probs, labels), wrong), cleanlab_doubts(probs, labels)
-            mine = f1(flags, wrong)
-            if mine < peer:
-                losses.append(f"{name}, {kind} {rate}: {mine:.3f} against {peer:.3f}")
-            scores = (
-                ap(wrong, doubt),
-                max(ap(wrong, one) for one in known.values()),
-                ap(wrong, ratio_share(probs, labels)),
-            )
-            table[f"{kind} {rate}"].append(
-                (mine, peer, f1(probs.argmax(1) != labels, wrong), *scores, wrong.mean())
-            )
-    rows = [(name, *(f"{value:.3f}" for value in np.mean(found, 0))) for name, found in table.items()]
-    rows.append(
-        (
-            "mean",
-            *(f"{value:.3f}" for value in np.mean([one for found in table.values() for one in found], 0)),
-        )
-    )
-    head = (
-        "noise",
-        "F1 ours",
-        "F1 cleanlab default",
-        "F1 predicted ≠ given",
-        "AP ours",
-        "AP cleanlab, best",
-        "AP ratio share",
-    )
-    print(markdown((*head, "random"), rows))
-    print(
-        f"\nOurs below cleanlab's default in {len(losses)} of {6 * len(KINDS)}: {'; '.join(losses) or 'none'}"
-    )
-
-
-def unseen() -> None:
-    """USPS digits. "By item": the label is drawn from what a weak reader (16 blurred pixels) thinks of the very image."""
-    from curate.scorers.noise import out_of_fold_probabilities
-
-    with np.load(DATA / "usps" / "usps_train.npz") as data:
-        pixels, truth = data["x"] / 255.0, data["y"].astype(np.int64)
-    x = pixels.reshape(len(truth), -1)
-    coarse = pixels.reshape(-1, 4, 4, 4, 4).mean((2, 4)).reshape(len(truth), -1)
-    weak = out_of_fold_probabilities(coarse, truth).probabilities.astype(np.float64)
-    rows = []
-    for kind, rate in (
-        ("uniform", 0.2),
-        ("pair", 0.2),
-        ("asymmetric", 0.4),
-        ("by item", 1.0),
-        ("by item", 0.6),
-    ):
-        if kind == "by item":
-            chances = softmax(rate * np.log(np.maximum(weak, 1e-12)))
-            labels = (np.random.default_rng(7).random((len(truth), 1)) > np.cumsum(chances, 1)[:, :-1]).sum(1)
-        else:
-            labels = plant(truth, kind, rate, 7)
-        wrong = labels != truth
-        for model in ("logistic-regression", "knn"):
-            probs = out_of_fold_probabilities(x, labels, model=model).probabilities.astype(np.float64)  # type: ignore[arg-type]
-            probs /= probs.sum(1, keepdims=True)
-            doubt, flags = ours(probs, labels)
-            known = cleanlab_doubts(probs, labels)
-            scores = (
-                f1(flags, wrong),
-                f1(cleanlab_flags(probs, labels), wrong),
-                f1(probs.argmax(1) != labels, wrong),
-                ap(wrong, doubt),
-                max(ap(wrong, one) for one in known.values()),
-                wrong.mean(),
-            )
-            rows.append((f"{kind} {rate}, {model}", *(f"{value:.3f}" for value in scores)))
-    head = (
-        "USPS",
-        "F1 ours",
-        "F1 cleanlab default",
-        "F1 predicted ≠ given",
-        "AP ours",
-        "AP cleanlab, best",
-        "random",
-    )
-    print(markdown(head, rows))
-
-
 # --- Speed ----------------------------------------------------------------------------------------------------------------
 
 
@@ -422,55 +216,61 @@ def make(folder: Path, n: int, k: int) -> None:
     np.save(folder / f"y{k}.npy", labels)
 
 
+def every_core(probs: Array, labels: Array) -> Array:
+    from cleanlab.filter import find_label_issues
+
+    return np.asarray(find_label_issues(labels, probs))
+
+
+RUNS = {
+    "ours": ours,
+    "cleanlab": cleanlab_flags,
+    "cleanlab, all cores": every_core,
+    "data alone": lambda *_: None,
+}
+
+
+def spent() -> float:
+    """CPU seconds of this process and of those it has waited for."""
+    own, waited = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime + waited.ru_utime + waited.ru_stime
+
+
 def task(who: str, folder: Path, k: int) -> None:
     probs, labels = np.load(folder / f"p{k}.npy"), np.load(folder / f"y{k}.npy")
-    run = {"ours": ours, "cleanlab": cleanlab_flags, "load": lambda *_: None}
-    run[who](probs[:2000], labels[:2000] % k) if who != "load" else None  # imports
-    wall, cpu = time.perf_counter(), time.process_time()
-    run[who](probs, labels)
-    print(json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}))
+    RUNS[who](probs[:2000], labels[:2000] % k)  # imports
+    wall, cpu = time.perf_counter(), spent()
+    RUNS[who](probs, labels)
+    print(json.dumps({"wall": time.perf_counter() - wall, "cpu": spent() - cpu}))
 
 
-def speed() -> None:
+def speed(repeats: int) -> None:
+    """Medians over runs taken in turn, forwards and backwards."""
     rows = []
     with tempfile.TemporaryDirectory() as made:
         for n, k in ((1_000_000, 10), (50_000, 1000)):
             make(Path(made), n, k)
-            found = {}
-            for who in ("ours", "cleanlab", "load"):
-                command = [
-                    sys.executable,
-                    __file__,
-                    "task",
-                    "--who",
-                    who,
-                    "--folder",
-                    made,
-                    "--classes",
-                    str(k),
-                ]
-                found[who] = best(command, 3, **{**os.environ, "OMP_NUM_THREADS": "1"})
-            for who in ("ours", "cleanlab"):
-                result = found[who].result
-                memory = f"{found[who].rss:.0f}"
-                factor = found["cleanlab"].result["cpu"] / result["cpu"]
-                rows.append(
-                    (
-                        f"{n:,} x {k}",
-                        who,
-                        f"{result['cpu']:.2f}",
-                        f"{result['wall']:.2f}",
-                        f"{factor:.1f}",
-                        memory,
-                    )
-                )
-            rows.append((f"{n:,} x {k}", "data alone", "", "", "", f"{found['load'].rss:.0f}"))
-    print(
-        markdown(
-            ("rows x classes", "who", "CPU s", "wall s", "times as fast (CPU)", "peak MB of the process"),
-            rows,
-        )
-    )
+            command = [sys.executable, __file__, "task", "--folder", made, "--classes", str(k), "--who"]
+            runs: dict[str, list[Measurement]] = {who: [] for who in RUNS}
+            for turn in range(repeats):
+                for who in list(RUNS)[:: 1 if turn % 2 == 0 else -1]:
+                    runs[who].append(measure([*command, who], **{**os.environ, "OMP_NUM_THREADS": "1"}))
+            for who, found in runs.items():
+                rows.append((f"{n:,} x {k}", who, *figures(found, runs["ours"])))
+    head = ("rows x classes", "who", "CPU s (least)", "wall s (least)", "ours: times as fast, CPU", "wall")
+    print(markdown((*head, "peak MB of the process"), rows))
+
+
+def figures(found: list[Measurement], our: list[Measurement]) -> list[str]:
+    """Median and least seconds, how many times ours they are (medians), and the most memory."""
+    told, times = [], []
+    for clock in ("cpu", "wall"):
+        its, mine = ([run.result[clock] for run in runs] for runs in (found, our))
+        told.append(f"{np.median(its):.3f} ({min(its):.3f})")
+        times.append(f"{np.median(its) / np.median(mine):.1f}")
+    if max(run.result["cpu"] for run in found) < 1e-3:
+        told, times = ["", ""], ["", ""]
+    return [*told, *times, f"{max(run.rss for run in found):.0f}"]
 
 
 if __name__ == "__main__":
@@ -480,6 +280,7 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=("people", "coverage", "synthetic", "unseen", "speed", "task"))
     parser.add_argument("--imdb-index", type=Path)
     parser.add_argument("--seed", type=int, default=7, help="of the planted noise, of the fine-tuning")
+    parser.add_argument("--repeats", type=int, default=7, help="runs of each contestant in `speed`")
     parser.add_argument("--who", default="ours")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--classes", type=int, default=10)
@@ -492,5 +293,7 @@ if __name__ == "__main__":
         synthetic(asked.seed)
     elif asked.what == "coverage":
         coverage(asked.folder, asked.seed)
+    elif asked.what == "unseen":
+        unseen()
     else:
-        {"unseen": unseen, "speed": speed}[asked.what]()
+        speed(asked.repeats)

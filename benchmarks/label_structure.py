@@ -22,23 +22,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from _measure import markdown, measure
+from _label_peers import Array, ap, f1
+from _measure import markdown
+from _missing_labels import missing
+from _structure_speed import SPEED, speed
 
 SEEDS = range(5)
-Array = npt.NDArray[Any]
 Row = tuple[object, ...]
 
 
 def average_precision(wrong: Array, quality: Array) -> float:
-    from sklearn.metrics import average_precision_score
-
-    return float(average_precision_score(wrong, -np.asarray(quality, np.float64)))
-
-
-def f1(flagged: Array, wrong: Array) -> float:
-    both = float((flagged & wrong).sum())
-    return 2 * both / max(1.0, float(flagged.sum() + wrong.sum()))
+    return ap(wrong, -np.asarray(quality, np.float64))
 
 
 def means(found: Iterable[tuple[str, tuple[float, ...]]]) -> Iterator[Row]:
@@ -304,180 +298,22 @@ def unlabelled() -> str:
     return "### Positives alone\n\n" + markdown(head, means(runs()))
 
 
-# --- Missing labels -------------------------------------------------------------------------------------------------
-
-
-def missing(data: Path) -> str:
-    from cleanlab.rank import get_label_quality_scores
-
-    from curate.scorers.noise import missing_labels
-
-    errors = data / "label_errors"
-    probs = np.load(errors / "cross_validated_predicted_probabilities" / "cifar10_test_set_pyx.npy")
-    labels = np.load(errors / "original_test_labels" / "cifar10_test_set_original_labels.npy").astype(
-        np.int64
-    )
-    votes = np.load(data / "cifar10h" / "data" / "cifar10h-counts.npy")
-    votes = votes / votes.sum(1, keepdims=True)
-    given = np.eye(10, dtype=bool)[labels]
-    second = np.where(given, 0, votes)
-    several = second.max(1) >= 0.2
-    found = missing_labels(probs, given)
-    ranked = {
-        "curate missing-labels": found.score,
-        "cleanlab self-confidence": get_label_quality_scores(labels, probs),
-        "cleanlab normalised margin": get_label_quality_scores(labels, probs, method="normalized_margin"),
-        "random": np.random.default_rng(0).random(len(labels)),
-    }
-    from scipy.stats import spearmanr
-    from sklearn.metrics import roc_auc_score
-
-    rows = [
-        (
-            name,
-            f"{average_precision(several, score):.3f}",
-            f"{roc_auc_score(several, -score):.3f}",
-            f"{spearmanr(-score, second.max(1))[0]:.3f}",
-        )
-        for name, score in ranked.items()
-    ]
-    head = (
-        f"second class by a fifth of people ({several.sum()} of 10,000)",
-        "AP",
-        "AUROC",
-        "rank correlation",
-    )
-    text = ["### Missing labels: CIFAR-10 test, people's votes as the truth", markdown(head, rows)]
-    real = second >= 0.2
-    flags = {"curate missing-labels": found.missing, "raw probability >= 0.2": (probs >= 0.2) & ~given}
-    flags["random"] = np.random.default_rng(0).random(given.shape) < real.mean()
-    rows = [
-        (
-            name,
-            int(flag.sum()),
-            f"{real[flag].mean():.3f}",
-            f"{flag[real].mean():.3f}",
-            f"{f1(flag, real):.3f}",
-        )
-        for name, flag in flags.items()
-    ]
-    text.append(markdown(("classes called missing", "flagged", "precision", "recall", "F1"), rows))
-    soft = {
-        "curate soft_label": found.soft,
-        "curate, calibrated models alone": found.plausible,
-        "the probabilities as they are": probs,
-        "half of each, not calibrated": (probs + given) / 2,
-        "the label alone": given.astype(np.float64),
-        "uniform": np.full(probs.shape, 0.1),
-    }
-    rows = []
-    for name, q in soft.items():
-        safe = np.maximum(q, 1e-4)
-        safe = safe / safe.sum(1, keepdims=True)
-        entropy = -(votes * np.log(safe)).sum(1).mean()
-        rows.append((name, f"{entropy:.3f}", f"{((votes - q) ** 2).sum(1).mean():.4f}"))
-    text.append(markdown(("against the shares of people's votes", "cross-entropy", "squared error"), rows))
-    return "\n\n".join(text)
-
-
-# --- Speed ----------------------------------------------------------------------------------------------------------
-
-
-def speed_regression(who: str, n: int) -> None:
-    rng = np.random.default_rng(0)
-    y = rng.normal(size=n)
-    p = y + rng.normal(0, 0.3, n)
-    if who == "cleanlab outre":
-        from cleanlab.regression.rank import get_label_quality_scores
-
-        get_label_quality_scores(y, p)
-    elif who != "nothing":
-        from curate.scorers.noise import regression_errors
-
-        regression_errors(y, p, method=who.removeprefix("curate "))  # type: ignore[arg-type]
-
-
-def speed_multilabel(who: str, n: int) -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.random((n, 20)) < np.geomspace(0.5, 0.01, 20)
-    probs = (1 / (1 + np.exp(3 - 6 * truth + rng.normal(0, 1.5, (n, 20))))).astype(np.float32)
-    given = truth ^ (rng.random((n, 20)) < 0.03)
-    if who == "curate":
-        from curate.scorers.noise import multilabel_errors
-
-        multilabel_errors(probs, given)
-    elif who == "cleanlab":
-        from cleanlab.multilabel_classification.filter import find_multilabel_issues_per_class
-        from cleanlab.multilabel_classification.rank import get_label_quality_scores
-
-        sets = [np.flatnonzero(row).tolist() for row in given]
-        find_multilabel_issues_per_class(sets, probs, n_jobs=1)
-        get_label_quality_scores(sets, probs)
-
-
-def speed_tokens(who: str, n: int) -> None:
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(5, 25, n)
-    total = int(lengths.sum())
-    labels = rng.integers(0, 9, total)
-    probs = rng.random((total, 9), np.float32) + 2 * np.eye(9, dtype=np.float32)[labels]
-    probs /= probs.sum(1, keepdims=True)
-    labels = np.where(rng.random(total) < 0.03, rng.integers(0, 9, total), labels)
-    if who == "curate":
-        from curate.scorers.noise import token_errors
-
-        token_errors(probs, labels, lengths)
-    elif who == "cleanlab":
-        from cleanlab.token_classification.filter import find_label_issues
-        from cleanlab.token_classification.rank import get_label_quality_scores
-
-        cuts = np.cumsum(lengths)[:-1]
-        nested, parts = [part.tolist() for part in np.split(labels, cuts)], np.split(probs, cuts)
-        find_label_issues(nested, parts, n_jobs=1)
-        get_label_quality_scores(nested, parts)
-
-
-SPEED: dict[str, tuple[Callable[[str, int], None], tuple[tuple[str, tuple[int, ...]], ...]]] = {
-    "regression": (
-        speed_regression,
-        (
-            ("cleanlab outre", (5_000, 10_000, 20_000)),
-            ("curate outre", (5_000, 10_000, 20_000, 1_000_000)),
-            ("curate local", (5_000, 10_000, 20_000, 1_000_000)),
-            ("nothing", (20_000, 1_000_000)),
-        ),
-    ),
-    "sets of 20 labels": (
-        speed_multilabel,
-        (("cleanlab", (100_000,)), ("curate", (100_000, 1_000_000)), ("nothing", (100_000, 1_000_000))),
-    ),
-    "sequences of 5-24 tokens": (
-        speed_tokens,
-        (("cleanlab", (20_000,)), ("curate", (20_000, 100_000)), ("nothing", (20_000, 100_000))),
-    ),
-}
-
-
-def speed() -> str:
-    text = ["### Speed (`nothing` makes the data and stops)"]
-    for part, (_, contestants) in SPEED.items():
-        rows = []
-        for who, sizes in contestants:
-            for n in sizes:
-                run = measure([sys.executable, __file__, "--child", part, "--who", who, "--rows", str(n)])
-                rows.append((who, f"{n:,}", f"{run.wall:.2f}", f"{run.cpu:.2f}", f"{run.rss:,.0f}"))
-                print(*rows[-1], file=sys.stderr, flush=True)
-        text.append(markdown((part, "items", "wall s", "CPU s", "peak MB"), rows))
-    return "\n\n".join(text)
-
-
 # --- All ------------------------------------------------------------------------------------------------------------
+
+
+PARTS: dict[str, Callable[[Any], str]] = {
+    "speed": lambda _: speed(),
+    "multilabel": lambda _: multilabel(),
+    "tokens": tokens,
+    "regression": lambda _: regression(),
+    "unlabelled": lambda _: unlabelled(),
+    "missing": missing,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parts = ("speed", "multilabel", "tokens", "regression", "unlabelled", "missing")
-    parser.add_argument("--part", choices=parts, action="append")
+    parser.add_argument("--part", choices=tuple(PARTS), action="append")
     parser.add_argument("--data", type=Path, default=os.environ.get("CURATE_DATA"))
     parser.add_argument("--out", type=Path)
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -490,12 +326,11 @@ def main() -> None:
         print(json.dumps(None))
         return
     tables = []
-    for part in asked.part or parts:
+    for part in asked.part or PARTS:
         if part == "missing" and not asked.data:
             print("missing: needs --data", file=sys.stderr)
             continue
-        make: Any = globals()[part]
-        tables.append(make(asked.data) if part in ("tokens", "missing") else make())
+        tables.append(PARTS[part](asked.data))
         print(tables[-1] + "\n", flush=True)
     if asked.out:
         asked.out.write_text("\n\n".join(tables) + "\n")
