@@ -6,6 +6,7 @@ Each is below `LARGEST` bytes: pictures are left out first, then items and chart
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from markupsafe import Markup
@@ -18,8 +19,10 @@ from curate.report.evidence import FindingSet
 from curate.report.excerpts import Excerpts
 from curate.report.findings import make_set
 from curate.report.funnel import make_step
+from curate.report.maps import MapOptions, collect_map
 from curate.report.model import Card, Histogram, Section, Step
 from curate.report.page import asset, environment
+from curate.report.points import PointMap
 from curate.report.scores import collect_histograms, score_columns
 from curate.run.ledger import RunRecord
 from curate.store import PartStore, Snapshot, StoreView
@@ -28,6 +31,7 @@ LARGEST = 300_000
 MEDIA = 150_000
 CARDS = 8
 CHARTS = 6
+POINTS = 400
 
 
 def store_html(store: PartStore) -> str:
@@ -51,7 +55,8 @@ def view_html(view: StoreView) -> str:
 
 
 def selection_html(store: PartStore, name: str) -> str:
-    """A stored selection: how it was made, its first items with rank and reason, and the scores in and out of it.
+    """A stored selection: how it was made, its first items with rank and reason, where it lies among all items if these
+    have vectors, and the scores in and out of it.
 
     Raises UnknownNameError if there is none of that name.
     """
@@ -130,6 +135,7 @@ def _fit(
     charts = collect_histograms(decision, columns[:CHARTS]) if len(decision.view) else ()
     title = "Best items" if badges else "First items"
     reasons = ChosenReasons.of(store, decision) if store is not None else None
+    mapped = _map(store, decision) if store is not None else None
     page = ""
     for media, cards, drawn in ((MEDIA, CARDS, CHARTS), (MEDIA // 3, CARDS, CHARTS), (0, 4, 3), (0, 0, 0)):
         excerpts = Excerpts(side=200, budget=media)
@@ -144,10 +150,18 @@ def _fit(
             cards_title=title,
             histograms=charts[:drawn],
             notes=notes,
+            mapped=mapped if drawn else None,
         )
         if len(page.encode("utf-8", "replace")) <= LARGEST:
             break
     return page
+
+
+def _map(store: PartStore, decision: Decision) -> PointMap | None:
+    """Where the kept items lie among all, without pictures."""
+    bare = replace(_layout(decision), images=(), sounds=(), texts=())
+    maker = CardMaker(decision, bare, Excerpts(budget=0), ChosenReasons.of(store, decision))
+    return collect_map(store, maker, (), options=MapOptions(), most=POINTS)
 
 
 def _layout(decision: Decision) -> Layout:
@@ -166,6 +180,7 @@ def render_fragment(
     notes: Sequence[str] = (),
     findings: Sequence[FindingSet] = (),
     pairs: Sequence[Card] = (),
+    mapped: PointMap | None = None,
 ) -> str:
     """The fragment with its style; everything in it escaped."""
     return (
@@ -183,5 +198,6 @@ def render_fragment(
             notes=notes,
             findings=findings,
             pairs=pairs,
+            mapped=mapped,
         )
     )

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import curate
-from curate.contracts import detail, score
+from curate.contracts import detail, score, vector
 from curate.errors import UnknownNameError
 from curate.report import item_html, run_html, selection_html, store_html, view_html
 from curate.run.explain import Explanation
@@ -88,6 +88,15 @@ def test_a_selection_shows_its_best_and_what_was_left(maker: Any):
     assert re.findall(r'class="badge">rank (\d)', page) == ["0", "1", "2"]
     with pytest.raises(UnknownNameError, match="core"):
         selection_html(maker.store, "cor")
+
+
+def test_a_selection_shows_where_it_lies_among_all(maker: Any):
+    maker.score("emb", [(vector("emb", 2), [[i, i * i % 7] for i in range(20)])])
+    page = selection_html(maker.store, "core")
+    check(page)
+    assert "Map by emb" in page
+    assert page.count('class="p selected" data-i') == 3 and page.count('class="p not-selected" data-i') == 17
+    assert "<title>i7: selected for core: because 0</title>" in page  # told without a script
 
 
 def test_a_run_shows_its_steps(make_run: Callable[..., RunRecord]):
