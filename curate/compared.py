@@ -40,7 +40,8 @@ class Compared:
 
     @property
     def curve(self) -> pa.Table:
-        """Budgets, and a column of mean accuracies for each selector; `low` and `high` are random's interval."""
+        """Budgets, and a column of mean accuracies for each selector; `low` and `high` are random's interval, `NAME low` and
+        `NAME high` that of NAME."""
         return self._of("Accuracy against budget")
 
     def save(self, path: str | Path) -> Path:

@@ -217,11 +217,11 @@ def _told(better: list[dict[str, Any]], worse: list[dict[str, Any]], level: floa
     text = f"Above random beyond the {level:.0%} interval: {listed(better) or 'none'}."
     if worse:
         text += f" Below it: {listed(worse)}."
-    return text + " The band is random's interval."
+    return text + " The band is random's interval, a bar another's."
 
 
 def _curve(rows: list[dict[str, Any]]) -> pa.Table:
-    """Budgets in the first column, a line for each selector, and random's interval."""
+    """Budgets in the first column, a line for each selector, random's interval as the band, and the others'."""
     shown = [r for r in rows if r["selector"] != "everything"]
     budgets = sorted({r["budget"] for r in shown})
     names = list(dict.fromkeys(r["selector"] for r in shown))
@@ -229,9 +229,10 @@ def _curve(rows: list[dict[str, Any]]) -> pa.Table:
     lines = {"budget": pa.array(budgets, pa.float64())}
     for name in names:
         lines[name] = pa.array([at.get((name, b), {}).get("accuracy") for b in budgets], pa.float64())
-    if "random" in names:
+    for name in sorted(names, key=lambda name: name != "random"):
         for end in ("low", "high"):
-            lines[end] = pa.array([at.get(("random", b), {}).get(end) for b in budgets], pa.float64())
+            values = pa.array([at.get((name, b), {}).get(end) for b in budgets], pa.float64())
+            lines[end if name == "random" else f"{name} {end}"] = values
     return pa.table(lines)
 
 

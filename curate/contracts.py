@@ -352,7 +352,7 @@ class Finding:
 
     `text` says what was found and what follows from it, numbers with their units and intervals.
     `table` is the evidence. `chart` draws it: `bars` (first column the name, second the length; with columns `low` and
-    `high` a point and its interval), `line` (first column x, each further one a line; columns `low` and `high` a band),
+    `high` a point and its interval), `line` (first column x, each further one a line; columns `low` and `high` a band, `NAME low` and `NAME high` bars at line NAME),
     `matrix` (first column the row's name, the others counts or shares); empty shows the table alone.
     `serious` marks what would make results wrong if nobody acted.
     """

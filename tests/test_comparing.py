@@ -36,7 +36,22 @@ def test_what_is_found_and_drawn() -> None:
     assert "1 of 2 selections are above random beyond the interval, 1 below" in found.summary
     assert "a at 10: +15.00%" in found.summary
     curve = found.findings[0].table
-    assert curve is not None and curve.column_names == ["budget", "a", "random", "b", "low", "high"]
+    assert curve is not None
+    assert curve.column_names == [
+        "budget",
+        "a",
+        "random",
+        "b",
+        "low",
+        "high",
+        "a low",
+        "a high",
+        "b low",
+        "b high",
+    ]
+    assert curve["a high"][0].as_py() - curve["a low"][0].as_py() == pytest.approx(
+        2 * 4.302652729911275 * 0.05 / np.sqrt(3)
+    )
     enough = found.findings[2].table
     assert enough is not None
     assert enough.to_pylist()[0] == {

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 __all__ = ["Bar", "Curve", "Evidence", "FindingSet", "Heat", "Interval"]
 
 
+Ends = tuple[tuple[float | None, float | None], ...]
+
+
 @dataclass(frozen=True)
 class Bar:
     """One bar of a finding: its name, its value as text, and its length in per cent of the longest."""
@@ -39,13 +42,17 @@ class Heat:
 
 @dataclass(frozen=True)
 class Curve:
-    """Lines over x, null where a value is missing, and a band of (low, high) for each x, if there is one."""
+    """Lines over x, null where a value is missing, and a band of (low, high) for each x, if there is one.
+
+    `intervals` are those of lines by their names: (low, high) for each x.
+    """
 
     title: str
     x_name: str
     x: tuple[float, ...]
     lines: tuple[tuple[str, tuple[float | None, ...]], ...]
-    band: tuple[tuple[float | None, float | None], ...] = ()
+    band: Ends = ()
+    intervals: tuple[tuple[str, Ends], ...] = ()
 
 
 @dataclass(frozen=True)

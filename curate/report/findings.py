@@ -12,7 +12,7 @@ from curate.contracts import Finding, Findings
 from curate.errors import InputError
 from curate.report import words
 from curate.report.curves import draw_curve_alone
-from curate.report.evidence import Bar, Curve, Evidence, FindingSet, Heat, Interval
+from curate.report.evidence import Bar, Curve, Ends, Evidence, FindingSet, Heat, Interval
 from curate.run.ledger import RunRecord
 from curate.run.steps.analysing import recall_findings
 from curate.store import PartStore
@@ -126,15 +126,21 @@ def _share(value: float | None, peak: float) -> float:
 def _curve(table: pa.Table, title: str) -> Curve | None:
     x = _floats(table.column(0))
     known = [i for i, v in enumerate(x) if v is not None]
-    names = [n for n in table.column_names[1:] if n not in ("low", "high")]
+    if not known:
+        return None
+    present = table.column_names[1:]
+    ends = {"low", "high", *(f"{n} {end}" for n in present for end in ("low", "high"))}
+    names = [n for n in present if n not in ends]
     lines = tuple((n, tuple(_floats(table.column(n))[i] for i in known)) for n in names)
-    band: tuple[tuple[float | None, float | None], ...] = ()
-    if {"low", "high"} <= set(table.column_names):
-        low, high = _floats(table.column("low")), _floats(table.column("high"))
-        band = tuple((low[i], high[i]) for i in known)
-    return (
-        Curve(title, table.column_names[0], tuple(x[i] or 0.0 for i in known), lines, band) if known else None
-    )
+
+    def between(before: str) -> Ends:
+        if not {f"{before}low", f"{before}high"} <= set(present):
+            return ()
+        low, high = (_floats(table.column(f"{before}{end}")) for end in ("low", "high"))
+        return tuple((low[i], high[i]) for i in known)
+
+    own = tuple((n, between(f"{n} ")) for n in names if between(f"{n} "))
+    return Curve(title, table.column_names[0], tuple(x[i] or 0.0 for i in known), lines, between(""), own)
 
 
 def _floats(column: pa.ChunkedArray) -> list[float | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pyarrow as pa
 
 from curate.contracts import Finding, Findings
@@ -65,6 +67,45 @@ def test_a_line_has_its_band_and_leaves_gaps_out() -> None:
     svg = str(draw_curve(curve))
     assert svg.count("<polyline") == 1 and svg.count("<polygon") == 1
     assert svg.split('points="')[2].split('"')[0].count(",") == 2  # the gap has no point
+
+
+def test_lines_have_their_own_intervals_side_by_side() -> None:
+    ends = {"a low": [0.0, 1.0], "a high": [2.0, None], "b low": [1.0, 1.0], "b high": [4.0, 3.0]}
+    curve = one(pa.table({"x": [0, 10], "a": [1.0, 2.0], "b": [2.0, 2.0], **ends}), "line").curve
+    assert [name for name, _ in curve.lines] == ["a", "b"] and curve.band == ()
+    assert curve.intervals == (("a", ((0.0, 2.0), (1.0, None))), ("b", ((1.0, 4.0), (1.0, 3.0))))
+    bars = re.findall(
+        r'class="line bar line-(\d)" x1="([\d.]+)" x2="([\d.]+)" y1="([\d.]+)" y2="([\d.]+)"',
+        str(draw_curve(curve)),
+    )
+    assert [bar[0] for bar in bars] == ["0", "1", "1"]  # an interval without an end is not drawn
+    # x from 56 to 546, and 1.5 to either side; y from 0 at 212 to 4 at 26
+    assert bars[0][1:] == ("54.5", "54.5", "212.0", "119.0") and bars[1][1:] == (
+        "57.5",
+        "57.5",
+        "165.5",
+        "26.0",
+    )
+
+
+def test_budgets_are_steps_apart_as_their_factors() -> None:
+    def ticks(*x: float) -> list[tuple[float, str]]:
+        svg = str(draw_curve(Curve("t", "budget", x, (("y", (0.5,) * len(x)),))))
+        return [
+            (float(at), text)
+            for at, text in re.findall(r'x="([\d.]+)" y="228" text-anchor="middle">([^<]*)<', svg)
+        ]
+
+    assert ticks(0.01, 0.1, 1.0) == [(56, "0.01"), (301, "0.1"), (546, "1")]
+    assert ticks(0.01, 0.0101, 0.1, 1.0) == ticks(0.01, 0.1, 1.0)  # too near each other to be read
+    assert [text for _, text in ticks(*range(1, 11))] == [
+        "2",
+        "4",
+        "6",
+        "8",
+        "10",
+    ]  # one after the other: as they are
+    assert next(text for _, text in ticks(0.0, 0.1, 1.0)) == "0"
 
 
 def test_lines_far_from_zero_fill_the_picture() -> None:

@@ -11,7 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
+import curate
+from curate.cli import app
 from curate.contracts import score, vector
 from curate.errors import InputError, UnknownNameError
 from curate.report import write_report
@@ -160,3 +163,23 @@ def test_the_way_it_is_laid_out_can_be_chosen(make_store: Callable[..., Any], tm
         write_report(store, tmp_path / "r.html", map_by="umap")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="max_points is -1"):
         write_report(store, tmp_path / "r.html", max_points=-1)
+
+
+def test_a_recipe_and_the_command_line_name_its_column(make_store: Callable[..., Any], tmp_path: Path):
+    maker = fill(make_store(), [[0, 0], [20, 0], [10, 4], [10, -4]])
+    maker.score("other", [(vector("other", 2), [[0, 0], [1, 0], [2, 0], [3, 0]])])
+    path = maker.store.path
+    maker.store.close()
+    with curate.open(path) as store:
+        store.run({"steps": [{"report": str(tmp_path / "r.html"), "map_of": "other"}]})
+        assert "by other, along" in (tmp_path / "r.html").read_text()
+        assert "by emb, along" in store.report(tmp_path / "r.html").read_text()
+        with pytest.raises(InputError, match="'map_by': Input should be 'pca' or 't-sne', got 'umap'"):
+            store.run({"steps": [{"report": "r.html", "map_by": "umap"}]})
+    asked = ["report", str(path), str(tmp_path / "c.html"), "--map-of"]
+    assert CliRunner().invoke(app, [*asked, "other"]).exit_code == 0
+    assert "by other, along" in (tmp_path / "c.html").read_text()
+    refused = CliRunner().invoke(app, [*asked, "othr"]).exception
+    assert isinstance(refused, UnknownNameError) and "Did you mean 'other'" in str(refused)
+    unknown = CliRunner().invoke(app, [*asked, "other", "--map-by", "umap"]).exception
+    assert isinstance(unknown, UnknownNameError)
