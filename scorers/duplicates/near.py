@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 from curate.contracts import Scorer, View, detail, flag
 from curate.errors import InputError, SchemaError
 from curate.kinds import KINDS
+from curate.scorers.duplicates.cosines import ColumnWork, whole
 from curate.scorers.duplicates.hamming import near_duplicate_images
 from curate.scorers.duplicates.jaccard import near_duplicate_texts
 from curate.scorers.duplicates.leaders import Leaders, Rows
-from curate.scorers.duplicates.semdedup import semdedup, usable_rows
+from curate.scorers.duplicates.semdedup import Asked, choose_rows, usable_rows
 from curate.scorers.duplicates.shingles import Unit
 from curate.scorers.duplicates.verdicts import answer, reasons, rows_of
 
@@ -170,8 +171,10 @@ class NearDuplicate:
         return _unrank(found, ranked, len(view)), usable
 
     def _by_embedding(self, view: View, order: Rows) -> tuple[Leaders, npt.NDArray[np.bool_]]:
-        vectors = view.vectors(self.embedding)
-        return semdedup(vectors, self.cosine, order=order), usable_rows(vectors)[0]
+        work = ColumnWork(view, self.embedding)
+        usable = np.concatenate([np.zeros(0, np.bool_), *(rows for rows, _ in work.spread(usable_rows))])
+        vectors = whole(view.vectors(self.embedding))
+        return choose_rows(work, vectors, usable, order, Asked(self.cosine)), usable
 
 
 def _preference(view: View, prefer: str | None) -> Rows:

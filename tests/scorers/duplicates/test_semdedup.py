@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import InputError
+from curate.scorers.duplicates.cosines import Alone, CosineNeighbours
 from curate.scorers.duplicates.leaders import choose_leaders
-from curate.scorers.duplicates.semdedup import CosineNeighbours, _Rows, semdedup, usable_rows
+from curate.scorers.duplicates.semdedup import semdedup, usable_rows
 from curate.testing import ArrayVectors
 
 
@@ -128,9 +129,8 @@ def test_the_limit_on_pairs_changes_nothing() -> None:
     rows = (
         rng.standard_normal((5, 8))[rng.integers(0, 5, 4000)] + 0.1 * rng.standard_normal((4000, 8))
     ).astype("f4")
-    unit = _Rows(rows, np.linalg.norm(rows, axis=1))
     nearest = np.stack([np.arange(4000) % 3, (np.arange(4000) + 1) % 3], axis=1).astype(np.int32)
-    neighbours = CosineNeighbours(unit, np.arange(4000), nearest, 0.98)
+    neighbours = CosineNeighbours(Alone(rows), np.arange(4000), nearest, 0.98)
     whole, halves = choose_leaders(neighbours), choose_leaders(neighbours, limit=1000)
     assert np.array_equal(whole.leader, halves.leader)
     assert 5 <= whole.kept.sum() < 2000
