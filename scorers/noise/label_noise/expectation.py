@@ -62,7 +62,7 @@ def maximise(data: Layout, sharpness: float, start: Start, rounds: int) -> Fit:
         pull = np.log((cells.total(counts) + 1) / (data.per_class(q) + data.certain + 1))
         pull[offset < NEVER / 2] = 0
         offset, before, matrix = offset + STEP * pull, matrix, data.matrix(counts)
-        if max(float(np.abs(matrix - before).max()), float(np.abs(pull).max())) < TOLERANCE:
+        if max(float(np.abs(matrix - before).max(initial=0)), float(np.abs(pull).max())) < TOLERANCE:
             break
     assert counts is not None  # rounds >= 1
     items = q.shape[1] + data.certain.sum()

@@ -93,11 +93,10 @@ def label_errors(
     drawn = np.sort(rng.choice(n, ROWS, replace=False)) if n > ROWS else np.arange(n)
     rivals = None if k <= WIDTH else collect_rivals(evidence, codes)
     sample = find_rivals(evidence.take(drawn), codes[drawn]) if rivals is None else rivals.take(drawn)
-    noise = fit_rivals(sample, k, lambda rows, columns: evidence.at(drawn[rows], columns), rng)
+    count = np.bincount(codes, minlength=k)
+    noise = fit_rivals(sample, count / n, lambda rows, columns: evidence.at(drawn[rows], columns), rng)
     top = np.exp(sample.log.max(0))
-    diagnosis = diagnose_confidence(
-        top, sample.log[0] >= sample.log[1:].max(0), np.exp(sample.log[0]), np.bincount(codes, minlength=k)
-    )
+    diagnosis = diagnose_confidence(top, sample.log[0] >= sample.log[1:].max(0), np.exp(sample.log[0]), count)
     found = judge(evidence, rivals, codes, noise)
     return LabelIssues(*found, noise, evidence.weights, diagnosis, diagnosis.notes())
 

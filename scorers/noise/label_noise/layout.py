@@ -89,13 +89,12 @@ class Many(NamedTuple):
 Layout = Few | Many
 
 
-def lay_out(rivals: Rivals, classes: int, certain: Floats | None = None) -> Layout:
-    """Rivals of items among so many classes; `certain` (k,) counts, by label, the items left out because their label is
-    beyond doubt."""
-    labels = rivals.classes[0].astype(np.int64)
+def lay_out(rivals: Rivals, frequency: Floats, certain: Floats | None = None) -> Layout:
+    """Rivals of items; `frequency` (k,) of each label among all there are; `certain` (k,) counts, by label, the items left
+    out because their label is beyond doubt."""
+    labels, classes = rivals.classes[0].astype(np.int64), len(frequency)
     certain = np.zeros(classes) if certain is None else certain
     items = rivals.items + certain.sum()
-    frequency = (np.bincount(labels, minlength=classes) + certain) / items
     if len(rivals.classes) == classes:
         order = np.argsort(labels, kind="stable")
         log = np.empty_like(rivals.log)

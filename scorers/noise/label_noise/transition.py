@@ -75,17 +75,19 @@ def fit_transition(probs: npt.NDArray[Any], labels: npt.NDArray[np.int64], seed:
     n, k = probs.shape
     drawn = np.sort(rng.choice(n, ROWS, replace=False)) if n > ROWS else np.arange(n)
     sample, given = np.asarray(probs[drawn], np.float32), labels[drawn]
-    return fit_rivals(find_rivals(sample, given), k, lambda rows, columns: sample[rows, columns], rng)
+    frequency = np.bincount(labels, minlength=k) / n
+    return fit_rivals(find_rivals(sample, given), frequency, lambda rows, columns: sample[rows, columns], rng)
 
 
-def fit_rivals(rivals: Rivals, classes: int, at: Lookup, rng: np.random.Generator) -> Transition:
-    """`fit_transition` on rivals of items already drawn; `at` looks up any of their probabilities."""
+def fit_rivals(rivals: Rivals, frequency: Floats, at: Lookup, rng: np.random.Generator) -> Transition:
+    """`fit_transition` on rivals of items already drawn; `frequency` (k,) is each label's share of all items, drawn or not:
+    a class that is too rare to be drawn is not one without labels. `at` looks up any probability of those drawn."""
     dependence, error = measure_dependence(rivals, at, rng)
-    few = lay_out(rivals.take(rng.permutation(rivals.items)[:SEARCH_ROWS]), classes)
+    few = lay_out(rivals.take(rng.permutation(rivals.items)[:SEARCH_ROWS]), frequency)
     sharpness, calibrated, found = _search(few, cost_of_doubt(dependence, error))
     certain = _find_certain(rivals, sharpness, found.offset)
-    counts = np.bincount(rivals.classes[0, certain], minlength=classes).astype(np.float64)
-    data = lay_out(rivals.take(np.flatnonzero(~certain)), classes, counts)
+    counts = np.bincount(rivals.classes[0, certain], minlength=len(frequency)).astype(np.float64)
+    data = lay_out(rivals.take(np.flatnonzero(~certain)), frequency, counts)
     more = rivals.items / few.log.shape[1]
     start = Start(found.offset, _carried(found.counts * more, few.cells.number, data.cells.number))
     fitted = maximise(data, sharpness, start, rounds=FINAL)

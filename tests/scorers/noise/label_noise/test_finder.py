@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curate.errors import InputError
 from curate.scorers.noise import label_errors
-from curate.scorers.noise.label_noise import dependence, rivals
+from curate.scorers.noise.label_noise import dependence, rivals, transition
 from curate.scorers.noise.label_noise.finder import REASONS
 from curate.scorers.noise.label_noise.scorer import LabelErrors
 from curate.testing import ArrayView, score_all
@@ -173,6 +173,31 @@ def test_few_and_many_classes_agree_where_both_ways_can_be_gone(monkeypatch: pyt
     assert (by_rivals.flagged == whole.flagged).mean() > 0.999
 
 
+@pytest.mark.parametrize("k", [3, 40])
+def test_labels_beyond_doubt_change_nothing_by_being_left_out_of_the_fit(
+    k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probs, labels, _ = world(n=2000, k=k, rate=0.1)
+    probs = probs.astype(float) ** 3
+    probs /= probs.sum(1, keepdims=True)
+    left_out = label_errors(probs, labels)
+    monkeypatch.setattr(transition, "CERTAIN", np.inf)
+    whole = label_errors(probs, labels)
+    assert np.array_equal(left_out.flagged, whole.flagged)
+    np.testing.assert_allclose(left_out.score, whole.score, atol=1e-5)
+    assert left_out.noise is not None and whole.noise is not None
+    np.testing.assert_allclose(left_out.noise.matrix, whole.noise.matrix, atol=1e-5)
+    np.testing.assert_allclose(left_out.noise.rate, whole.noise.rate, atol=1e-5)
+
+
+@pytest.mark.parametrize("k", [3, 40])
+def test_where_every_label_is_beyond_doubt_all_are_kept(k: int) -> None:
+    labels = np.arange(400) % k
+    found = label_errors(np.eye(k)[labels], labels)
+    assert not found.flagged.any() and (found.score > 0.99).all() and found.noise is not None
+    assert found.noise.rate < 0.05 and np.isfinite(found.noise.matrix).all()
+
+
 @pytest.mark.parametrize("size", [64, 1 << 18])
 def test_blocks_change_nothing(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     probs, labels, _ = world(n=500)
@@ -223,6 +248,27 @@ def test_the_seed_draws_the_rows_of_the_fit(monkeypatch: pytest.MonkeyPatch) -> 
     one, same, other = (label_errors(probs, labels, seed=seed).score for seed in (0, 0, 1))
     assert np.array_equal(one, same) and not np.array_equal(one, other)
     assert auroc(other, one < 0.5) > 0.99
+
+
+@pytest.mark.parametrize("k", [5, 30])
+def test_a_class_too_rare_to_be_drawn_for_the_fit_keeps_its_labels(
+    k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curate.scorers.noise.label_noise.finder.ROWS", 1000)
+    probs, labels, truth = world(n=4000, k=k, rate=0.1)
+    rest = truth < k - 1
+    keep = np.sort(np.concatenate([np.flatnonzero(rest & (labels < k - 1)), np.flatnonzero(~rest)[:3]]))
+    labels, probs = np.where(truth == k - 1, k - 1, labels)[keep], probs[keep]
+    rare = labels == k - 1
+    found = label_errors(
+        probs, labels, seed=next(s for s in range(99) if not rare[drawn(len(rare), s)].any())
+    )
+    assert rare.sum() == 3 and not found.flagged[rare].any() and (found.score[rare] > 0.1).all()
+    assert found.noise is not None and found.noise.offset[-1] > -100
+
+
+def drawn(n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).choice(n, 1000, replace=False)
 
 
 # --- Ensembles ----------------------------------------------------------------------------------------------------
