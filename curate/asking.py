@@ -37,6 +37,12 @@ def push(
     guess: Annotated[
         list[str] | None, typer.Option(help="A pre-annotation: control=column. May be repeated.")
     ] = None,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Which scores mean the lowest and the highest rating: control=[0, 1]. May be repeated."
+        ),
+    ] = None,
     model_version: Annotated[str, typer.Option(help="What made the pre-annotations")] = "columns",
     score: Annotated[str, typer.Option(help="The column that says how sure they are")] = "",
     dry_run: Annotated[bool, typer.Option(help="Only say what would be sent")] = False,
@@ -46,10 +52,20 @@ def push(
     import curate
     from curate import registry
 
-    asked: dict[str, Any] = {"template": template, "params": dict(parameters(param)), "round": round}
+    asked: dict[str, Any] = {
+        "template": template,
+        "params": dict(parameters(param, "--param")),
+        "round": round,
+    }
     if guess:
-        columns = {control: str(column) for control, column in parameters(guess).items()}
-        asked["guesses"] = {"columns": columns, "model_version": model_version, "score": score}
+        columns = {control: str(column) for control, column in parameters(guess, "--guess").items()}
+        scales = dict(parameters(scale, "--scale"))
+        asked["guesses"] = {
+            "columns": columns,
+            "model_version": model_version,
+            "score": score,
+            "scales": scales,
+        }
     made = registry.build("annotators", annotator, parameters(with_))
     listed = ids.read_text(encoding="utf-8").split("\n") if ids else None
     chosen = [line.rstrip("\r") for line in listed if line.strip()] if listed is not None else None

@@ -41,11 +41,11 @@ def interruptible() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def parameters(pairs: list[str] | None) -> Mapping[str, Any]:
-    """`name=value` texts as values: what YAML would take them for."""
+def parameters(pairs: list[str] | None, option: str = "--with") -> Mapping[str, Any]:
+    """`name=value` texts of an option as values: what YAML would take them for."""
     import yaml
 
-    return {key: yaml.safe_load(value) for key, value in (pair(text, "--with") for text in pairs or ())}
+    return {key: yaml.safe_load(value) for key, value in (pair(text, option) for text in pairs or ())}
 
 
 def pair(text: str, option: str) -> tuple[str, str]:

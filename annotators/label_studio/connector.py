@@ -14,8 +14,8 @@ from curate.annotators.label_studio.ledger import Ledger, exclusive
 from curate.annotators.label_studio.server import Server
 from curate.annotators.label_studio.serving import Media
 from curate.annotators.label_studio.wire import Wire
-from curate.annotators.tasks import PreAnnotations, PullReceipt, PushReceipt, Template, build_template
-from curate.annotators.tasks.guesses import read_guesses
+from curate.annotators.tasks import PreAnnotations, PullReceipt, PushReceipt, Template
+from curate.annotators.tasks.guesses import read_question
 from curate.annotators.tasks.items import chosen_items
 from curate.contracts import Scorer
 from curate.errors import InputError, require
@@ -83,13 +83,12 @@ class LabelStudio:
         from curate.annotators.label_studio.pushing import Asked, push
 
         view = _meant(store, where, within, ids)
-        asked = build_template(template, params).fit(view)
-        asked.parsed  # noqa: B018 - what cannot be used is refused before anything is sent
+        asked, given = read_question(view, template, params, guesses)
         whole = Asked(
             view,
             asked,
             round=round,
-            guesses=read_guesses(guesses),
+            guesses=given,
             annotators=self.annotators,
             blind=self.blind,
             media=self.media,
@@ -177,8 +176,7 @@ class LabelStudio:
         from curate.annotators.label_studio.listening import Listener
         from curate.annotators.label_studio.places import Places
 
-        asked = build_template(template, params).fit(store.items)
-        read = read_guesses(guesses)
+        asked, read = read_question(store.items, template, params, guesses)
         assert read is not None
         host, _, port = listen.rpartition(":")
         with (

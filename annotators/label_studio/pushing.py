@@ -20,7 +20,7 @@ from curate.annotators.label_studio.serving import Media, Serving
 from curate.annotators.label_studio.shelf import Parcel, Shelf, data_digest
 from curate.annotators.label_studio.wire import Absent
 from curate.annotators.tasks import PreAnnotations, PushReceipt, Task, Template
-from curate.annotators.tasks.items import rows_of
+from curate.annotators.tasks.items import rows_of, why_not
 from curate.errors import AnnotatorError, InputError, MediaError
 
 __all__ = ["Asked", "push"]
@@ -147,8 +147,10 @@ class _Making:
 
     def plan(self) -> PushReceipt:
         """What `send` would do."""
-        for _ in self._missing():
+        for row, task in self._missing():
             self.counts["created"] += 1
+            if self.asked.guesses is not None:
+                self._guess(row, task)
         if self.shelf is not None:
             self.counts["repaired"] = sum(len(ids) - 1 for ids in self.shelf.twice.values())
         return self.receipt(self.shelf.project.page if self.shelf else "")
@@ -259,7 +261,7 @@ class _Making:
 
     def _fail(self, row: Mapping[str, Any], error: Exception) -> None:
         self.counts["failed"] += 1
-        self.reasons[str(error).replace(f"item {row['id']!r} ", "the item ")] += 1
+        self.reasons[why_not(error, row["id"])] += 1
 
     def receipt(self, place: str) -> PushReceipt:
         """What was done, or would be."""

@@ -229,4 +229,5 @@ def _said(text: bytes) -> str:
     if not isinstance(body, dict):
         return f": {str(body)[:300]}"
     reasons = body.get("validation_errors") or body.get("detail") or ""
-    return f": {reasons if isinstance(reasons, str) else json.dumps(reasons, ensure_ascii=False)}"[:300]
+    words = reasons if isinstance(reasons, str) else json.dumps(reasons, ensure_ascii=False)
+    return f": {words.rstrip('.')}"[:300] if words else ""

@@ -18,8 +18,7 @@ from curate.annotators.tasks import (
     PushReceipt,
     Template,
     answer_table,
-    build_template,
-    read_guesses,
+    read_question,
 )
 from curate.annotators.tasks.items import chosen_items
 from curate.errors import InputError
@@ -68,12 +67,11 @@ class Offline:
         """
         folder = Folder(Path(self.folder))
         view = chosen_items(store, where=where, within=within, ids=ids)
-        asked = build_template(template, params).fit(view)
-        asked.parsed  # noqa: B018 - a configuration that cannot be used is refused before anything is written
+        asked, given = read_question(view, template, params, guesses)
         with folder.exclusive("push"):
             known = folder.tasks(round)
             project = folder.project() if dry_run else self._begin(folder, store.id, asked, round)
-            given, lines = read_guesses(guesses), self.format == "jsonl"
+            lines = self.format == "jsonl"
             made = Making(folder, asked, round, given, self.media, self.prefix, lines, dry_run)
             fresh = made.tasks(view, store.id, known)
             if not dry_run and project is not None:

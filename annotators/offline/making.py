@@ -11,7 +11,7 @@ from typing import Any, Literal
 from curate.annotators.offline.folder import Folder
 from curate.annotators.tasks import PreAnnotations, Task, Template
 from curate.annotators.tasks.files import content_name, inline
-from curate.annotators.tasks.items import rows_of
+from curate.annotators.tasks.items import rows_of, why_not
 from curate.errors import InputError, MediaError
 
 __all__ = ["Making", "Media"]
@@ -51,7 +51,7 @@ class Making:
                 self.counts["created"] += 1
             except (InputError, MediaError) as error:
                 self.counts["failed"] += 1
-                self.reasons[_without_item(str(error), row["id"])] += 1
+                self.reasons[why_not(error, row["id"])] += 1
         return fresh
 
     def _whole(self, row: Mapping[str, Any], dataset: str, plain: Task) -> Task:
@@ -78,7 +78,3 @@ class Making:
             target.parent.mkdir(exist_ok=True)
             self.folder.write(target, data)
         return f"{self.prefix}media/{name}"
-
-
-def _without_item(message: str, item: Any) -> str:
-    return message.replace(f"item {item!r} ", "the item ")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from curate.annotators.tasks.config import Config, config_problems, read_config
     from curate.annotators.tasks.control import Control
     from curate.annotators.tasks.custom import Custom
-    from curate.annotators.tasks.guesses import PreAnnotations, read_guesses
+    from curate.annotators.tasks.guesses import PreAnnotations, read_guesses, read_question
     from curate.annotators.tasks.labels import ImageClassification, MultiLabel, TextClassification
     from curate.annotators.tasks.pairs import ImageTextAlignment
     from curate.annotators.tasks.preference import PairwisePreference
@@ -54,6 +54,7 @@ _HOMES = {
     "read_annotation": "annotation",
     "read_config": "config",
     "read_guesses": "guesses",
+    "read_question": "guesses",
     "read_result": "result",
     "read_time": "annotation",
     "shown_hash": "task",
@@ -92,6 +93,7 @@ __all__ = [
     "read_annotation",
     "read_config",
     "read_guesses",
+    "read_question",
     "read_result",
     "read_time",
     "shown_hash",

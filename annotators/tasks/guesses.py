@@ -11,13 +11,15 @@ from typing import Any
 
 from curate.annotators.tasks.control import Control
 from curate.annotators.tasks.result import check_result
-from curate.annotators.tasks.template import Template
+from curate.annotators.tasks.template import Template, build_template
+from curate.contracts import View
 from curate.errors import InputError, UnknownNameError
 
-__all__ = ["PreAnnotations", "read_guesses"]
+__all__ = ["PreAnnotations", "read_guesses", "read_question"]
 
 YES_NO = (0.4, 0.6)
 """A score for an element below the first is a no, above the second a yes, between them unsure."""
+NO_SCALE = " (no scale says which scores mean the lowest and the highest rating)"
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class PreAnnotations:
         """Columns to read beside those that are shown."""
         return tuple(dict.fromkeys([*self.columns.values(), *((self.score,) if self.score else ())]))
 
+    def check(self, template: Template) -> None:
+        """Raises UnknownNameError for a control that the template lacks."""
+        for name in self.columns:
+            self._control(template, name)
+
     def guess(
         self, template: Template, row: Mapping[str, Any], data: Mapping[str, Any]
     ) -> tuple[list[dict[str, Any]], list[str]]:
@@ -74,7 +81,8 @@ class PreAnnotations:
                 try:
                     result = template.result({wanted: self._value(control, name, one)}, data)
                 except InputError as error:
-                    problems.append(f"column {column!r}: {error}")
+                    scale = control.form == "rating" and name not in self.scales
+                    problems.append(f"column {column!r}: {error}{NO_SCALE if scale else ''}")
                     continue
                 wrong = check_result(template.parsed, result, data)
                 problems += wrong
@@ -124,6 +132,24 @@ class PreAnnotations:
         if isinstance(given, (list, tuple)) and control.form in ("choices", "texts"):
             return json.dumps([str(one) for one in given], ensure_ascii=False)
         return given
+
+
+def read_question(
+    view: View,
+    template: str | Template,
+    params: Mapping[str, Any] | None = None,
+    guesses: PreAnnotations | Mapping[str, Any] | None = None,
+) -> tuple[Template, PreAnnotations | None]:
+    """What is asked about the items of a view: the template fitted to them, and the pre-annotations.
+
+    What could not be used is refused here, before anything is sent: raises what `build_template`, `fit`, `read_guesses` raise,
+    InputError for a configuration that does not work, UnknownNameError for a control that is not there.
+    """
+    asked, given = build_template(template, params).fit(view), read_guesses(guesses)
+    asked.parsed  # noqa: B018 - read for what it raises
+    if given is not None:
+        given.check(asked)
+    return asked, given
 
 
 def read_guesses(guesses: PreAnnotations | Mapping[str, Any] | None) -> PreAnnotations | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from curate.errors import InputError
 
-__all__ = ["chosen_items", "rows_of"]
+__all__ = ["chosen_items", "rows_of", "why_not"]
 
 ROWS = 2048
 """So many rows are held as Python objects at once."""
@@ -45,3 +45,8 @@ def rows_of(view: Any, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     """The rows of a view as mappings, a few at a time."""
     for batch in view.batches(list(columns), ROWS):
         yield from batch.to_pylist()
+
+
+def why_not(error: Exception, item: Any) -> str:
+    """What an error says of an item, without its name: the same reason for all of which it holds."""
+    return str(error).replace(f"item {item!r} ", "the item ")

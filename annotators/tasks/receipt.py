@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = ["PullReceipt", "PushReceipt"]
 
 
 class _Receipt(Mapping[str, Any]):
     """Read by name or by key: `receipt.created`, `receipt["created"]`, `dict(receipt)`."""
+
+    words: ClassVar[Mapping[str, str]] = {}
+    """What a count is called in words, where that is not its name; under "" what is said where all are nought."""
 
     def __getitem__(self, name: str) -> Any:
         if name not in self:
@@ -28,9 +31,11 @@ class _Receipt(Mapping[str, Any]):
         return len(dataclasses.fields(self))  # type: ignore[arg-type]
 
     def __str__(self) -> str:
-        counts = [f"{v:,} {k}" for k, v in self.items() if type(v) is int and v and k != "round"]
+        counts = [
+            f"{v:,} {self.words.get(k, k)}" for k, v in self.items() if type(v) is int and v and k != "round"
+        ]
         reasons = [f"{n:,} x {why}" for why, n in sorted(dict(self["reasons"]).items())]
-        return "; ".join([", ".join(counts) or "nothing to do", *reasons])
+        return "; ".join([", ".join(counts) or self.words[""], *reasons])
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +48,8 @@ class PushReceipt(_Receipt):
     `deleted` were sent before and somebody has deleted them since: they are made again only when asked for.
     `round`, and `place`: where to find the tasks. `planned`: a dry run that created nothing.
     """
+
+    words = {"": "nothing to do", "unguessed": "without a pre-annotation"}
 
     created: int = 0
     present: int = 0
@@ -67,6 +74,14 @@ class PullReceipt(_Receipt):
     `withdrawn` answers were deleted at their source, `deleted` tasks too; `foreign` are answers to tasks that are not
     ours. `reasons` counts what is not ok by why.
     """
+
+    words = {
+        "": "no answers yet",
+        "new": "new rows",
+        "known": "rows known",
+        "deleted": "tasks deleted",
+        "foreign": "to others' tasks",
+    }
 
     new: int = 0
     known: int = 0

@@ -115,7 +115,8 @@ def test_reading_is_tried_again_and_writing_is_not() -> None:
             Refused,
             "short",
         ),
-        (401, b'{"detail": "Invalid token."}', Refused, "does not accept the token: Invalid token"),
+        (400, b'{"detail": ""}', Refused, r"refused POST /api/x \(400\)$"),
+        (401, b'{"detail": "Invalid token."}', Refused, "does not accept the token: Invalid token. Make"),
         (403, b'{"detail": "no"}', Refused, "does not allow"),
         (404, b"<html>gone</html>", Absent, "has no /api/x"),
         (302, b"", Refused, "sends us to https://there"),
@@ -215,6 +216,31 @@ def test_pages_are_read_by_ids_and_a_project_that_vanishes_is_no_end() -> None:
         gone = True
         with pytest.raises(Absent):
             list(server.tasks(1, "id"))
+
+
+def test_few_answered_before_are_asked_for_by_number_and_of_many_all_that_changed_are_listed() -> None:
+    changed, answered, skipped = set(range(1, 4000)), {7, 9}, {3000}
+    asked: list[str] = []
+
+    class Fake(Server):
+        def tasks(self, project: int, include: str, filters: Any = (), after: int = 0) -> Any:
+            since, *more = filters
+            asked.append(more[0]["filter"].rpartition(":")[2] if more else "all")
+            found = {"total_annotations": answered, "cancelled_annotations": skipped, "all": changed}
+            numbers = set(more[0]["value"]) & changed if asked[-1] == "id" else found[asked[-1]]
+            yield [{"id": n} for n in sorted(numbers)]
+
+    server = Fake(Wire("http://127.0.0.1:1", TOKEN))
+    counters = ["total_annotations", "cancelled_annotations"]
+    assert server.answered(1, [{}], set()) == [7, 9, 3000] and asked == counters
+    del asked[:]
+    assert server.answered(1, [{}], {7, 20, 5000}) == [7, 9, 20, 3000] and asked == [*counters, "id"]
+    del asked[:]
+    assert server.answered(1, [{}], set(range(100, 500))) == [7, 9, *range(100, 500), 3000]
+    assert asked == [*counters, "id", "id"]
+    del asked[:]
+    many = set(range(3500, 6000))
+    assert server.answered(1, [{}], many) == [7, 9, 3000, *range(3500, 4000)] and asked == [*counters, "all"]
 
 
 def test_the_ledger_remembers(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import curate
 from curate.annotators.offline import Offline
 from curate.annotators.offline.folder import Folder
 from curate.annotators.tasks import ImageTextAlignment, PreAnnotations, TextClassification
-from curate.errors import BusyError, InputError
+from curate.errors import BusyError, InputError, UnknownNameError
 from curate.testing import check_annotator
 from tests.annotators.offline.conftest import FilePeople, LinePeople
 
@@ -48,6 +48,19 @@ def said(store: Any) -> list[tuple[Any, ...]]:
 
 def test_lines_of_other_tools_keep_every_promise_too(store: Any, folder: Path) -> None:
     check_annotator(Offline(folder, format="jsonl"), store, LinePeople(folder))
+
+
+def test_a_dry_run_says_what_a_push_would_of_pre_annotations_too(store: Any, folder: Path) -> None:
+    fill(store, 3)
+    wrong = PreAnnotations({"label": "text"}, "m")
+    planned = Offline(folder).push(store, **ASK, guesses=wrong, dry_run=True)
+    assert str(planned).startswith(
+        "3 created, 3 without a pre-annotation; 1 x column 'text': control 'label'"
+    )
+    assert dict(Offline(folder).push(store, **ASK, guesses=wrong)) == {**planned, "planned": False}
+    with pytest.raises(UnknownNameError, match="lable"):
+        Offline(folder / "none").push(store, **ASK, guesses=PreAnnotations({"lable": "text"}, "m"))
+    assert not (folder / "none").exists()
 
 
 def test_tasks_are_written_as_label_studio_imports_them(store: Any, folder: Path) -> None:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
 import pytest
 
+import curate
 from curate.annotators.tasks import (
     ImageClassification,
     ImageTextAlignment,
     MultiLabel,
     PreAnnotations,
     read_guesses,
+    read_question,
 )
 from curate.errors import InputError, UnknownNameError
 
 PAIR = ImageTextAlignment(elements="elements")
 ROW = {"id": "a", "image": "x.png", "caption": "c", "elements": ["dog", "cat", "sun"]}
 DATA = PAIR.task(ROW, dataset="s").data
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[curate.Store]:
+    with curate.open(tmp_path / "store", create=True) as opened:
+        yield opened
 
 
 def said(guess: PreAnnotations, row: dict[str, object]) -> dict[str, str]:
@@ -37,7 +49,21 @@ def test_a_score_becomes_a_rating_by_its_scale(score: float, stars: str) -> None
 def test_without_a_scale_a_rating_is_taken_as_it_is() -> None:
     assert said(PreAnnotations({"overall": "m"}, "m"), {"m": 3.6}) == {"overall": "4"}
     predictions, problems = PreAnnotations({"overall": "m"}, "m").guess(PAIR, {**ROW, "m": 9.0}, DATA)
-    assert not predictions and "no rating from 1 to 5" in problems[0]
+    assert not predictions and "9 is no rating from 1 to 5 (no scale says" in problems[0]
+
+
+def test_what_could_not_be_asked_is_refused_before_anything_is_sent(store: curate.Store) -> None:
+    fill = {"id": ["a"], "text": ["lovely"], "label": ["good"]}
+    store.add(pl.DataFrame(fill), kind="label")
+    template, given = read_question(
+        store.items, "text-classification", None, {"columns": {"label": "label"}, "model_version": "m"}
+    )
+    assert template.controls["label"].values == ("good",) and given is not None
+    assert read_question(store.items, template)[1] is None
+    with pytest.raises(UnknownNameError, match="Did you mean 'label'"):
+        read_question(store.items, template, guesses=PreAnnotations({"lable": "label"}, "m"))
+    with pytest.raises(InputError, match="XML"):
+        read_question(store.items, "custom", {"xml": "<View>"})
 
 
 def test_scores_of_elements_become_yes_no_and_unsure() -> None:

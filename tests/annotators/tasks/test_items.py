@@ -51,4 +51,8 @@ def test_receipts_are_read_by_name_and_by_key_and_print_what_happened() -> None:
     assert pushed == PushReceipt(created=1200, present=3, round=2, reasons={"no picture": 2})
     with pytest.raises(KeyError):
         pushed["colour"]
-    assert str(PullReceipt()) == "nothing to do" and len(PullReceipt()) == len(list(PullReceipt()))
+    assert (
+        str(PullReceipt()) == "no answers yet"
+        and str(PushReceipt()) == "nothing to do"
+        and len(PullReceipt()) == len(list(PullReceipt()))
+    )
