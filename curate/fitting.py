@@ -27,6 +27,7 @@ __all__ = [
     "read_labels",
     "read_vectors",
     "true_rows",
+    "without_lists",
 ]
 
 Mask = npt.NDArray[np.bool_]
@@ -124,6 +125,13 @@ def read_vectors(view: View, column: str, rows: npt.NDArray[np.int64]) -> npt.ND
         values = values.copy()
         values[null] = np.nan
     return values
+
+
+def without_lists(view: View, column: str) -> bool:
+    """Whether a column of lists that came with the items has none in these rows: nobody knows, then, how wide it is."""
+    values = view.to_arrow([column])
+    field_ = values.schema.field(column)
+    return role_of(field_) != "vector" and _is_lists(field_.type) and values.column(0).null_count == len(view)
 
 
 def open_vectors(view: View, column: str) -> tuple[Vectors, Mask]:

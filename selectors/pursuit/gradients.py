@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.choosing import finite_rows
-from curate.contracts import PIECE_ROWS, Held, Vectors, View, role_of
+from curate.contracts import PIECE_ROWS, Held, Vectors, View
 from curate.errors import InputError, SchemaError
-from curate.fitting import Blanked, open_vectors, order_by_id, read_labels
+from curate.fitting import Blanked, open_vectors, order_by_id, read_labels, without_lists
 from curate.selectors.pursuit.sources import Shard
 from curate.selectors.pursuit.trajectory import Trajectory
 
@@ -95,13 +95,9 @@ def hold_column(view: View, column: str) -> Iterator[tuple[Held, Mask]]:
 
 def _opened(piece: View, column: str) -> tuple[npt.NDArray[Any] | Vectors, Mask]:
     """A piece of a column, and which rows cannot be used. Lists of which none is there tell no width."""
-    try:
-        blanked = open_column(piece, column)
-    except SchemaError:
-        lists = piece.to_arrow([column])
-        if lists.column(0).null_count < len(piece) or role_of(lists.schema.field(column)) == "vector":
-            raise
+    if without_lists(piece, column):
         return np.empty((0, 0), np.float32), np.ones(len(piece), bool)
+    blanked = open_column(piece, column)
     return blanked, blanked.hidden
 
 

@@ -15,8 +15,8 @@ __all__ = ["Course", "Round", "run_round"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-_LEADING = 32
-"""So many candidates are looked at for each row that is let in: with 16 some of the best come too late."""
+_MORE = 64
+"""So many candidates are looked at beside sixteen for each row that is let in: with fewer some of the best come too late."""
 
 
 class Course(NamedTuple):
@@ -73,7 +73,7 @@ class _Pursuit:
                 return False
             held = np.concatenate([taken, self.rows[self.fit.slots]])
             before = self.objective
-            rows, scores = self.source.best(residual / length, _LEADING * steps, held)
+            rows, scores = self.source.best(residual / length, 16 * steps + _MORE, held)
             if not len(rows):
                 return False
             self._enter(rows, length * float(scores.min()), min(count - self.fit.size, steps))
