@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,23 +81,28 @@ def table(report: Report, methods: Sequence[str], what: str) -> str:
     return markdown(head, rows)
 
 
-def leads(report: Report, ours: Sequence[str], rivals: Sequence[str]) -> str:
-    """How far each of ours is above the rival that turned out best at that budget, and which budget is as good as everything."""
-    whole = report.series(1.0, WHOLE)
-    best = {b: min(rivals, key=lambda name: -_good(report, b, name)) for b in report.budgets}
+def leads(report: Report, ours: Sequence[str], rivals: Mapping[str, Sequence[str]]) -> str:
+    """How far each of ours is above the rivals of a name, whichever turned out best at that budget; paired by seed."""
     rows = []
-    for name in ours:
-        cells = [
-            report.told(report.gains(b, name, report.series(b, best[b])), sign="+") for b in report.budgets
-        ]
+    for called, names in rivals.items():
+        best = {b: max(names, key=lambda name, b=b: _good(report, b, name)) for b in report.budgets}
+        for name in ours:
+            gains = [report.gains(b, name, report.series(b, rival)) for b, rival in best.items()]
+            rows.append((name, called, *(report.told(gain, sign="+") for gain in gains)))
+    return markdown(("paired difference, + is better", "to", *(f"{b:.1%}" for b in report.budgets)), rows)
+
+
+def reaches(report: Report, methods: Sequence[str]) -> str:
+    """From which budget on each method is as good as everything, in the mean and within the interval of the difference."""
+    whole, rows = report.series(1.0, WHOLE), []
+    for name in methods:
         beyond = {b: report.gains(b, name, whole) for b in report.budgets}
         reached = [f"{b:.1%}" for b, gain in beyond.items() if gain.mean() >= 0]
         level = [f"{b:.1%}" for b, gain in beyond.items() if gain.mean() + interval(gain) >= 0]
-        rows.append(
-            (name, *cells, reached[0] if reached else "none of these", level[0] if level else "none of these")
-        )
-    head = ("above the best top-k, paired", *(f"{b:.1%}" for b in report.budgets))
-    return markdown((*head, "mean reaches the whole pool's at", "no loss beyond the interval from"), rows)
+        rows.append((name, *(found[0] if found else "none of these" for found in (reached, level))))
+    return markdown(
+        ("smallest budget", "whose mean reaches the whole pool's", "without a loss beyond the interval"), rows
+    )
 
 
 def _good(report: Report, budget: float, name: str) -> float:

@@ -163,8 +163,12 @@ METHODS: dict[str, Callable[[Seen, int], Any]] = {
     "GTP, one target": gtp_one_target,
 }
 """GTP pursues a target for each sub-task (class) of the wanted items, with an equal share of the budget each."""
-TOPS = [name for name in METHODS if name.startswith("top-k")]
 GTPS = [name for name in METHODS if name.startswith("GTP")]
+SHARED = "top-k LESS, a share for each task"
+RIVALS = {
+    "top-k as published": [name for name in METHODS if name.startswith("top-k") and name != SHARED],
+    "LESS, a share for each task": [SHARED],
+}
 
 
 def choose(name: str, seen: Seen, k: int) -> tuple[Array, Array]:

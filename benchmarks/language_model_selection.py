@@ -26,9 +26,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from _cells import WHOLE, Cells, Report, leads, table
+from _cells import WHOLE, Cells, Report, leads, reaches, table
 from _language_pool import Task, Templates, adapted, fit, loss_of, pretrained
-from _target_methods import GTPS, METHODS, TOPS, Seen, choose
+from _target_methods import GTPS, METHODS, RIVALS, Seen, choose
 
 from curate.scorers.influence import (
     AdamMoments,
@@ -216,8 +216,11 @@ def told(setting: Setting, seeds: int) -> str:
     whole, none = report.told(report.series(1.0, WHOLE)), report.told(report.series(0.0, NONE))
     head = f"{setting.name}, {seeds} seeds; loss without training {none}, after training on the whole pool {whole}"
     parts = [head, table(report, setting.methods, "loss")]
-    ours, rivals = ([name for name in setting.methods if name in some] for some in (GTPS, TOPS))
-    return "\n\n".join([*parts, leads(report, ours, rivals)] if ours and rivals else parts)
+    ours = [name for name in setting.methods if name in GTPS]
+    known = {called: [n for n in names if n in setting.methods] for called, names in RIVALS.items()}
+    if ours and all(known.values()):
+        parts += [leads(report, ours, known), reaches(report, ours)]
+    return "\n\n".join(parts)
 
 
 def main() -> None:

@@ -1,12 +1,14 @@
 """Which classes of a source to keep for a target: target accuracy against classes kept, random classes beside.
 
-    python benchmarks/pruning.py --data DIR [--target usps|digits] [--seeds 5] [--items 300]
+    python benchmarks/pruning.py --data DIR [--target usps|digits] [--seeds 5] [--items 300] [--shares 0.2 0.4 0.6] [--steps]
 
 Source: thirty classes of 16 x 16 grey pictures, so many `--items` of each: ten of MNIST, ten of CIFAR-10 (the first
 15,000 training images), and ten of USPS or of scikit-learn's digits, whichever is not the target. Target: USPS or digits, ten
 labelled items of each class to train on and all others (2,000 at most) to measure. A small network (256-128-64) learns the source
-classes that are kept, twelve rounds whatever their number; a logistic regression on its last layer learns the target.
-Label mapping reads what a network trained on all thirty classes says of the target's training items, feature mapping its last layer.
+classes that are kept, twelve rounds whatever their number (`--steps`: as many steps as all thirty take); a logistic
+regression on its last layer learns the target.
+Label mapping reads what a network trained on all thirty classes says of the target's training items, feature mapping its last layer;
+"parts" is feature mapping with every class cut into four by k-means of its features, so that 120 parts are kept or pruned.
 The sets are small and the classes few: this shows the mechanism and the numbers below, not ImageNet.
 """
 
@@ -26,8 +28,7 @@ from _measure import markdown
 import curate
 from curate.selectors.pruning import feature_mapping, label_mapping, random_classes
 
-SHARES = (0.2, 0.4, 0.6)
-SIDE = 16
+SIDE, ROUNDS, BATCH, PARTS = 16, 12, 100, 4
 
 
 # --- Data ----------------------------------------------------------------------------------------------------------
@@ -86,8 +87,8 @@ def build(target: str, data: Path, items: int) -> dict[str, np.ndarray]:
 # --- Training ------------------------------------------------------------------------------------------------------
 
 
-def pretrained(x: np.ndarray, labels: np.ndarray, seed: int, epochs: int = 12) -> Any:
-    """A network after training, and the order of its classes."""
+def pretrained(x: np.ndarray, labels: np.ndarray, seed: int, steps: int | None = None) -> Any:
+    """A network after so many steps (none: twelve rounds), and the order of its classes."""
     import torch
 
     torch.set_num_threads(1)
@@ -99,15 +100,14 @@ def pretrained(x: np.ndarray, labels: np.ndarray, seed: int, epochs: int = 12) -
     head = torch.nn.Linear(64, len(names))
     learnt = [*layers.parameters(), *head.parameters()]
     descent = torch.optim.Adam(learnt, lr=2e-3)
-    a, b = torch.from_numpy(x), torch.from_numpy(codes)
-    for _ in range(epochs):
-        order = torch.randperm(len(a))
-        for low in range(0, len(a), 100):
-            rows = order[low : low + 100]
-            loss = torch.nn.functional.cross_entropy(head(layers(a[rows])), b[rows])
-            descent.zero_grad()
-            loss.backward()
-            descent.step()
+    a, b, order = torch.from_numpy(x), torch.from_numpy(codes), torch.empty(0, dtype=torch.long)
+    for _ in range(steps or ROUNDS * -(-len(a) // BATCH)):
+        order = order if len(order) else torch.randperm(len(a))
+        rows, order = order[:BATCH], order[BATCH:]
+        loss = torch.nn.functional.cross_entropy(head(layers(a[rows])), b[rows])
+        descent.zero_grad()
+        loss.backward()
+        descent.step()
     return layers, head, names
 
 
@@ -129,42 +129,59 @@ def probe(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarr
 # --- Measuring -----------------------------------------------------------------------------------------------------
 
 
-def mapped(d: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, float]]:
+def cut(own: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """A finer label for each item: its class and the part of it that k-means puts it in."""
+    from sklearn.cluster import KMeans
+
+    finer = labels.astype(object)
+    for name in np.unique(labels):
+        rows = np.flatnonzero(labels == name)
+        finer[rows] += [f"/{c}" for c in KMeans(PARTS, n_init=1, random_state=0).fit_predict(own[rows])]
+    return finer.astype(str)
+
+
+def mapped(
+    d: dict[str, np.ndarray], shares: list[float]
+) -> tuple[dict[str, dict[float, Any]], dict[str, float]]:
     """What is kept, by way of choosing and share, and the CPU seconds that one choice takes."""
     layers, head, names = pretrained(d["x"], d["y"], seed=1000)
     hidden, own = features(layers, d["x_train"]), features(layers, d["x"])
     logits = hidden @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+    parts = cut(own, d["y"])
     ways: dict[str, Callable[[float], Any]] = {
         "label mapping": lambda s: label_mapping(logits, d["y"], s, classes=names),
         "feature mapping": lambda s: feature_mapping(hidden, own, d["y"], s),
+        "feature mapping, parts": lambda s: feature_mapping(hidden, own, parts, s),
         "trimmed centroids": lambda s: feature_mapping(hidden, own, d["y"], s, centre="trimmed"),
         "label mapping reversed": lambda s: label_mapping(logits, d["y"], s, classes=names, reverse=True),
         "random": lambda s: lambda rng: random_classes(d["y"], s, rng=rng),
+        "random parts": lambda s: lambda rng: random_classes(parts, s, rng=rng),
     }
     found, seconds = {}, {}
     for name, choose in ways.items():
         start = time.process_time()
-        found[name] = {share: choose(share) for share in SHARES}
-        seconds[name] = (time.process_time() - start) / len(SHARES)
+        found[name] = {share: choose(share) for share in shares}
+        seconds[name] = (time.process_time() - start) / len(shares)
     return found, seconds
 
 
 def describe(name: str, found: dict[float, Any]) -> str:
-    kinds = [c.split("-")[0] for c in found[SHARES[1]].kept_classes]
+    share, least = max(found), min(found)
+    kinds = [c.split("-")[0] for c in found[share].kept_classes]
     counts = ", ".join(f"{kind} {kinds.count(kind)}" for kind in sorted(set(kinds)))
-    empty = len(found[SHARES[0]].unvoted)
-    return f"{name}: {empty} of 30 classes without a vote; of the 12 kept at 40 %: {counts}"
+    empty = len(found[least].unvoted)
+    return f"{name}: {empty} classes without a vote; of the {len(kinds)} kept at {share:.0%}: {counts}"
 
 
 def compared(
-    d: dict[str, np.ndarray], ways: dict[str, Any], seeds: int
+    d: dict[str, np.ndarray], ways: dict[str, Any], seeds: int, steps: int | None
 ) -> tuple[list[dict[str, Any]], dict[int, list[float]]]:
     """The rows of `curate.compare`, and the CPU seconds of pretraining by the number of items."""
     spent: dict[int, list[float]] = {}
 
     def train(rows: np.ndarray, weights: Any, seed: int) -> float:
         begun = time.process_time()
-        made, _, _ = pretrained(d["x"][rows], d["y"][rows], seed)
+        made, _, _ = pretrained(d["x"][rows], d["y"][rows], seed, steps)
         spent.setdefault(len(rows), []).append(time.process_time() - begun)
         sides = [(features(made, d[f"x_{side}"]), d[f"y_{side}"]) for side in ("train", "test")]
         return probe(*sides)
@@ -190,14 +207,17 @@ def main() -> None:
     parser.add_argument("--target", choices=("usps", "digits"), default="usps")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--items", type=int, default=300)
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.2, 0.4, 0.6])
+    parser.add_argument("--steps", action="store_true")
     told = parser.parse_args()
     d = build(told.target, told.data, told.items)
     few, rest = len(d["y_train"]), len(d["y_test"])
     print(f"source {d['x'].shape}, target {told.target}: {few} to train, {rest} to measure")
-    ways, seconds = mapped(d)
-    for name in ("label mapping", "feature mapping"):
+    ways, seconds = mapped(d, told.shares)
+    for name in ("label mapping", "feature mapping", "feature mapping, parts"):
         print(describe(name, ways[name]))
-    table, spent = compared(d, ways, told.seeds)
+    steps = ROUNDS * -(-len(d["y"]) // BATCH) if told.steps else None
+    table, spent = compared(d, ways, told.seeds, steps)
     print(shown(table))
     raw = probe((d["x_train"], d["y_train"]), (d["x_test"], d["y_test"]))
     chosen = {name: seconds[name] for name in ("label mapping", "feature mapping")}

@@ -10,9 +10,9 @@
 By seed (split, network, all draws): the network (one hidden layer of 64) is warmed up on 5 % of the pool, with checkpoints after 1,
 2 and 4 epochs; the last layer's gradients at each, projected to 256 numbers, are what all methods that need gradients read.
 Then a new network is trained on each selection, always as many steps, and on the whole pool three times as many; weights that a
-method gives are used as weights of the loss. The interval is that of the mean over seeds (Student, 95 %); "above the best top-k" is
-the mean paired difference to whichever top-k turned out best at that budget. No method sees the test items. What is finished is
-kept in FILE: the same command goes on where it ended.
+method gives are used as weights of the loss. The interval is that of the mean over seeds (Student, 95 %). Differences are paired by seed, to whichever top-k turned out best at that
+budget. "A share for each task" is LESS that gives each class an equal share of the budget, which nobody published. No method
+sees the test items. What is finished is kept in FILE: the same command goes on where it ended.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from _cells import WHOLE, Cells, Report, leads, table
-from _target_methods import GTPS, METHODS, TOPS, Seen, choose
+from _cells import WHOLE, Cells, Report, leads, reaches, table
+from _target_methods import GTPS, METHODS, RIVALS, Seen, choose
 from _target_pools import TASKS, Split
 
 from curate.scorers.influence import last_layer_gradients, loss_drop
@@ -168,8 +168,11 @@ def told(job: Job, seeds: int) -> str:
     report = Report(Cells(job.out), job.task, seeds, job.budgets)
     whole = report.told(report.series(1.0, WHOLE))
     parts = [f"{job.task}, {seeds} seeds; the whole pool: {whole}", table(report, job.methods, "accuracy, %")]
-    ours, rivals = ([name for name in job.methods if name in some] for some in (GTPS, TOPS))
-    return "\n\n".join([*parts, leads(report, ours, rivals)] if ours and rivals else parts)
+    ours = [name for name in job.methods if name in GTPS]
+    known = {called: [n for n in names if n in job.methods] for called, names in RIVALS.items()}
+    if ours and all(known.values()):
+        parts += [leads(report, ours, known), reaches(report, ours)]
+    return "\n\n".join(parts)
 
 
 def main() -> None:
