@@ -41,6 +41,21 @@ def make(folder: Path, rows: int) -> None:
     import duckdb
 
     con = duckdb.connect()
+    view_rows(con, rows)
+    scores = ", ".join(f"(hash(id, 1{k}) % 1000003 / 1000003.0)::FLOAT AS s{k}" for k in range(5))
+    con.execute(f"COPY (FROM made) TO '{folder}/one.parquet' (COMPRESSION zstd)")
+    con.execute(
+        f"COPY (SELECT *, {scores} FROM '{folder}/one.parquet') TO '{folder}/wide.parquet' (COMPRESSION zstd)"
+    )
+    for name in SCORES:
+        con.execute(
+            f"COPY (SELECT id, {name} FROM '{folder}/wide.parquet') TO '{folder}/{name}.parquet' (COMPRESSION zstd)"
+        )
+    fill_store(folder)
+
+
+def view_rows(con: Any, rows: int) -> None:
+    """The view `made`: so many rows of metadata."""
     con.execute("SET preserve_insertion_order = true")
     words = "['red','old','ship','tree','window','river','a','the','painting','of','dog','cat','mountain','at','night']"
     con.execute(
@@ -53,19 +68,10 @@ def make(folder: Path, rows: int) -> None:
         FROM (SELECT i, CASE WHEN hash(i, 7) % 100 < 15 THEN (hash(i, 8) % greatest(i, 1)::UBIGINT)::BIGINT ELSE i END AS k
               FROM range({rows}) r(i))"""
     )
-    scores = ", ".join(f"(hash(id, 1{k}) % 1000003 / 1000003.0)::FLOAT AS s{k}" for k in range(5))
-    con.execute(f"COPY (FROM made) TO '{folder}/one.parquet' (COMPRESSION zstd)")
-    con.execute(
-        f"COPY (SELECT *, {scores} FROM '{folder}/one.parquet') TO '{folder}/wide.parquet' (COMPRESSION zstd)"
-    )
-    for name in SCORES:
-        con.execute(
-            f"COPY (SELECT id, {name} FROM '{folder}/wide.parquet') TO '{folder}/{name}.parquet' (COMPRESSION zstd)"
-        )
-    _fill_store(folder)
 
 
-def _fill_store(folder: Path) -> None:
+def fill_store(folder: Path) -> None:
+    """The store, from wide.parquet."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
