@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from curate.report import words
 from curate.report.balance import collect_balances
@@ -68,14 +69,10 @@ def collect(
     layout = find_layout(decision.view, decision.snapshot.kinds())
     excerpts = Excerpts(side=2 * limits.thumbnail, budget=limits.media_bytes)
     maker = CardMaker(decision, layout, excerpts, ChosenReasons.of(store, decision))
-    small = quiet_maker(maker, limits.media_bytes // 3)
+    small = quiet_maker(maker, limits.media_bytes // 2)
     columns = score_columns(decision)
     scores = main_scores(decision) if len(decision.view) else []
-    galleries = collect_galleries(maker, scores, limits.gallery)
-    elements = collect_elements(maker, limits.gallery)
-    disagreements = collect_disagreements(maker, scores, limits.gallery)
-    duplicates = collect_duplicates(maker, limits.groups) if limits.groups else ()
-    labels = collect_labels(maker, limits.gallery)
+    cards = _collect_cards(maker, scores, limits)
     drawn = collect_map(store, small, scores, options=map_options or MapOptions(), most=limits.points)
     findings = collect_findings(store, run)
     unscored, rejected = count_unscored(decision), count_rejected(decision.snapshot)
@@ -93,11 +90,7 @@ def collect(
         flags=collect_flags(decision),
         map=drawn,
         findings=findings,
-        galleries=galleries,
-        elements=elements,
-        disagreements=disagreements,
-        duplicates=duplicates,
-        labels=labels,
+        **cards,
         balances=collect_balances(decision, layout),
         table=collect_table(decision, layout, limits.table_rows),
         failures=collect_failures(store, decision, run),
@@ -107,6 +100,17 @@ def collect(
         decided=decision.decided,
         kept_word=decision.kept_word,
     )
+
+
+def _collect_cards(maker: CardMaker, scores: list[str], limits: Limits) -> dict[str, Any]:
+    """The sections that show items one by one; in this order they use up the room for pictures and sounds."""
+    return {
+        "galleries": collect_galleries(maker, scores, limits.gallery),
+        "elements": collect_elements(maker, limits.gallery),
+        "disagreements": collect_disagreements(maker, scores, limits.gallery),
+        "duplicates": collect_duplicates(maker, limits.groups) if limits.groups else (),
+        "labels": collect_labels(maker, limits.gallery),
+    }
 
 
 def _name(store: PartStore, run: RunRecord | None) -> str:

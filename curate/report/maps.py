@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ from curate.store import PartStore
 __all__ = ["MapOptions", "collect_map", "quiet_maker", "vector_columns"]
 
 MOST_SELECTIONS = 8
-SIDE = 128
+SIDE = 112
 """Longest side of a picture on the map, in pixels."""
 TEXT = 200
 
@@ -52,33 +52,28 @@ def collect_map(
     for a column that holds none, SchemaError where some of its items have not been scored yet.
     """
     decision = maker.decision
-    found = _vectors(decision, options.column) if len(decision.view) and most else None
-    if found is None:
+    if not len(decision.view) or not most:
         return None
-    column, vectors = found
-    members = dict(_members(store, decision))
-    asked = _asked(store, decision)
-    rows = _sample(decision, vectors.valid, [asked, *members.values()], most)
-    x = vectors.take(rows).astype(np.float64)
-    finite = np.isfinite(x).all(1)
-    rows, x = rows[finite], x[finite]
-    if not len(rows):
+    members, asked = dict(_members(store, decision)), _asked(store, decision)
+    marks = [asked, *members.values()]
+    found = _read(decision, options.column, lambda valid: _sample(decision, valid, marks, most))
+    if found is None or not len(found.rows):
         return None
-    xy, share = place(x, options.by)
+    rows, (xy, share) = found.rows, place(found.x, options.by)
     placed, outside = to_frame(xy, WIDTH, HEIGHT)
     cards = maker.make(rows.tolist(), scores)
     points = tuple(
         Point(round(float(a), 1), round(float(b), 1), _brief(card), bool(asked[row]))
         for (a, b), card, row in zip(placed, cards, rows.tolist(), strict=True)
     )
-    absent = int((~vectors.valid).sum()) + int((~finite).sum())
+    counts = len(rows), len(decision.view), found.absent, outside
     return PointMap(
-        column,
-        " ".join(_note(column, options.by, share, (len(rows), len(decision.view), absent, outside))),
+        found.column,
+        " ".join(_note(found.column, options.by, share, counts)),
         points,
         tuple(_groups(decision, points)),
         (int(asked[rows].sum()), int(asked.sum())),
-        tuple(_highlight(store, decision, name, mask, rows) for name, mask in members.items()),
+        tuple(_highlight(store, decision, held, rows) for held in members.items()),
     )
 
 
@@ -116,17 +111,32 @@ def _is_real(type_: pa.DataType) -> bool:
     return bool(listed and pa.types.is_floating(type_.value_type))
 
 
-def _vectors(decision: Decision, column: str | None) -> tuple[str, Any] | None:
+class _Found(NamedTuple):
+    """Rows with a finite vector, their vectors, and how many items have none (of those not read: null ones)."""
+
+    column: str
+    rows: Ints
+    x: npt.NDArray[np.float64]
+    absent: int
+
+
+def _read(decision: Decision, column: str | None, sample: Callable[[Mask], Ints]) -> _Found | None:
+    """A sample of the rows that have a vector in `column`, or in the first column that can be read."""
     columns = vector_columns(decision)
-    if column is not None:
-        if column not in columns:
-            raise UnknownNameError("column of vectors", column, columns)
-        return column, decision.view.vectors(column)
-    for name in columns:
+    if column is not None and column not in columns:
+        raise UnknownNameError("column of vectors", column, columns)
+    for name in [column] if column else columns:
         try:
-            return name, decision.view.vectors(name)
+            vectors = decision.view.vectors(name)
+            rows = sample(vectors.valid)
+            x = vectors.take(rows).astype(np.float64)
         except SchemaError:  # not all of its items have been scored, or rows differ in length
+            if column:
+                raise
             continue
+        finite = np.isfinite(x).all(1)
+        absent = int((~vectors.valid).sum() + (~finite).sum())
+        return _Found(name, rows[finite], x[finite], absent)
     return None
 
 
@@ -196,7 +206,8 @@ def _groups(decision: Decision, points: Sequence[Point]) -> Iterator[Group]:
             yield Group(status, shown, total)
 
 
-def _highlight(store: PartStore, decision: Decision, name: str, mask: Mask, rows: Ints) -> Highlight:
+def _highlight(store: PartStore, decision: Decision, held: tuple[str, Mask], rows: Ints) -> Highlight:
+    name, mask = held
     inside = np.flatnonzero(mask[rows])
     seqs = decision.view.seqs()[rows[inside]]
     reasons = ChosenReasons.of(store, replace(decision, chosen=name))

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from curate.report.points import HEIGHT, WIDTH, Point, PointMap
 from curate.report.words import clean, count
 
-__all__ = ["draw_map", "draw_mark", "status_of"]
+__all__ = ["draw_map", "draw_mark"]
 
 EDGE = 12
 """Room around the frame, so that a mark on its edge is whole."""
@@ -32,37 +32,33 @@ def draw_map(drawn: PointMap, titles: bool = False) -> Markup:
     return Markup("").join(parts)
 
 
-def draw_mark(status: str, x: float = 0, y: float = 0) -> Markup:
+def draw_mark(status: str) -> Markup:
     """The mark of a status: a disc for what was kept, a ring for what was not selected, a cross for what was dropped."""
-    return _mark(status, x, y, Markup(""), Markup(""))
+    start, end = _mark(status, 0, 0)
+    return start.format("") + end
 
 
 def _marked(i: int, point: Point, titles: bool) -> Markup:
     title = Markup("<title>{}</title>").format(clean(_said(point))) if titles else Markup("")
-    return _mark(point.card.status, point.x, point.y, Markup(' data-i="{}"').format(i), title)
+    start, end = _mark(point.card.status, point.x, point.y)
+    return start.format(Markup(' data-i="{}"').format(i)) + title + end
 
 
-def _mark(status: str, x: float, y: float, data: Markup, title: Markup) -> Markup:
-    name = status_of(status)
+def _mark(status: str, x: float, y: float) -> tuple[Markup, Markup]:
+    """Start, with room for more attributes, and end of an element."""
     if status == "dropped":
-        shape = Markup('<path class="p {}"{} d="M{:.1f} {:.1f}l6.4 6.4m0-6.4l-6.4 6.4"')
-        start = shape.format(name, data, x - 3.2, y - 3.2)
-    else:
-        start = Markup('<circle class="p {}"{} cx="{:.1f}" cy="{:.1f}" r="{}"').format(
-            name, data, x, y, 3 if status == "not selected" else 4.5
-        )
-    return start + (Markup(">{}</{}>").format(title, "path" if status == "dropped" else "circle") if title else Markup("/>"))  # fmt: skip
+        path = Markup('<path class="p dropped"{{}} d="M{:.1f} {:.1f}l6.4 6.4m0-6.4l-6.4 6.4">')
+        return path.format(x - 3.2, y - 3.2), Markup("</path>")
+    circle = Markup('<circle class="p {}"{{}} cx="{:.1f}" cy="{:.1f}" r="{}">')
+    return circle.format(
+        status.replace(" ", "-") or "all", x, y, 3 if status == "not selected" else 4.5
+    ), Markup("</circle>")
 
 
 def _rings(drawn: PointMap) -> Iterator[Markup]:
     for point in drawn.points:
         if point.asked:
             yield Markup('<circle class="ring" cx="{:.1f}" cy="{:.1f}" r="7.5"/>').format(point.x, point.y)
-
-
-def status_of(status: str) -> str:
-    """The class of a mark; that of an item about which nothing was decided is `all`."""
-    return status.replace(" ", "-") or "all"
 
 
 def _said(point: Point) -> str:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import curate
 from curate.cli import app
 from curate.contracts import score, vector
-from curate.errors import InputError, UnknownNameError
+from curate.errors import InputError, SchemaError, UnknownNameError
 from curate.report import write_report
 from curate.report.collector import collect
 from curate.report.maps import MapOptions
@@ -183,3 +183,17 @@ def test_a_recipe_and_the_command_line_name_its_column(make_store: Callable[...,
     assert isinstance(refused, UnknownNameError) and "Did you mean 'other'" in str(refused)
     unknown = CliRunner().invoke(app, [*asked, "other", "--map-by", "umap"]).exception
     assert isinstance(unknown, UnknownNameError)
+
+
+def test_columns_that_cannot_be_drawn_are_passed_over_and_refused_by_name(make_store: Callable[..., Any]):
+    maker = make_store()
+    for ids in (["a", "b"], ["c", "d"]):
+        maker.items("label", {"id": ids, "text": ids, "label": ["x", "y"]})
+    maker.score("uneven", [(vector("uneven"), [[0, 0], [1, 1], [0, 0, 0], [1, 1, 1]])])
+    assert collect(maker.store).map is None
+    with pytest.raises(SchemaError, match="uneven"):
+        drawn(maker.store, options=MapOptions("uneven"))
+    maker.score("even", [(vector("even"), [[0, 0], [1, 1], [0, 1], [1, 0]])])
+    assert drawn(maker.store).column == "even"
+    maker.items("label", {"id": ["e"], "text": ["e"], "label": ["x"]})  # not scored yet
+    assert collect(maker.store).map is None
