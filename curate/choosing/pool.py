@@ -54,17 +54,26 @@ class Constrained:
         return (self.group,) if isinstance(self.group, str) else tuple(self.group or ())
 
     def pool(
-        self, view: View, budget: Budget | None, embedding: str | None = None, values: Sequence[str] = ()
+        self,
+        view: View,
+        budget: Budget | None,
+        embedding: str | None = None,
+        values: Sequence[str] = (),
+        *,
+        usable: npt.NDArray[np.bool_] | None = None,
     ) -> Pool:
         """What there is to choose from: the items with a finite vector, number and cost, in the order of ids.
 
-        `embedding` is a vector column, `values` expressions that give numbers. The budget is one of all items.
+        `embedding` is a vector column, `values` expressions that give numbers. The budget is one of all items. Vectors are
+        not read where `usable` (n,) tells already whose are finite.
         Raises InputError if nothing is left, or a mandatory item has not what is needed.
         """
         order = order_by_id(view)
         known = np.ones(len(order), bool)
         x = None
-        if embedding:
+        if usable is not None:
+            known &= usable[order]
+        elif embedding:
             x = read_vectors(view, embedding, order)
             known &= finite_rows(x)
         columns = [

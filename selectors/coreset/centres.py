@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from curate.selectors.coreset.kernels import Purse
 from curate.selectors.coreset.radii import farthest, nearer
 from curate.selectors.coreset.rows import Floats, Ints, compiled, generator, prepare
 
-__all__ = ["approach", "k_center"]
+__all__ = ["Cloud", "Points", "choose_centres", "k_center"]
 
 _ACTIVE = 4096
 
@@ -43,41 +44,79 @@ def k_center(
     x = prepare(x)
     terms = (within or Constraints()).terms(len(x), budget)
     mean = x.mean(0, dtype=np.float64).astype(np.float32)
-    z = x - mean
-    squared = np.full(len(z), np.inf, np.float32)
+    given = np.empty((0, x.shape[1]), np.float32) if start is None else prepare(start, "start") - mean
+    return dataclasses.replace(choose_centres(Points(x - mean), given, terms, rng), **meter.read())
+
+
+class Cloud(Protocol):
+    """Points about their mean, wherever they lie, and how far they are from others."""
+
+    def take(self, rows: Ints) -> Floats:
+        """Copies of these (m, d)."""
+        ...
+
+    def nearest(self, centres: Floats) -> Floats:
+        """The squared distance of each point (n,) to the nearest of the centres; infinite if there are none."""
+        ...
+
+
+class Points:
+    """A `Cloud` in memory: `z` (n, d)."""
+
+    def __init__(self, z: Floats) -> None:
+        self.z = z
+
+    def take(self, rows: Ints) -> Floats:
+        return self.z[rows]
+
+    def nearest(self, centres: Floats) -> Floats:
+        squared = np.full(len(self.z), np.inf, np.float32)
+        run = compiled(nearer)
+        for low in range(0, len(self.z), 2048):
+            part = self.z[low : low + 2048]
+            for at in range(0, len(centres), 256):
+                some = np.ascontiguousarray(centres[at : at + 256])
+                run((-2 * some) @ part.T, part, some, squared[low : low + 2048])
+        return squared
+
+
+def choose_centres(cloud: Cloud, given: Floats, terms: Terms, rng: np.random.Generator) -> Selection:
+    """`k_center` of a cloud, with vectors `given` that count as chosen already."""
     purse = purse_of(terms)
-    given = np.empty((0, z.shape[1]), np.float32) if start is None else prepare(start, "start") - mean
-    approach(z, given, squared)
+    squared = cloud.nearest(given)
     rows, gains = terms.first.tolist(), []
     if not rows and not len(given):
-        rows = [_most_central(z, purse)]
+        rows = [_most_central(cloud.nearest(np.zeros((1, given.shape[1]), np.float32)), purse)]
     for row in rows:
         before = squared[row]
-        approach(z, z[[row]], squared)
+        squared = np.minimum(squared, cloud.nearest(cloud.take(np.array([row]))))
         gains.append(float(before if np.isfinite(before) else squared.max()))
-    more, distances = _farthest_first(z, squared, purse, terms.most - len(rows))
+    more, distances = _farthest_first(cloud, squared, purse, terms.most - len(rows))
     index, gain = np.array(rows + more, np.int64), np.sqrt(np.array(gains + distances))
+    random = np.concatenate([given, cloud.take(at_random(terms, rng))])
     return Selection(
         index,
         weight=np.ones(len(index), np.float32),
         gain=gain.astype(np.float32),
-        random={"objective": float(np.sqrt(squared.max())), "random": _radius(z, given, terms, rng)},
-        **meter.read(),
+        random={
+            "objective": float(np.sqrt(squared.max())),
+            "random": float(np.sqrt(cloud.nearest(random).max())),
+        },
     )
 
 
-def _most_central(z: Floats, purse: Purse) -> int:
+def _most_central(away: Floats, purse: Purse) -> int:
     """The row nearest to the mean, of those that differ by rounding alone the first; it is then chosen."""
-    away = np.where(_fits(purse), np.einsum("ij,ij->i", z, z), np.inf)
+    away = np.where(_fits(purse), away, np.inf)
     row = int((away <= away.min() * (1 + 1e-6)).argmax())
     purse.open[row] = False
     purse.left[purse.group[row]] -= purse.cost[row]
     return row
 
 
-def _farthest_first(z: Floats, squared: Floats, purse: Purse, most: int) -> tuple[list[int], list[float]]:
+def _farthest_first(cloud: Cloud, squared: Floats, purse: Purse, most: int) -> tuple[list[int], list[float]]:
     """In rounds: the farthest rows compete among themselves until none is farther than all others were, and only then
-    is every row told of the new centres, in one matrix product."""
+    is every row told of the new centres, in one matrix product. Lowers `squared`."""
     rows: list[int] = []
     gains: list[float] = []
     run = compiled(farthest)
@@ -92,12 +131,13 @@ def _farthest_first(z: Floats, squared: Floats, purse: Purse, most: int) -> tupl
             break
         chosen, distances = np.empty(most - len(rows), np.int64), np.empty(most - len(rows), np.float32)
         own = Purse(purse.open[active], purse.cost[active], purse.group[active], purse.left, purse.slack)
-        count = run(z[active], squared[active], own, floor, (chosen, distances))
+        rivals = cloud.take(active)
+        count = run(rivals, squared[active], own, floor, (chosen, distances))
         new = active[chosen[:count]]
         purse.open[new] = False
         rows += new.tolist()
         gains += distances[:count].tolist()
-        approach(z, z[new], squared)
+        np.minimum(squared, cloud.nearest(rivals[chosen[:count]]), out=squared)
     return rows, gains
 
 
@@ -108,23 +148,5 @@ def _highest(keys: npt.NDArray[np.float64]) -> Ints:
     return np.concatenate([above, level[: _ACTIVE - len(above)]])
 
 
-def approach(z: Floats, centres: Floats, squared: Floats) -> None:
-    """Lower `squared` (n,) to the squared distance to the nearest of these centres, where that is less."""
-    run = compiled(nearer)
-    for at in range(0, len(centres), 256):
-        some = np.ascontiguousarray(centres[at : at + 256])
-        twice = -2 * some
-        for low in range(0, len(z), 2048):
-            part = z[low : low + 2048]
-            run(twice @ part.T, part, some, squared[low : low + 2048])
-
-
 def _fits(purse: Purse) -> npt.NDArray[np.bool_]:
     return np.asarray(purse.open & (purse.cost <= purse.left[purse.group] + purse.slack))
-
-
-def _radius(z: Floats, given: Floats, terms: Terms, rng: np.random.Generator) -> float:
-    squared = np.full(len(z), np.inf, np.float32)
-    approach(z, given, squared)
-    approach(z, z[at_random(terms, rng)], squared)
-    return float(np.sqrt(squared.max()))

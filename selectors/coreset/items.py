@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from curate.choosing import Pool, effort
-from curate.contracts import Selection
-from curate.selectors.coreset.centres import k_center
-from curate.selectors.coreset.choosers import Unscored
+from curate.choosing import Meter, Pool, draw_seed, effort
+from curate.contracts import Budget, Selection, View
+from curate.selectors.coreset.centres import choose_centres
+from curate.selectors.coreset.choosers import Embedded, Unscored
 from curate.selectors.coreset.clustered import Keep, prototypes, semdedup
 from curate.selectors.coreset.cut import graph_cut
 from curate.selectors.coreset.facility import Method, facility_location, planned
 from curate.selectors.coreset.herd import herding
 from curate.selectors.coreset.matching import grad_match
 from curate.selectors.coreset.middle import moderate
+from curate.selectors.coreset.pieces import HeldCloud, PiecePoints, centre, finite
 from curate.selectors.coreset.similarity import Similarity
 from curate.selectors.coreset.weighted import craig
 
@@ -69,15 +71,26 @@ class FacilityLocation(Unscored):
 
 
 @dataclass(frozen=True)
-class KCenter(Unscored):
-    """Chooses items such that none is far from all of them: farthest first."""
+class KCenter(Embedded):
+    """Chooses items such that none is far from all of them: farthest first.
+
+    Distances are taken where the pieces of the view are held: on a cluster by its workers, which are sent new centres.
+    """
 
     name: ClassVar[str] = "k-center"
     version: ClassVar[int] = 1
 
-    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
-        chosen = k_center(pool.vectors, pool.amount, rng=rng, within=pool.within)
-        return chosen, f"by k-center of {self.embedding}"
+    def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
+        meter, seed = Meter(), draw_seed(rng)
+        with view.resident(partial(PiecePoints, column=self.embedding)) as held:
+            usable = finite(held, len(view))
+            pool = self.pool(view, budget, self.embedding, usable=usable)
+            given = np.empty((0, centre(held, int(usable.sum()), self.embedding)), np.float32)
+            terms = pool.within.terms(len(pool), pool.amount)
+            chosen = choose_centres(HeldCloud(held, pool.rows), given, terms, np.random.default_rng(seed))
+        return pool.selection(
+            chosen, f"by k-center of {self.embedding}, {len(chosen)} of {len(view)}", meter, seed
+        )
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""

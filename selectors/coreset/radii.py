@@ -17,29 +17,36 @@ Array = npt.NDArray[Any]
 def nearer(tile: Array, x: Array, centres: Array, squared: Array) -> None:
     """squared[i] = min(squared[i], |x_i - c|^2) over the centres, the best found in `tile` (c, n): -2 c x.
 
-    Only the nearest's distance is taken from differences, so that copies have none.
+    Distances are taken from differences, so that copies have none, and of all centres that are nearest but for the rounding
+    of `tile`: the answer for a row does not depend on which rows it is asked with.
     """
     n = len(x)
-    least, best = np.full(n, np.inf, np.float32), np.zeros(n, np.int32)
+    least, second = np.full(n, np.inf, np.float32), np.full(n, np.inf, np.float32)
+    best, longest = np.zeros(n, np.int32), np.float32(0)
     for c in range(len(centres)):
         length = np.float32(0)
         for k in range(x.shape[1]):
             length += centres[c, k] * centres[c, k]
+        longest = max(longest, length)
         for i in range(n):
             value = tile[c, i] + length
             best[i] = c if value < least[i] else best[i]
-            least[i] = value if value < least[i] else least[i]
+            second[i] = min(second[i], max(value, least[i]))
+            least[i] = min(value, least[i])
     for i in range(n):
         length = np.float32(0)
         for k in range(x.shape[1]):
             length += x[i, k] * x[i, k]
-        if least[i] + length > squared[i] + np.float32(1e-4) * length:
+        slack = np.float32(1e-5) * (length + longest)
+        if least[i] + length > squared[i] + 10 * slack:
             continue
-        total = np.float32(0)
-        for k in range(x.shape[1]):
-            gap = x[i, k] - centres[best[i], k]
-            total += gap * gap
-        squared[i] = min(squared[i], total)
+        alone = second[i] > least[i] + slack
+        for c in range(best[i] if alone else 0, best[i] + 1 if alone else len(centres)):
+            total = np.float32(0)
+            for k in range(x.shape[1]):
+                gap = x[i, k] - centres[c, k]
+                total += gap * gap
+            squared[i] = min(squared[i], total)
 
 
 def farthest(x: Array, squared: Array, purse: Purse, floor: float, out: tuple[Array, Array]) -> int:
