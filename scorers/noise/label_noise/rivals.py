@@ -58,13 +58,11 @@ def find_rivals(probs: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> Rival
         index[0] = labels
         values = probs[item, index].astype(np.float32)
         return Rivals(index, np.log(np.maximum(values, _TINY)))
-    rest = np.array(probs, np.float32).ravel()
-    row, index = item * k, np.empty((KEPT, n), np.int32)
-    values = np.empty((KEPT, n), np.float32)
+    probs = np.asarray(probs, np.float32)
+    rest, first = probs.copy(), item * k
+    flat, at, best = rest.reshape(-1), np.empty((KEPT, n), np.int64), labels
     for place in range(KEPT):
-        best: npt.NDArray[np.int64] = rest.reshape(n, k).argmax(1) if place else labels
-        at = row + best
-        index[place] = best
-        np.take(rest, at, out=values[place], mode="clip")
-        rest[at] = -1
-    return Rivals(index, np.log(np.maximum(values, _TINY)))
+        np.add(first, best, out=at[place])
+        flat[at[place]] = -1
+        best = rest.argmax(1) if place + 1 < KEPT else best
+    return Rivals((at - first).astype(np.int32), np.log(np.maximum(np.take(probs, at), _TINY)))

@@ -99,26 +99,25 @@ def _decide(
 ) -> Verdicts:
     """One block. `value` (w, n) log-probabilities, of all classes or of those in `index`; `decided` and `ranked` are to be
     added to them."""
-    item = np.arange(len(given))
-    own_place = (given if index is None else np.zeros_like(given)), item
-    predicted = value[own_place] >= value.max(0)
+    own_place = np.arange(len(given))  # of the given label, in what is laid out flat
+    if index is None:
+        own_place += given * len(given)
+    predicted = np.take(value, own_place) >= value.max(0)
     value *= np.float32(sharpness)
     decided += value
-    own = decided[own_place]
-    top = decided.max(0)
+    own, top = np.take(decided, own_place), decided.max(0)
     ranked = decided.copy() if ranked is None else np.add(ranked, value, out=ranked)
     wrong = top > own
     suggested = given.copy()
     which = np.flatnonzero(wrong)
-    rival = decided[:, which].argmax(0)
+    rival = np.take(decided, which, 1).argmax(0)
     suggested[which] = rival if index is None else index[rival, which]
     right = np.exp(own - top)
     decided -= top
     right /= np.exp(decided, out=decided).sum(0)
-    held = ranked[own_place]
-    ranked[own_place] = -np.inf
+    held = np.take(ranked, own_place)
+    ranked.ravel()[own_place] = -np.inf
     gap = (ranked.max(0) - held).astype(np.float64) / sharpness
     score = 1 / (1 + np.exp(np.minimum(gap, 700.0)))
-    code = np.where(wrong, 2, 1).astype(np.uint8)
-    code += np.where(wrong, predicted, -predicted.astype(np.int8)).astype(np.uint8)
+    code = 2 * wrong.view(np.uint8) + (wrong == predicted)
     return Verdicts(score, wrong, suggested, right, code)
