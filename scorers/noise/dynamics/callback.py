@@ -36,71 +36,90 @@ def _callback_class() -> Any:
 
         def __init__(self, log: LogitLog, *, index: str | None = None, batch_size: int = 256) -> None:
             self.log, self.index, self.batch_size = log, index, batch_size
-            self._writer: EpochWriter | None = None
-            self._rows: Any = None
-            self._hooks: list[Any] = []
+            self._catcher = None if index is None else _Catcher(log, index)
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            if args.world_size > 1 or args.n_gpu > 1:
-                raise InputError(
-                    "LogitCallback logs one process on one device: set CUDA_VISIBLE_DEVICES to one, or record in your own loop"
-                )
-            data = given["train_dataloader"].dataset
-            if not hasattr(data, "__len__") or len(data) != len(self.log.labels):
-                size = len(data) if hasattr(data, "__len__") else "unknown"
-                raise InputError(
-                    f"the training set has {size} rows, the log {len(self.log.labels)} items: they must be the same"
-                )
-            if self.index is None:
-                return
-            if args.remove_unused_columns:
-                raise InputError(
-                    f"index={self.index!r}: set TrainingArguments(remove_unused_columns=False), or the Trainer drops it"
-                )
-            self._forget()  # of a training that broke off
-            model = given["model"]
-            self._hooks = [
-                model.register_forward_pre_hook(self._take_index, with_kwargs=True),
-                model.register_forward_hook(self._catch),
-            ]
+            _check_training(args, given["train_dataloader"].dataset, self.log)
+            if self._catcher is not None:
+                if args.remove_unused_columns:
+                    raise InputError(
+                        f"index={self.index!r}: set TrainingArguments(remove_unused_columns=False), or the Trainer drops it"
+                    )
+                self._catcher.attach(given["model"])
 
         def on_epoch_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            if self.index is not None:
-                number = math.floor((state.epoch or 0) + 1e-6)
-                self._writer = self.log.epoch(number).__enter__()
+            if self._catcher is not None:
+                self._catcher.begin(math.floor((state.epoch or 0) + 1e-6))
 
         def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            if self._writer is not None:
-                writer, self._writer = self._writer, None
-                writer.__exit__(None, None, None)
-            elif self.index is None:
+            if self._catcher is not None:
+                self._catcher.end()
+            else:
                 number = max(0, math.ceil(state.epoch - 1e-6) - 1)
                 _log_pass(self.log, number, given["model"], given["train_dataloader"], self.batch_size)
 
         def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            self._forget()
-
-        def _forget(self) -> None:
-            for hook in self._hooks:
-                hook.remove()
-            self._hooks = []
-            if self._writer is not None:
-                self._writer.discard()
-            self._writer = None
-
-        def _take_index(self, model: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-            self._rows = kwargs.pop(str(self.index), None)
-            return args, kwargs
-
-        def _catch(self, model: Any, args: Any, output: Any) -> None:
-            if not model.training or self._writer is None:
-                return
-            if self._rows is None:
-                raise InputError(f"index={self.index!r}: the batches have no such column")
-            self._writer.record(self._rows, _logits(output))
+            if self._catcher is not None:
+                self._catcher.forget()
 
     LogitCallback.__module__, LogitCallback.__qualname__ = __name__, "LogitCallback"
     return LogitCallback
+
+
+def _check_training(args: Any, data: Any, log: LogitLog) -> None:
+    if args.world_size > 1 or args.n_gpu > 1:
+        raise InputError(
+            "LogitCallback logs one process on one device: set CUDA_VISIBLE_DEVICES to one, or record in your own loop"
+        )
+    if not hasattr(data, "__len__") or len(data) != len(log.labels):
+        size = len(data) if hasattr(data, "__len__") else "unknown"
+        raise InputError(
+            f"the training set has {size} rows, the log {len(log.labels)} items: they must be the same"
+        )
+
+
+class _Catcher:
+    """Catches the logits of training itself, by hooks on the model, into the epoch that was begun."""
+
+    def __init__(self, log: LogitLog, index: str) -> None:
+        self._log, self._index = log, index
+        self._writer: EpochWriter | None = None
+        self._rows: Any = None
+        self._hooks: list[Any] = []
+
+    def attach(self, model: Any) -> None:
+        self.forget()  # of a training that broke off
+        self._hooks = [
+            model.register_forward_pre_hook(self._take_index, with_kwargs=True),
+            model.register_forward_hook(self._catch),
+        ]
+
+    def begin(self, number: int) -> None:
+        self._writer = self._log.epoch(number).__enter__()
+
+    def end(self) -> None:
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.__exit__(None, None, None)
+
+    def forget(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+        if self._writer is not None:
+            self._writer.discard()
+        self._writer = None
+
+    def _take_index(self, model: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        self._rows = kwargs.pop(self._index, None)
+        return args, kwargs
+
+    def _catch(self, model: Any, args: Any, output: Any) -> None:
+        if not model.training or self._writer is None:
+            return
+        if self._rows is None:
+            raise InputError(f"index={self._index!r}: the batches have no such column")
+        self._writer.record(self._rows, _logits(output))
 
 
 def _log_pass(log: LogitLog, number: int, model: Any, loader: Any, batch_size: int) -> None:
