@@ -85,9 +85,10 @@ class KCenter(Embedded):
         with view.resident(partial(PiecePoints, column=self.embedding)) as held:
             usable = finite(held, len(view))
             pool = self.pool(view, budget, self.embedding, usable=usable)
-            given = np.empty((0, centre(held, int(usable.sum()), self.embedding)), np.float32)
+            width = centre(held, int(usable.sum()), self.embedding)
+            cloud, given = HeldCloud(held, pool.rows, width), np.empty((0, width), np.float32)
             terms = pool.within.terms(len(pool), pool.amount)
-            chosen = choose_centres(HeldCloud(held, pool.rows), given, terms, np.random.default_rng(seed))
+            chosen = choose_centres(cloud, given, terms, np.random.default_rng(seed))
         return pool.selection(
             chosen, f"by k-center of {self.embedding}, {len(chosen)} of {len(view)}", meter, seed
         )

@@ -52,17 +52,18 @@ class PiecePoints(Points):
 class HeldCloud:
     """A `Cloud` of the rows `rows` of a view, in this order, of which `held` are the `PiecePoints`."""
 
-    def __init__(self, held: Held, rows: Ints) -> None:
-        self.held, self.rows = held, rows
+    def __init__(self, held: Held, rows: Ints, width: int) -> None:
+        self.held, self.rows, self.width = held, rows, width
         self.firsts = np.asarray(held.firsts, np.int64)
 
     def take(self, rows: Ints) -> Floats:
         asked = self.rows[rows]
         of = np.searchsorted(self.firsts, asked, side="right") - 1
         own = {piece: (asked[of == piece] - self.firsts[piece],) for piece in np.unique(of).tolist()}
-        found = self.held.ask_some("at", own)
-        out: Floats = np.concatenate([found[piece] for piece in own])
-        return out[np.argsort(np.argsort(of, kind="stable"), kind="stable")]
+        out = np.empty((len(rows), self.width), np.float32)
+        for piece, found in self.held.ask_some("at", own).items():
+            out[of == piece] = found
+        return out
 
     def nearest(self, centres: Floats) -> Floats:
         squared: Floats = np.concatenate(self.held.ask("nearest", centres))

@@ -84,8 +84,9 @@ def test_it_is_the_function() -> None:
 def test_rows_come_back_in_the_order_asked_for() -> None:
     view = Cut({"id": [str(i) for i in range(40)]}, {"v": np.arange(80.0).reshape(40, 2)})
     with view.resident(partial(PiecePoints, column="v")) as held:
-        cloud = HeldCloud(held, np.arange(40)[::-1])
+        cloud = HeldCloud(held, np.arange(40)[::-1], 2)
         assert cloud.take(np.array([0, 25, 1, 39, 12]))[:, 0].tolist() == [78, 28, 76, 0, 54]
+        assert cloud.take(np.arange(0)).shape == (0, 2)
         far = cloud.nearest(np.array([[0.0, 1], [78, 79]], np.float32))
         assert (
             far[[0, 1, 39]].tolist() == [0, 8, 0]
