@@ -76,7 +76,7 @@ class PullReceipt(_Receipt):
     """
 
     words = {
-        "": "no answers yet",
+        "": "nothing new",
         "new": "new rows",
         "known": "rows known",
         "deleted": "tasks deleted",

@@ -52,7 +52,7 @@ def test_receipts_are_read_by_name_and_by_key_and_print_what_happened() -> None:
     with pytest.raises(KeyError):
         pushed["colour"]
     assert (
-        str(PullReceipt()) == "no answers yet"
+        str(PullReceipt()) == "nothing new"
         and str(PushReceipt()) == "nothing to do"
         and len(PullReceipt()) == len(list(PullReceipt()))
     )
