@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from curate.scorers.noise.label_noise.cells import Cells, Floats, Places, Values, lay_out_cells
 from curate.scorers.noise.label_noise.rivals import Rivals
 
-__all__ = ["Few", "Layout", "Many", "lay_out"]
+__all__ = ["Few", "Layout", "Many", "beyond_doubt", "lay_out"]
+
+
+CERTAIN = 25.0
+"""Nats by which the given label must be ahead of all rivals to be beyond doubt: they share less than 1e-10."""
+WORTH = 0.2
+"""The least share of such items that is worth sorting out."""
 
 
 class Few(NamedTuple):
@@ -25,6 +32,10 @@ class Few(NamedTuple):
     labels: Places
     begin: Places
     found: Places
+
+    def settled(self, sharpness: float, offset: Floats) -> Few:
+        """The same: so few numbers are not worth the sorting out."""
+        return self
 
     def by_class(self, offset: Values) -> Values:
         """A value of each class, for every item and rival."""
@@ -60,6 +71,18 @@ class Many(NamedTuple):
     classes: Places
     place: Places
     base: Values
+
+    def settled(self, sharpness: float, offset: Floats) -> Many:
+        """Without items beyond doubt at this sharpness and offset, where they are many."""
+        certain = beyond_doubt(self.log, self.classes, sharpness, offset)
+        if certain.mean() < WORTH:
+            return self
+        left = np.flatnonzero(~certain)
+        count = self.certain + np.bincount(self.classes[0, certain], minlength=len(offset))
+        log, base = np.take(self.log, left, 1), np.take(self.base, left, 1)
+        return Many(
+            log, self.cells, count, np.take(self.classes, left, 1), np.take(self.place, left, 1), base
+        )
 
     def by_class(self, offset: Values) -> Values:
         """A value of each class, for every item and rival."""
@@ -109,6 +132,14 @@ def lay_out(rivals: Rivals, frequency: Floats, certain: Floats | None = None) ->
         occur, place = _number(place, np.flatnonzero(certain) * (classes + 1))
     cells = lay_out_cells(occur, frequency)
     return Many(rivals.log, cells, certain, true, place, cells.base(true, labels))
+
+
+def beyond_doubt(
+    log: Values, classes: npt.NDArray[np.integer], sharpness: float, offset: Floats
+) -> npt.NDArray[np.bool_]:
+    """Items whose label, in row 0, is so far ahead of all rivals that no round of a fit can change what they say."""
+    value = log * np.float32(sharpness) + np.take(offset.astype(np.float32), classes)
+    return np.asarray(value[0] - value[1:].max(0) > CERTAIN)
 
 
 def _number(place: Places, more: Places) -> tuple[Places, Places]:

@@ -17,7 +17,7 @@ from curate.scorers.noise.label_noise.dependence import (
     measure_dependence,
 )
 from curate.scorers.noise.label_noise.expectation import Fit, Start, first_start, maximise
-from curate.scorers.noise.label_noise.layout import Layout, lay_out
+from curate.scorers.noise.label_noise.layout import Layout, beyond_doubt, lay_out
 from curate.scorers.noise.label_noise.rivals import Rivals, find_rivals
 
 __all__ = ["Transition", "fit_rivals", "fit_transition"]
@@ -30,8 +30,6 @@ SHARPNESS = tuple(0.35 * 1.5**i for i in range(10))
 """Powers tried on the probabilities, from much flatter to much sharper (13)."""
 FIRST = 2
 """The power tried first, 0.79: below it only where that is the best."""
-CERTAIN = 25.0
-"""Nats by which the given label must be ahead of all rivals to be beyond doubt: they share less than 1e-10."""
 SEARCH, FINAL = 6, 20
 """Rounds of expectation maximisation at each sharpness tried, and at the one chosen."""
 
@@ -85,7 +83,7 @@ def fit_rivals(rivals: Rivals, frequency: Floats, at: Lookup, rng: np.random.Gen
     dependence, error = measure_dependence(rivals, at, rng)
     few = lay_out(rivals.take(rng.permutation(rivals.items)[:SEARCH_ROWS]), frequency)
     sharpness, calibrated, found = _search(few, cost_of_doubt(dependence, error))
-    certain = _find_certain(rivals, sharpness, found.offset)
+    certain = beyond_doubt(rivals.log, rivals.classes, sharpness, found.offset)
     counts = np.bincount(rivals.classes[0, certain], minlength=len(frequency)).astype(np.float64)
     data = lay_out(rivals.take(np.flatnonzero(~certain)), frequency, counts)
     more = rivals.items / few.log.shape[1]
@@ -93,12 +91,6 @@ def fit_rivals(rivals: Rivals, frequency: Floats, at: Lookup, rng: np.random.Gen
     fitted = maximise(data, sharpness, start, rounds=FINAL)
     matrix, kind = data.cells.matrix(fitted.counts), kind_of_noise(dependence, error)
     return Transition(sharpness, calibrated, fitted.offset, matrix, kind, dependence, 1 - fitted.right)
-
-
-def _find_certain(rivals: Rivals, sharpness: float, offset: Floats) -> npt.NDArray[np.bool_]:
-    """Items whose label is beyond doubt under q: nothing that a round of the fit can find will change what they say."""
-    value = rivals.log * np.float32(sharpness) + np.take(offset.astype(np.float32), rivals.classes)
-    return np.asarray(value[0] - value[1:].max(0) > CERTAIN)
 
 
 def _carried(counts: Floats, seen: Places, index: Places) -> Floats | None:
@@ -115,7 +107,8 @@ def _search(data: Layout, cost: float) -> tuple[float, float, Fit]:
     def climb(steps: range, start: Start) -> None:
         """Along the grid, each fit from where the last ended, until the worth has fallen twice."""
         for i in steps:
-            fits[i] = maximise(data, SHARPNESS[i], start, rounds=SEARCH)
+            at = data.settled(SHARPNESS[i], start.offset)
+            fits[i] = maximise(at, SHARPNESS[i], start, rounds=SEARCH)
             start = Start(fits[i].offset, fits[i].counts)
             worth[i] = fits[i].likelihood - cost * fits[i].entropy
             if len(worth) > 2 and max(worth[i], worth.get(i - steps.step, np.inf)) < max(worth.values()):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curate.errors import InputError
 from curate.scorers.noise import label_errors
-from curate.scorers.noise.label_noise import dependence, rivals, transition
+from curate.scorers.noise.label_noise import dependence, layout, rivals
 from curate.scorers.noise.label_noise.finder import REASONS
 from curate.scorers.noise.label_noise.scorer import LabelErrors
 from curate.testing import ArrayView, score_all
@@ -181,7 +181,7 @@ def test_labels_beyond_doubt_change_nothing_by_being_left_out_of_the_fit(
     probs = probs.astype(float) ** 3
     probs /= probs.sum(1, keepdims=True)
     left_out = label_errors(probs, labels)
-    monkeypatch.setattr(transition, "CERTAIN", np.inf)
+    monkeypatch.setattr(layout, "CERTAIN", np.inf)
     whole = label_errors(probs, labels)
     assert np.array_equal(left_out.flagged, whole.flagged)
     np.testing.assert_allclose(left_out.score, whole.score, atol=1e-5)
