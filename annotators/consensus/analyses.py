@@ -162,7 +162,11 @@ def _confusion(read: Answers) -> Finding:
     import polars as pl
 
     frame = confusion_table(read)
-    wide = frame.pivot("given", index="true", values="share").with_columns(pl.col("true").cast(pl.String))
+    index = "consensus"
+    while index in frame["given"].cast(pl.String):  # the values become columns beside it
+        index += "_"
+    plain = frame.select(pl.col("true").cast(pl.String).alias(index), "given", "share")
+    wide = plain.pivot("given", index=index, values="share")
     worst = frame.filter(pl.col("true") != pl.col("given")).sort(
         "share", "true", "given", descending=[True, False, False]
     )
@@ -170,7 +174,6 @@ def _confusion(read: Answers) -> Finding:
     text = (
         f"Most confused: where {top['true']} is true, {top['share']:.1%} of the answers are {top['given']}."
     )
-    wide = wide.rename({"true": "consensus"}) if "consensus" not in wide.columns else wide
     return Finding("What is confused with what", text, _arrow(wide), "matrix")
 
 

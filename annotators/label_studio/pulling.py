@@ -30,6 +30,7 @@ from curate.annotators.tasks import (
     read_annotation,
     read_time,
 )
+from curate.annotators.tasks.receipt import count_answer
 from curate.errors import CurateError, InputError
 
 if TYPE_CHECKING:
@@ -269,14 +270,7 @@ class _Pulling:
         if version in self.seen or (before is not None and before >= rows[0]["updated_at"]):
             return
         self.seen.add(version)
-        statuses = {row["status"] for row in rows}
-        self.counts["answers"] += 1
-        self.counts["edited"] += before is not None
-        if rows[0]["skipped"] and statuses == {"ok"}:
-            self.counts["skips"] += 1
-        else:
-            self.counts["ok" if "ok" in statuses else min(statuses)] += 1
-        self.reasons.update(row["reason"] for row in rows if row["reason"])
+        count_answer(rows, before is not None, self.counts, self.reasons)
 
     def _record(self, rows: list[dict[str, Any]]) -> None:
         if rows:

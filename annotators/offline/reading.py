@@ -11,6 +11,7 @@ from curate.annotators.offline.exports import Came, Returned
 from curate.annotators.offline.folder import Project
 from curate.annotators.tasks import Task, Template, build_template, read_annotation
 from curate.annotators.tasks.items import chosen_items, rows_of
+from curate.annotators.tasks.receipt import count_answer
 from curate.errors import CurateError, InputError
 
 __all__ = ["Reading"]
@@ -134,17 +135,8 @@ class Reading:
         versions = self._recorded.setdefault(rows[0]["answer_id"], set())
         if rows[0]["updated_at"] in versions:
             return
-        self.counts["edited"] += bool(versions)
+        count_answer(rows, bool(versions), self.counts, self.reasons)
         versions.add(rows[0]["updated_at"])
-        self.counts["answers"] += 1
-        statuses = {row["status"] for row in rows}
-        if rows[0]["skipped"] and statuses == {"ok"}:
-            self.counts["skips"] += 1
-        else:
-            self.counts["ok" if "ok" in statuses else min(statuses)] += 1
-        for row in rows:
-            if row["reason"]:
-                self.reasons[row["reason"]] += 1
 
 
 def _shown(parent: Any, task: Task, returned: Returned) -> dict[Any, Mapping[str, Any]]:

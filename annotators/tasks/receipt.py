@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-__all__ = ["PullReceipt", "PushReceipt"]
+__all__ = ["PullReceipt", "PushReceipt", "count_answer"]
 
 
 class _Receipt(Mapping[str, Any]):
@@ -36,6 +37,18 @@ class _Receipt(Mapping[str, Any]):
         ]
         reasons = [f"{n:,} x {why}" for why, n in sorted(dict(self["reasons"]).items())]
         return "; ".join([", ".join(counts) or self.words[""], *reasons])
+
+
+def count_answer(
+    rows: Sequence[Mapping[str, Any]], edited: bool, counts: Counter[str], reasons: Counter[str]
+) -> None:
+    """Count one annotation that is not recorded yet, by its rows: a skip, or ok where any part of it is, or what is wrong."""
+    statuses = {row["status"] for row in rows}
+    counts["answers"] += 1
+    counts["edited"] += edited
+    skip = rows[0]["skipped"] and statuses == {"ok"}
+    counts["skips" if skip else "ok" if "ok" in statuses else min(statuses)] += 1
+    reasons.update(row["reason"] for row in rows if row["reason"])
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,6 +57,18 @@ def test_annotators_are_described() -> None:
     assert "low: the labels depend on who gave them" in found.findings[1].text
 
 
+@pytest.mark.parametrize("labels", [("true", "false", "given"), ("consensus", "share", "consensus_")])
+def test_labels_may_be_called_like_the_columns_of_a_confusion(labels: tuple[str, ...]) -> None:
+    columns = rows()
+    columns["answers"] = [
+        [{**one, "value": labels[int(one["value"])]} for one in said] for said in columns["answers"]
+    ]
+    table = check_analysis(Annotators(resamples=50), ArrayView(columns)).findings[3].table
+    assert table is not None and set(labels) < set(table.column_names) and table.num_columns == 4
+    first = table.column(0).to_pylist()
+    assert sorted(first) == sorted(labels) and table.column_names[0] not in labels
+
+
 def test_honest_crowds_are_not_accused_and_may_be_rested_on() -> None:
     table = rows(60)
     table["answers"] = [
