@@ -62,7 +62,9 @@ def test_it_trains_as_in_python_and_writes_every_kind_of_file(path: Path, tmp_pa
     found = json.loads(files[0].read_text())
     assert found["summary"] == same.summary
     assert found["findings"][1]["rows"] == same.table.to_pylist()
-    assert [r["selector"] for r in csv.DictReader(files[1].read_text().splitlines())] == same.table["selector"].to_pylist()
+    assert [r["selector"] for r in csv.DictReader(files[1].read_text().splitlines())] == same.table[
+        "selector"
+    ].to_pylist()
     assert pq.read_table(files[2]).equals(same.table)
     drawing = ElementTree.parse(files[3]).getroot()
     assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
