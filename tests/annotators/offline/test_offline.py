@@ -63,6 +63,24 @@ def test_a_dry_run_says_what_a_push_would_of_pre_annotations_too(store: Any, fol
     assert not (folder / "none").exists()
 
 
+def test_the_shell_takes_the_scale_of_a_score(store: Any, folder: Path) -> None:
+    from typer.testing import CliRunner
+
+    from curate.cli import app
+
+    rows = {"id": ["a", "b"], "text": ["x", "y"], "label": ["good"] * 2, "sure": [0.0, 0.5]}
+    store.add(pl.DataFrame(rows), kind="label")
+    xml = '<View><Text name="t" value="$text"/><Rating name="stars" toName="t"/></View>'
+    here = ["annotate", "push", str(store.path), "offline", "--with", f"folder={folder}"]
+    ask = ["--template", "custom", "-p", f"xml='{xml}'", "-p", "fields={text: text}", "--guess", "stars=sure"]
+    planned = CliRunner().invoke(app, [*here, *ask, "--dry-run"]).output
+    assert "2 created, 1 without a pre-annotation; 1 x" in planned and "no scale says" in planned
+    assert CliRunner().invoke(app, [*here, *ask, "--scale", "stars=[0, 1]"]).output.startswith("2 created\n")
+    tasks = json.loads((folder / "round-1" / "tasks-0001.json").read_text())
+    said = [t["predictions"][0]["result"][0]["value"] for t in tasks]
+    assert said == [{"rating": 1}, {"rating": 3}]
+
+
 def test_tasks_are_written_as_label_studio_imports_them(store: Any, folder: Path) -> None:
     fill(store)
     guesses = PreAnnotations({"label": "label"}, "as imported", score="")
