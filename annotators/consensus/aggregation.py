@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -71,8 +73,7 @@ def aggregate(
     Raises what `read_answers` raises; UnknownNameError for another method; InputError where a method lacks what it
     needs.
     """
-    if method not in get_args(Method):
-        raise UnknownNameError("method", method, get_args(Method))
+    _check(method)
     read = read_answers(answers, values=values, control=control)
     if method in NUMERIC or (method == "auto" and _fractional(read)):
         return aggregate_numbers(read, "weighted-mean" if method == "auto" else method).to_polars()  # type: ignore[arg-type]
@@ -95,6 +96,7 @@ def consensus(
     posterior: bool = False,
 ) -> Consensus:
     """The same as arrays: values, probabilities, annotators' quality, and on request the whole posterior."""
+    _check(method)
     read = read_answers(answers)
     if method == "crowdlab":
         if model is None:
@@ -102,25 +104,11 @@ def consensus(
         return crowdlab(read, model, items=items, posterior=posterior)
     if model is not None:
         raise InputError(f"method {method!r} does not use a model's probabilities; 'crowdlab' does")
-    if method == "majority":
-        return majority(read, posterior=posterior)
-    if method == "dawid-skene":
-        return dawid_skene(read, posterior=posterior)
-    if method == "dawid-skene-flat":
-        return dawid_skene(read, prior="flat", posterior=posterior)
-    if method == "one-coin":
-        return one_coin(read, posterior=posterior)
-    if method == "glad":
-        return glad(read, posterior=posterior)
     if method == "mace":
         return mace(read, seed=seed, posterior=posterior)
-    if method == "ordinal-median":
-        return ordinal_median(read, posterior=posterior)
-    if method == "ordinal-dawid-skene":
-        return ordinal_dawid_skene(read, posterior=posterior)
-    if method == "auto":
-        return average(read, posterior=posterior)
-    raise InputError(f"method {method!r} gives numbers, not one of the values: use `aggregate`")
+    if method in NUMERIC:
+        raise InputError(f"method {method!r} gives numbers, not one of the values: use `aggregate`")
+    return _WAYS[method](read, posterior=posterior)
 
 
 def average(answers: Any, *, posterior: bool = False) -> Consensus:
@@ -187,3 +175,21 @@ def _fractional(answers: Answers) -> bool:
         return False
     numbers = answers.numbers
     return bool((numbers != np.round(numbers)).any())
+
+
+def _check(method: str) -> None:
+    if method not in get_args(Method):
+        raise UnknownNameError("method", method, get_args(Method))
+
+
+_WAYS: Mapping[str, Callable[..., Consensus]] = {
+    "auto": average,
+    "majority": majority,
+    "dawid-skene": dawid_skene,
+    "dawid-skene-flat": partial(dawid_skene, prior="flat"),
+    "one-coin": one_coin,
+    "glad": glad,
+    "ordinal-median": ordinal_median,
+    "ordinal-dawid-skene": ordinal_dawid_skene,
+}
+"""The methods that need nothing beside the answers."""

@@ -11,6 +11,7 @@ import pytest
 
 from curate.annotators.consensus import (
     aggregate,
+    ask_again,
     consensus,
     dawid_skene,
     glad,
@@ -277,6 +278,8 @@ def test_what_a_method_lacks_is_said() -> None:
     rows = frame([(0, "a", "x"), (0, "b", "y")])
     with pytest.raises(UnknownNameError, match="Did you mean 'dawid-skene'"):
         aggregate(rows, "dawid_skene")  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match="'nonsense'"):
+        ask_again(rows, method="nonsense")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="say the order of the values by `values`"):
         aggregate(rows, "ordinal-median")
     with pytest.raises(InputError, match="needs `model`"):
