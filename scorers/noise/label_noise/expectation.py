@@ -71,4 +71,4 @@ def maximise(data: Layout, sharpness: float, start: Start, rounds: int) -> Fit:
         np.log(evidence).sum(dtype=np.float64)
         + data.certain @ np.log(np.maximum(cells.rates(seen)[0], _TINY))
     )
-    return Fit(offset, counts, likelihood / items, entropy / items, float(counts[cells.same].sum()) / items)
+    return Fit(offset, counts, likelihood / items, entropy / items, float(counts[cells.same].sum() / items))

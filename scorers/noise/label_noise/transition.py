@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.errors import InputError
 from curate.scorers.noise.label_noise.cells import Floats, Places
 from curate.scorers.noise.label_noise.dependence import (
     Kind,
@@ -16,6 +17,7 @@ from curate.scorers.noise.label_noise.dependence import (
     kind_of_noise,
     measure_dependence,
 )
+from curate.scorers.noise.label_noise.evidence import Evidence, as_labels, as_members
 from curate.scorers.noise.label_noise.expectation import Fit, Start, first_start, maximise
 from curate.scorers.noise.label_noise.layout import Layout, beyond_doubt, lay_out
 from curate.scorers.noise.label_noise.rivals import Rivals, find_rivals
@@ -68,11 +70,17 @@ def fit_transition(probs: npt.NDArray[Any], labels: npt.NDArray[np.int64], seed:
     maximises log-likelihood - cost * entropy of q (minimum entropy regularisation, Grandvalet and Bengio 2004). The
     cost is low where labels are found to depend on the class alone, for there the noise rate can be read off items
     the model is sure of, and grows with their dependence on the item (`measure_dependence`). Uses at most 20,000 rows, drawn by `seed`.
+
+    InputError for no rows, for drawn rows that are no probabilities, and for labels as `label_errors` refuses them.
     """
     rng = np.random.default_rng(seed)
+    (probs,) = as_members(np.asanyarray(probs)[None])
     n, k = probs.shape
+    if not n:
+        raise InputError("no rows to learn from how labels go wrong")
+    labels = as_labels(labels, n, k)
     drawn = np.sort(rng.choice(n, ROWS, replace=False)) if n > ROWS else np.arange(n)
-    sample, given = np.asarray(probs[drawn], np.float32), labels[drawn]
+    sample, given = Evidence((probs,), (1.0,)).take(drawn), labels[drawn]
     frequency = np.bincount(labels, minlength=k) / n
     return fit_rivals(find_rivals(sample, given), frequency, lambda rows, columns: sample[rows, columns], rng)
 

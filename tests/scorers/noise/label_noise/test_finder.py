@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import InputError
-from curate.scorers.noise import label_errors
+from curate.scorers.noise import fit_transition, label_errors
 from curate.scorers.noise.label_noise import dependence, layout, rivals
 from curate.scorers.noise.label_noise.finder import REASONS
 from curate.scorers.noise.label_noise.scorer import LabelErrors
@@ -137,6 +137,18 @@ def test_doubt_costs_more_the_more_labels_depend_on_the_item(monkeypatch: pytest
     assert free[0].noise.sharpness == free[0].noise.calibrated == dear[0].noise.calibrated
     assert dear[0].noise.sharpness > 1.2 * free[0].noise.sharpness
     assert dear[0].flagged.sum() > free[0].flagged.sum()
+
+
+def test_the_noise_model_alone_is_that_of_the_flags_and_refuses_the_same() -> None:
+    probs, labels, _ = world(n=500)
+    alone, found = fit_transition(probs, labels), label_errors(probs, labels).noise
+    assert found is not None and np.array_equal(alone.matrix, found.matrix)
+    with pytest.raises(InputError, match="no rows"):
+        fit_transition(probs[:0], labels[:0])
+    with pytest.raises(InputError, match="row 3: 7"):
+        fit_transition(probs, np.where(np.arange(500) == 3, 7, labels))
+    with pytest.raises(InputError, match="500 of 500 rows are no distribution"):
+        fit_transition(2 * probs, labels)
 
 
 def test_clean_labels_of_a_good_model_are_let_be() -> None:
