@@ -1,6 +1,6 @@
 """CW-ERM on labels that people gave wrong: accuracy and time against plain training and full reweighting.
 
-    python benchmarks/reweighting.py --data DIR [--seeds 3] [--epochs 20] [--cache FILE.npz]
+    python benchmarks/reweighting.py --data DIR [--seeds 5] [--epochs 20] [--cache FILE.npz]
 
 CIFAR-10N *worst* (40 % wrong in the first 15,000 training images), as ResNet-20 features, measured on the 10,000 clean test images. **The
 ResNet was trained on clean labels of these very images**, so its features are better than anyone's would be who only has noisy
@@ -86,8 +86,12 @@ CORES = (
 WAYS: dict[str, Any] = {
     PLAIN: None,
     "random weights": "shuffled",
-    **{f"CW-ERM {share:.0%}, {how}": (share, how) for share, how in CORES},
-    "full reweighting": ("all", "network"),
+    **{f"CW-ERM {share:.0%}, {how}": (share, how, True) for share, how in CORES},
+    **{
+        f"CW-ERM {share:.0%}, neighbours, classes uneven": (share, "neighbours", False)
+        for share in (0.02, 0.05)
+    },
+    "full reweighting": ("all", "network", True),
 }
 
 
@@ -102,7 +106,8 @@ def learnt(d: dict[str, np.ndarray], seed: int) -> Iterator[tuple[str, np.ndarra
             weights = np.random.default_rng(seed).permutation(kept)
         else:
             training = MetaTraining(seed=seed)
-            weights = cw_erm(d["x_train"], d["noisy"], way[0], spread=way[1], training=training).by_row
+            found = cw_erm(d["x_train"], d["noisy"], way[0], spread=way[1], even=way[2], training=training)
+            weights = found.by_row
         kept = weights if name == "CW-ERM 5%, network" else kept
         yield name, weights, time.process_time() - start
 
@@ -127,7 +132,7 @@ def shown(trials: list[Trial], facts: dict[str, list[tuple[float, ...]]]) -> str
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--cache", type=Path)
     told = parser.parse_args()

@@ -37,6 +37,7 @@ def cw_erm(
     *,
     spread: Spread = "neighbours",
     neighbours: int = 5,
+    even: bool = True,
     trusted: Any = None,
     inputs: Any = None,
     training: MetaTraining | None = None,
@@ -49,12 +50,15 @@ def cw_erm(
     from its median ("all": full reweighting, for comparison). (2) Meta-Weight-Net on the coreset (`meta_weights`; with
     `model` and `inputs` (n, ...) on those in place of the features). (3) Every item gets the mean weight of its
     `neighbours` nearest core items of the same class; with `spread` "network", what the coreset's own networks say of its
-    loss, one forward pass, which is better the better a small head tells the classes apart. (4) The weights are scaled to sum n. `trusted`: rows whose labels
-    are known to be right; they are held out in place of a part of the coreset and have the largest weight.
+    loss, one forward pass, which is better the better a small head tells the classes apart. (4) The weights are scaled to sum n; where `even`, in each
+    class to its number of items, for that a class is hard does not tell how much of it is wanted. `trusted`: rows whose
+    labels are known to be right; they are held out in place of a part of the coreset and have the largest weight (where
+    `even`, of their class).
 
     Cost: |coreset| meta-steps of about three passes each, and one product of matrices for each class. With a `draw` as
     many items are drawn in proportion. Source: "The Power of Few" (Jafari et al., ICASSP 2024, arXiv 2403.12166); unlike
-    its released code the held-out split is a true one, neighbours are of the same class, and their mean is taken.
+    its released code the held-out split is a true one, neighbours are of the same class, their mean is taken, and classes keep
+    their shares.
     Raises InputError for one class, features not finite, or a coreset of fewer than four rows; MissingExtraError
     without `train`.
     """
@@ -80,6 +84,7 @@ def cw_erm(
         model=model,
     )
     weights = _spread(features, codes, (core, known), (run, fed), spread, neighbours)
+    weights = _even(weights, codes) if even else weights
     told = f"weights learnt on {len(core)} of {len(codes)} items, {_direction(run)}"
     found = weigh(weights, told, draw)
     return CoreWeighted(**{**_fields(found), "core": core, "core_weight": run.weight})
@@ -115,6 +120,12 @@ def _spread(
         every[core] = run.weight
     every[known] = top
     return every
+
+
+def _even(weights: npt.NDArray[np.float64], codes: Ints) -> npt.NDArray[np.float64]:
+    """Weights of mean 1 in each class; those of a class that has none stay 0."""
+    mean = np.bincount(codes, weights) / np.bincount(codes)
+    return np.asarray(weights / np.where(mean > 0, mean, 1)[codes])
 
 
 def _fields(found: Weighted) -> dict[str, Any]:

@@ -89,6 +89,7 @@ class CwErm:
     `label`, `embedding`  what is learnt from. `coreset` the share of each class that lies in its middle.
     `spread`    how a weight comes to the other items: "neighbours", the mean of the `neighbours` nearest of the
                 coreset in the same class, or "network", by their own loss under the coreset's network.
+    `even`      each class keeps its share of the weight.
     `trusted`   an expression: items whose label is known to be right measure the weighting.
     `hidden`, `epochs`, `warm_up`, `learning_rate`, `meta_learning_rate`: of `MetaTraining`. Needs the extra `train`.
     """
@@ -98,6 +99,7 @@ class CwErm:
     coreset: float = 0.05
     spread: Spread = "neighbours"
     neighbours: int = 5
+    even: bool = True
     trusted: str | None = None
     hidden: int = 0
     epochs: int = 20
@@ -106,7 +108,7 @@ class CwErm:
     meta_learning_rate: float = 0.01
 
     name: ClassVar[str] = "cw-erm"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         self._training(0)
@@ -137,6 +139,7 @@ class CwErm:
             self.coreset,
             spread=self.spread,
             neighbours=self.neighbours,
+            even=self.even,
             trusted=read.holds(self.trusted) if self.trusted else None,
             training=self._training(read.seed % 2**31),
             draw=read.draw,

@@ -55,9 +55,19 @@ def test_the_same_seed_gives_the_same_and_leaves_torchs_alone() -> None:
 
 def test_all_of_it_is_full_reweighting() -> None:
     x, labels, right = noisy(300)
-    found = cw_erm(x, labels, "all")
+    found = cw_erm(x, labels, "all", even=False)
     assert len(found.core) == 300 and parted(found.by_row, right) > 0.9
     assert np.allclose(found.by_row, found.core_weight / found.core_weight.mean(), rtol=1e-5)
+
+
+def test_classes_keep_their_shares_unless_told_otherwise() -> None:
+    x, labels, _ = noisy(200)
+    even, uneven = (cw_erm(x, labels, 0.5, even=told).by_row.astype(float) for told in (True, False))
+    counts = np.bincount(labels)
+    assert np.allclose(np.bincount(labels, even) / counts, 1, rtol=1e-4)
+    means = np.bincount(labels, uneven) / counts
+    assert np.ptp(means) > 1e-3
+    assert np.allclose(even, uneven / means[labels], rtol=1e-4)  # within a class nothing changes
 
 
 def test_every_parameter_of_the_training_tells() -> None:
@@ -112,7 +122,9 @@ def test_trusted_items_are_held_out_and_heaviest() -> None:
     found = cw_erm(x, labels, 0.3, trusted=known)
     assert parted(found.by_row, right) > 0.9
     assert not set(known) & set(found.core)
-    assert np.allclose(found.by_row[known], found.by_row.max())
+    for code in range(4):
+        mine = labels == code
+        assert np.allclose(found.by_row[known[mine[known]]], found.by_row[mine].max())
     flags = np.isin(np.arange(400), known)
     again = cw_erm(x, labels, 0.3, trusted=flags)
     assert np.array_equal(again.by_row, found.by_row)
