@@ -113,7 +113,8 @@ def read(vectors: Source, rows: Rows) -> Floats:
 def unit(vectors: Source, rows: Rows) -> Floats:
     """A copy of these rows, which have a direction, at unit length."""
     taken = read(vectors, rows)
-    return np.divide(taken, np.sqrt(np.einsum("ij,ij->i", taken, taken))[:, None], out=taken)
+    taken /= np.sqrt(np.einsum("ij,ij->i", taken, taken))[:, None]
+    return taken
 
 
 class _Products(NamedTuple):
