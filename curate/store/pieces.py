@@ -14,7 +14,6 @@ from curate import pieces
 from curate.contracts import PIECE_ROWS
 from curate.pieces import Piece
 from curate.store.parts import Part
-from curate.store.places import StoreFolder
 from curate.store.rows import LazyRows
 from curate.store.rowset import RowSet
 from curate.store.snapshot import Snapshot
@@ -57,6 +56,7 @@ def sent(view: StoreView, known: RowSet | None) -> tuple[Any, ...]:
 def _opened(
     path: str, excerpt: Snapshot, names: tuple[str, ...], bits: Bits | None, steps: Steps
 ) -> StoreView:
+    from curate.store.places import StoreFolder
     from curate.store.view import StoreView
 
     whole, wanted = StoreView.over(StoreFolder(Path(path)), excerpt), set(names)

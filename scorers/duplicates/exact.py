@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +24,7 @@ _PIECE = 1 << 18
 """Rows, about, whose contents are hashed at once."""
 _RANGE = 22
 """Two to this is how many rows are compared at once."""
-_NONE = pa.table(
-    {ROW: pa.array([], pa.int64()), "first": pa.array([], pa.int64()), "first_id": pa.array([], pa.string())}
-)
+_FOUND = pa.schema([(ROW, pa.int64()), ("first", pa.int64()), ("first_id", pa.string())])
 _HASH = "_sha256"
 _MEDIA = frozenset(media for kind in KINDS.values() for media in kind.media)
 
@@ -114,7 +112,8 @@ class ExactDuplicate:
             crowded = [_repeated(held.ask("hashes", *ends)) for ends in ranges]
             held.tell("keep", np.concatenate([np.empty(0, np.uint64), *crowded]))
             query = _repeats_query(content, self.prefer, "view") + " order by _row"
-            found = pa.concat_tables([_NONE, *(_query(held.ask("kept", *ends), query) for ends in ranges)])
+            tables = [_query(held.ask("kept", *ends), query) for ends in ranges]
+        found = pa.concat_tables(tables) if tables else _FOUND.empty_table()
         found = found.sort_by(ROW) if len(ranges) > 1 else found
         first = found.column("first_id").combine_chunks().cast(pa.string())
         return _Fitted(len(view), found.column(ROW).to_numpy(), first, empty, self.gives)
@@ -124,15 +123,15 @@ class _Contents:
     """The contents of a piece as 64-bit hashes, ascending, until it is known which of them need to be compared."""
 
     def __init__(self, content: Sequence[str], read: Sequence[str], piece: View, first: int) -> None:
-        keys = f"select hash({', '.join(_keys(content))}) as h, {_all_null(content)} as empty from view"
-        found = piece.sql(keys, content)
+        nothing = f"({_all_null(content)})::utinyint"
+        found = piece.sql(f"select hash({', '.join(_keys(content))}) as h, {nothing} as e from view", content)
         self.piece, self.read, self.first = piece, read, first
-        nothing = found.column("empty").to_numpy()
-        rows = np.flatnonzero(~nothing)
-        hashes = found.column("h").to_numpy()[rows]
+        empty = _plain(found.column("e"), np.uint8)
+        rows = np.flatnonzero(empty == 0)
+        hashes = _plain(found.column("h"), np.uint64)[rows]
         order = np.argsort(hashes)
         self.sorted, self.rows = hashes[order], rows[order].astype(np.uint32)
-        self.nothing = np.flatnonzero(nothing) + first
+        self.nothing = np.flatnonzero(empty) + first
 
     def empty(self) -> npt.NDArray[np.int64]:
         """The rows without content."""
@@ -149,17 +148,36 @@ class _Contents:
         np.add.at(wanted, at, 1)
         np.add.at(wanted, np.searchsorted(self.sorted, crowded, side="right"), -1)
         mine = np.cumsum(wanted)[:-1] > 0
-        self.sorted, rows = self.sorted[mine], self.rows[mine].astype(np.int64)
-        self.table = self.piece.take(rows, self.read).append_column(ROW, pa.array(rows + self.first))
+        self.sorted, self.rows = self.sorted[mine], self.rows[mine]
+        rows = np.sort(self.rows).astype(np.int64)
+        self.table = self.piece.take(rows, self.read).append_column(ROW, _arrow(rows + self.first))
+        self.rows = np.searchsorted(rows, self.rows).astype(np.uint32)  # of the table, from here on
 
     def kept(self, low: int, high: int) -> pa.Table:
         """Of those, the rows with a hash in this range."""
-        within = self._within(low, high)
-        return self.table.slice(within.start, within.stop - within.start)
+        rows = self.rows[self._within(low, high)]
+        return (
+            self.table
+            if len(rows) == len(self.table)
+            else self.table.take(_arrow(np.sort(rows).astype(np.int64)))
+        )
 
     def _within(self, low: int, high: int) -> slice:
         start = np.searchsorted(self.sorted, np.uint64(low))
         return slice(int(start), int(np.searchsorted(self.sorted, np.uint64(high), side="right")))
+
+
+# Between Arrow and NumPy by buffers: pyarrow's own ways import pandas where they can, in every worker.
+
+
+def _plain(column: pa.ChunkedArray, dtype: Any) -> npt.NDArray[Any]:
+    size = np.dtype(dtype).itemsize
+    parts = [np.frombuffer(one.buffers()[1], dtype, len(one), one.offset * size) for one in column.chunks]
+    return np.concatenate([np.empty(0, dtype), *parts])
+
+
+def _arrow(rows: npt.NDArray[np.int64]) -> pa.Array:
+    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
 
 
 def _hash_ranges(rows: int) -> list[tuple[int, int]]:
