@@ -92,8 +92,8 @@ class _RayClip:
 
 
 def ray_data(folder: Path, workers: int) -> None:
-    """Full-CPU actors wait for ever for a CPU that reads, and those that shuffle want some too: hence half of one each, and
-    twice as many CPUs as there are, without which nothing had come after three minutes."""
+    """Full-CPU actors wait for ever for a CPU that reads, and shuffling wants some too: hence half of one each, and twice as many
+    CPUs as there are."""
     from ray.data.expressions import col
 
     def first(group: Any) -> Any:
@@ -155,7 +155,8 @@ def _daft(folder: Path, workers: int, name: str) -> None:
 
 def data_juicer(folder: Path, workers: int) -> None:
     """Data-Juicer on Ray: its own filters and exact deduplicator, and the model as a mapper of ours. Of equal captions it keeps
-    the one that comes first, whichever that is. It needs more CPUs than there are to start at all."""
+    the one that comes first, whichever that is. It is given
+    more CPUs than there are, for it keeps one for each of its stages."""
     import pyarrow.parquet as pq
     import yaml
 
