@@ -72,7 +72,8 @@ def read_format(root: Path) -> dict[str, Any]:
             near = sorted(str(p.parent) for p in root.parent.glob("*/STORE.json"))[:5]
         there = f" Stores beside it: {', '.join(near)}." if near else ""
         raise StoreNotFoundError(
-            f"no store at {root}: there is no STORE.json.{there} Give another path, or make one with PartStore.create"
+            f"no store at {root}: there is no STORE.json.{there} Give another path, or make one: "
+            "`curate add STORE SOURCE`, or curate.open(path, create=True)"
         ) from None
     try:
         content: dict[str, Any] = json.loads(text)
