@@ -134,9 +134,7 @@ class Store(OpenStore):
 
         `params` are the scorer's own; an unknown one is refused with those there are. `curate list` shows all.
         """
-        return self._run(
-            ScoreStep.of({"score": scorer, "with": params, "as": name, "where": where})
-        )
+        return self._run(ScoreStep.of({"score": scorer, "with": params, "as": name, "where": where}))
 
     def keep(self, expression: str, *, name: str | None = None, within: str | None = None) -> StoredSelection:
         """The items for which an expression over columns holds, as a stored selection that remembers why."""
