@@ -26,7 +26,7 @@ _SAID = {
         ("missing", "items without a vector"),
         ("unknown", "vectors of no item"),
     ),
-    "join": (("scored", "items with a row"), ("failed", "items without one")),
+    "join": (("joined", "items with a row"), ("without_a_row", "items without one")),
     "annotate": (("sent", "sent"), ("answered", "answered")),
     "export": (("rows", "rows"), ("files", "files"), ("failed", "could not be written")),
 }

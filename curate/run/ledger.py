@@ -23,7 +23,8 @@ class StepRecord:
 
     `before`/`after` are the items in the run's current set before and after (only `import` and `keep` change it).
     `counts` are exact and say how things stand after the step, whoever did the work and when:
-    import: read, added, unchanged, changed, updated, rejected; score: rows, scored, failed, not_applicable;
+    import: read, added, unchanged, changed, updated, rejected; score: rows, scored, failed, not_applicable; join: rows, joined,
+    without_a_row;
     keep and select: kept, dropped; analyse: rows, findings, serious; export: rows, files, bytes, failed. A run that was
     killed and taken up again ends with the same counts as one that was not. `computed` is what this run did itself; `reused` that it did nothing.
     `times` are seconds of all workers together: `transfer` (parts and media from other machines), `read` (parts), `decode` (media

@@ -33,7 +33,7 @@ def test_columns_come_beside_their_items_whatever_the_order(store: Any) -> None:
     assert rows["stars"].to_list() == [1, None, None, 4, None]
     assert rows["note"].to_list() == [None, None, None, "good", None]
     assert rows["checked_reason"].null_count() == 2
-    assert record.counts == {"rows": 5, "scored": 2, "failed": 3}
+    assert record.counts == {"rows": 5, "joined": 2, "without_a_row": 3}
     assert store.items.where("stars > 2").to_polars(["id"])["id"].to_list() == ["d"]
     assert store.parts.snapshot().sets["checked"].params["made_by"] == "people"
     told = [d for d in store.explain("d").decisions if d.step == "join checked, made by people"]

@@ -48,7 +48,7 @@ def run_join(
         rows = _rows(view, ids)
         record.digest = digest("join", column_set.digest, view.digest, _content(ids, values))
         found = int((rows >= 0).sum())
-        record.counts = {"rows": len(view), "scored": found, "failed": len(view) - found}
+        record.counts = {"rows": len(view), "joined": found, "without_a_row": len(view) - found}
         record.reasons = {MISSING: len(view) - found} if found < len(view) else {}
         if context.store.recall(record.digest) and name in context.store.snapshot().sets:
             record.reused = True

@@ -62,7 +62,7 @@ def test_rounds_go_on_until_people_agree_and_the_consensus_comes_back(store: Any
     newest = Rounds("label", rules=(Agreement(0.6),), most=2, method="majority", price=1.0)
     assert newest.judge(store.answers).counts == {"settled": 6}
     record = newest.settle(store, "checked")
-    assert record.counts["scored"] == 6
+    assert record.counts["joined"] == 6
     rows = store.items.to_polars(
         ["id", "checked", "checked_probability", "checked_answers", "checked_rounds"]
     )
