@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 import curate
+from curate.run.ray_worker import Worker
 
 RECIPE = """
 store: s.curate
@@ -176,8 +177,8 @@ def ray_workers(driver: int) -> list[psutil.Process]:
     """The processes in which the parts of this run are worked on."""
     found = []
     for process in psutil.Process(driver).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if process.cmdline()[:1] == ["ray::_Worker.run"] or "ray::_Worker" in process.name():
+        with contextlib.suppress(psutil.Error, IndexError):
+            if process.cmdline()[0].startswith("ray::" + Worker.__name__):
                 found.append(process)
     return found
 
