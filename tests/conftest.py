@@ -13,7 +13,7 @@ from hypothesis import settings
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "fixtures"))
-pytest_plugins = ["small_models", "chat_endpoint"]
+pytest_plugins = ["small_models", "chat_endpoint", "object_store"]
 
 # A change is judged by the same examples each time; `make explore` draws new ones, to find what these do not show.
 settings.register_profile("same", derandomize=True, deadline=None)

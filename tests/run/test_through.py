@@ -7,9 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import numpy as np
 import pyarrow as pa
@@ -32,31 +30,6 @@ STEPS = [
     {"score": "pixel-embedding", "with": {"size": 2}},
     {"keep": "text_words > 1", "as": "kept"},
 ]
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """The address of an S3 service on this machine."""
-    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(s3: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    """An empty bucket, with credentials in the environment."""
-    name = f"b{abs(hash(request.node.name))}"
-    for key, value in {
-        "AWS_ENDPOINT_URL": s3,
-        "AWS_ACCESS_KEY_ID": "id",
-        "AWS_SECRET_ACCESS_KEY": "not a secret",
-        "AWS_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(key, value)
-    urlopen(Request(f"{s3}/{name}", method="PUT")).read()
-    return f"s3://{name}/pets"
 
 
 @pytest.fixture(params=["bucket", "folder"])

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import fsspec
 import numpy as np
 import pytest
 import store_workload
+from object_store import SECRET
 from store_workload import ROWS, add_items, add_scores, read_state
 
 import curate
@@ -28,33 +27,6 @@ from curate.store import Changes, PartStore, failpoints, manifest
 from curate.store import publish as publishing
 from curate.store import remote as remotes
 from curate.store.remote import FolderRemote, Remote, open_remote
-
-SECRET = "canary-secret-of-the-test"
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """The address of an S3 service on this machine."""
-    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(s3: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    """An empty bucket, with credentials in the environment."""
-    name = f"b{abs(hash(request.node.name))}"
-    for key, value in {
-        "AWS_ENDPOINT_URL": s3,
-        "AWS_ACCESS_KEY_ID": "canary-id-of-the-test",
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(key, value)
-    urlopen(Request(f"{s3}/{name}", method="PUT")).read()
-    return f"s3://{name}/some/prefix"
 
 
 @pytest.fixture(params=["folder", "file", "memory", "s3"])
