@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -34,28 +34,36 @@ def measure(command: Sequence[str], timeout: float = 3600, **environment: str) -
     """Run `command` once. Raises RuntimeError with what it wrote if it fails, TimeoutError if it takes too long."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
-    process = psutil.Popen(
-        list(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment or None
-    )
-    rss = pss = 0.0
-    seen: dict[int, float] = {}
-    while process.poll() is None:
-        now_rss, now_pss = _look(process, seen)
-        rss, pss = max(rss, now_rss), max(pss, now_pss)
-        if time.perf_counter() - start > timeout:
-            for child in [*process.children(recursive=True), process]:
-                child.kill()
-            raise TimeoutError(f"{command[0]} took more than {timeout:.0f} s")
-        time.sleep(POLL)
-    wall = time.perf_counter() - start
-    out, err = process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{err[-2000:]}")
+    with _written() as out, _written() as err:
+        process = psutil.Popen(list(command), stdout=out, stderr=err, env=environment or None)
+        rss = pss = 0.0
+        seen: dict[int, float] = {}
+        while process.poll() is None:
+            now_rss, now_pss = _look(process, seen)
+            rss, pss = max(rss, now_rss), max(pss, now_pss)
+            if time.perf_counter() - start > timeout:
+                for child in [*process.children(recursive=True), process]:
+                    child.kill()
+                raise TimeoutError(f"{command[0]} took more than {timeout:.0f} s:\n{_text(err)[-2000:]}")
+            time.sleep(POLL)
+        wall = time.perf_counter() - start
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(command)} failed:\n{_text(err)[-2000:]}")
+        lines = _text(out).strip().splitlines()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    lines = out.strip().splitlines()
     cpu = max(cpu, sum(seen.values()))
     return Measurement(wall, cpu, rss / 1e6, pss / 1e6, json.loads(lines[-1]) if lines else None)
+
+
+def _written() -> IO[bytes]:
+    """What a process writes goes to a file: a pipe that nobody empties would stop it."""
+    return tempfile.TemporaryFile()
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 def best(command: Sequence[str], repeats: int, timeout: float = 3600, **environment: str) -> Measurement:
