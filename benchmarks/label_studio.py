@@ -214,9 +214,9 @@ def traced(found: dict[str, Any], pid: str) -> Iterator[None]:
 
     served, exchange, noted = psutil.Process(int(pid)), Wire._exchange, []
 
-    def note(self: Wire, method: str, path: str, *more: Any) -> Any:
+    def note(self: Wire, method: str, path: str, *more: Any, **named: Any) -> Any:
         wall, cpu = time.perf_counter(), sum(served.cpu_times()[:2])
-        answer = exchange(self, method, path, *more)
+        answer = exchange(self, method, path, *more, **named)
         spent = time.perf_counter() - wall, sum(served.cpu_times()[:2]) - cpu
         noted.append((f"{method} {path.partition('&query')[0][:70]}", *spent))
         return answer

@@ -11,7 +11,7 @@ from typing import Any
 
 from curate.annotators.label_studio.ledger import Ledger, Project
 from curate.annotators.label_studio.server import Server
-from curate.annotators.label_studio.wire import Absent, Answer
+from curate.annotators.label_studio.wire import Absent, Answer, Meanwhile
 from curate.annotators.tasks import Template
 from curate.errors import AnnotatorError, InputError
 
@@ -52,6 +52,7 @@ class Places:
     server: Server
     ledger: Ledger
     dataset: str
+    newest: int = 0
 
     def known(self) -> list[Project]:
         """All projects of this data set, those that are `gone` from the server too; brings the ledger up to date."""
@@ -87,8 +88,15 @@ class Places:
             )
         return found
 
-    def make(self, round: int, template: Template, settings: Mapping[str, Any]) -> tuple[Project, bool]:
-        """A new project, and whether it is: somebody else may have made one at the same moment, which is used then.
+    def make(
+        self,
+        round: int,
+        template: Template,
+        settings: Mapping[str, Any],
+        *,
+        meanwhile: Meanwhile | None = None,
+    ) -> tuple[Project, bool]:
+        """A new project, and whether it is: somebody else may have made one since `find` looked, which is used then.
 
         A crash right after leaves one that `find` finds.
         """
@@ -100,22 +108,30 @@ class Places:
             "enable_empty_annotation": False,
             **settings,
         }
-        made = self.server.create_project(fields)
-        first, number = self._marked(round, template.name)[0]
+        looked = self.newest
+        made = self.server.create_project(fields, meanwhile)
+        first, number = mark, made
+        if (
+            made != looked + 1
+        ):  # numbers are given in order: where ours is the next, nobody made another since
+            first, number = self._marked(round, template.name)[0]
         if first.source != mark.source:
-            self.server.delete_project(int(made["id"]))  # theirs is older
+            self.server.delete_project(made)  # theirs is older
         spec = dataclasses.asdict(template)
         self.ledger.remember_project(self._project(first, number, spec))
         return self._project(first, number, spec), first.source == mark.source
 
     def _marked(self, round: int | None = None, template: str = "") -> list[tuple[Mark, int]]:
         """Marks of this data set and the projects that bear them, oldest first."""
-        found = []
-        for project in self.server.projects(f"[curate:{self.dataset}:"):
-            mark = Mark.read(project["description"])
-            if mark is not None and (round is None or (mark.round, mark.template) == (round, template)):
-                found.append((mark, int(project["id"])))
-        return found
+        listed = self.server.projects()
+        self.newest = max((int(project["id"]) for project in listed), default=0)
+        marks = [(Mark.read(project.get("description", "")), int(project["id"])) for project in listed]
+        return [
+            (mark, number)
+            for mark, number in marks
+            if mark is not None and mark.dataset == self.dataset
+            if round is None or (mark.round, mark.template) == (round, template)
+        ]
 
     def _project(self, mark: Mark, number: int, spec: Mapping[str, Any]) -> Project:
         where = (mark.source, self.server.url, number, mark.dataset, mark.round, mark.template)

@@ -6,11 +6,9 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
 from typing import Any
 
 from curate.annotators.label_studio.ledger import Ledger
@@ -18,7 +16,7 @@ from curate.annotators.label_studio.places import Places, still_there
 from curate.annotators.label_studio.server import Server
 from curate.annotators.label_studio.serving import Media, Serving
 from curate.annotators.label_studio.shelf import Parcel, Shelf, data_digest
-from curate.annotators.label_studio.wire import Absent
+from curate.annotators.label_studio.wire import Absent, Meanwhile
 from curate.annotators.tasks import PreAnnotations, PushReceipt, Task, Template
 from curate.annotators.tasks.items import rows_of, why_not
 from curate.errors import AnnotatorError, InputError, MediaError
@@ -68,8 +66,8 @@ def push(server: Server, ledger: Ledger, dataset: str, asked: Asked) -> PushRece
     if project is None:
         if asked.dry_run:
             return making.plan()
-        with making.ahead():
-            project, new = places.make(asked.round, asked.template, asked.settings)
+        settings, prepare = asked.settings, making.meanwhile  # all will be missing: there is nothing in it
+        project, new = places.make(asked.round, asked.template, settings, meanwhile=prepare)
         if not new:
             making = _Making(asked, dataset)  # somebody else made it: some may be there
     project = places.settle_spec(project, asked.template)
@@ -138,7 +136,7 @@ class _Making:
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     sent: set[str] = field(default_factory=set)
-    first: list[Parcel] = field(default_factory=list)
+    made: Future[list[Parcel]] | None = None
 
     @cached_property
     def chunks(self) -> Iterator[list[Parcel]]:
@@ -155,42 +153,38 @@ class _Making:
             self.counts["repaired"] = sum(len(ids) - 1 for ids in self.shelf.twice.values())
         return self.receipt(self.shelf.project.page if self.shelf else "")
 
-    @contextmanager
-    def ahead(self) -> Iterator[None]:
-        """Make the first chunk while the block makes a project: there is nothing in it, so all of it will be missing.
-
-        Media wait for the project that they are to be shown in.
-        """
-        if self.asked.template.media:
-            yield
-            return
-        with ThreadPoolExecutor(1) as maker:
-            first = maker.submit(lambda: next(self.chunks, []))
-            yield
-        self.first = first.result()
-
-    def send(self) -> None:
-        """Send what is missing, a chunk at a time; the next is made while the server takes one.
+    @property
+    def meanwhile(self) -> Meanwhile | None:
+        """What is done while the server works: the next chunk is made.
 
         Where making tasks writes to the server too, one waits for the other: it counts wrong under two writers.
         """
-        assert self.shelf is not None
-        with ThreadPoolExecutor(1) as sender:
-            try:
-                self._send_all(sender)
-            finally:
-                sender.submit(self.shelf.server.wire.close)
+        return None if self.asked.template.media else self._prepare
 
-    def _send_all(self, sender: ThreadPoolExecutor) -> None:
-        under_way: Future[None] | None = None
-        for parcels in filter(None, chain([self.first], self.chunks)):
-            if under_way is not None:
-                under_way.result()
-            under_way = sender.submit(self._send, parcels)
-            if self.asked.template.media:
-                under_way.result()
-        if under_way is not None:
-            under_way.result()
+    def send(self) -> None:
+        """Send what is missing, a chunk at a time."""
+        assert self.shelf is not None
+        try:
+            while parcels := self._take():
+                self.shelf.send(parcels, self.meanwhile)
+                self.sent |= {p.task.key for p in parcels} - {t.key for t, _ in self.shelf.refused}
+        finally:
+            self.shelf.enter()
+
+    def _prepare(self) -> None:
+        """Make the next chunk. What goes wrong is raised when it is taken: first the server's answer is to be heard."""
+        if self.made is None:
+            self.made = Future()
+            try:
+                self.made.set_result(next(self.chunks, []))
+            except BaseException as error:
+                self.made.set_exception(error)
+
+    def _take(self) -> list[Parcel]:
+        self._prepare()
+        assert self.made is not None
+        made, self.made = self.made, None
+        return made.result()
 
     def _chunks(self) -> Iterator[list[Parcel]]:
         waiting: list[Parcel] = []
@@ -206,11 +200,6 @@ class _Making:
             size += len(parcel.json)
         if waiting:
             yield waiting
-
-    def _send(self, parcels: list[Parcel]) -> None:
-        assert self.shelf is not None
-        self.shelf.send(parcels)
-        self.sent |= {p.task.key for p in parcels} - {t.key for t, _ in self.shelf.refused}
 
     def _missing(self) -> Iterator[tuple[Mapping[str, Any], Task]]:
         """Rows that have no task yet, with the task they would be."""

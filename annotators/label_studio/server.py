@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from curate.annotators.label_studio.wire import Absent, Answer, Refused, Wire
+from curate.annotators.label_studio.wire import Absent, Answer, Meanwhile, Refused, Wire
 from curate.errors import AnnotatorError
 
 __all__ = ["Imported", "Server", "among", "changed_since", "equal_to", "more_than_none"]
@@ -48,8 +48,8 @@ class Server:
 
     # --- Projects -----------------------------------------------------------------------------------------------
 
-    def projects(self, text: str) -> list[dict[str, Any]]:
-        """Projects whose description holds this text, oldest first: id, title, description, task_number."""
+    def projects(self) -> list[dict[str, Any]]:
+        """All projects, oldest first: id, title, description."""
         query: dict[str, Any] = {"page_size": PAGE, "include": "id,title,description", "ordering": "id"}
         listed: list[dict[str, Any]] = []
         for page in itertools.count(1):
@@ -57,17 +57,16 @@ class Server:
             listed += found["results"]
             if not found.get("next"):
                 break
-        unique = {int(p["id"]): p for p in listed if text in (p.get("description") or "")}
+        unique = {int(p["id"]): p for p in listed}
         return [unique[number] for number in sorted(unique)]
 
     def project(self, number: int, *fields: str) -> Answer:
         """One project as the server sees it: these fields alone, for it counts all that it is not kept from. Raises Absent."""
         return self.wire.get(f"/api/projects/{number}/", {"include": ",".join(["id", *fields])})
 
-    def create_project(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Make a project; what the server says of it."""
-        found: dict[str, Any] = self.wire.send("POST", "/api/projects/", dict(fields)).body
-        return found
+    def create_project(self, fields: Mapping[str, Any], meanwhile: Meanwhile | None = None) -> int:
+        """Make a project; its number."""
+        return int(self.wire.send("POST", "/api/projects/", dict(fields), meanwhile=meanwhile).body["id"])
 
     def change_project(self, number: int, fields: Mapping[str, Any]) -> None:
         """Change settings of a project."""
@@ -79,10 +78,10 @@ class Server:
 
     # --- Tasks --------------------------------------------------------------------------------------------------
 
-    def import_tasks(self, project: int, tasks: bytes) -> Imported:
+    def import_tasks(self, project: int, tasks: bytes, meanwhile: Meanwhile | None = None) -> Imported:
         """Import tasks (a JSON list): all of them or none. Raises Lost where nobody knows which."""
         path = f"/api/projects/{project}/import?return_task_ids=true"
-        found = self.wire.send_json("POST", path, tasks).body
+        found = self.wire.send_json("POST", path, tasks, meanwhile=meanwhile).body
         return int(found["task_count"]), int(found["prediction_count"]), list(found.get("task_ids") or ())
 
     def tasks(

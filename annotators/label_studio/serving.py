@@ -126,9 +126,12 @@ class Serving:
 def media_project(server: Server, dataset: str) -> int:
     """The project of a data set that holds uploads; made where there is none."""
     mark = f"[curate-media:{dataset}]"
-    found = server.projects(mark)
-    if not found:
+    if not (found := _marked(server, mark)):
         about = f"Pictures and sounds of other projects, which need them. Leave this line as it is: {mark}"
         server.create_project({"title": "Media (shown by other projects)", "description": about})
-        found = server.projects(mark)
-    return int(found[0]["id"])
+        found = _marked(server, mark)
+    return found[0]
+
+
+def _marked(server: Server, mark: str) -> list[int]:
+    return [int(one["id"]) for one in server.projects() if mark in (one.get("description") or "")]

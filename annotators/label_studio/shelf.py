@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from curate.annotators.label_studio.ledger import Ledger, Project, Sent
 from curate.annotators.label_studio.server import Server, equal_to
-from curate.annotators.label_studio.wire import Failed, Lost, Refused
+from curate.annotators.label_studio.wire import Failed, Lost, Meanwhile, Refused
 from curate.annotators.tasks import Task
 from curate.contracts import digest
 from curate.errors import AnnotatorError
@@ -40,11 +40,13 @@ def data_digest(data: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, (str, int)):  # most are: asked first
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
     if isinstance(value, Mapping):
         return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 @dataclass
@@ -63,6 +65,8 @@ class Shelf:
     created: int = 0
     unguessed: int = 0
     refused: list[tuple[Task, str]] = field(default_factory=list)
+    _under_way: bool = False
+    _arrivals: list[Sent] = field(default_factory=list)
 
     # --- Looking ------------------------------------------------------------------------------------------------
 
@@ -149,13 +153,14 @@ class Shelf:
                 return False
             time.sleep(min(1.0, self.patience / 10))
 
-    def send(self, parcels: Sequence[Parcel]) -> None:
+    def send(self, parcels: Sequence[Parcel], meanwhile: Meanwhile | None = None) -> None:
         """Bring tasks onto the server that are not there; what it will not take goes to `refused`.
 
-        Raises AnnotatorError where the server cannot be reached; run again, nothing is there twice then.
+        What arrived is entered in the ledger while the server takes what is sent next, before `meanwhile`; after the
+        last, `enter` it. Raises AnnotatorError where the server cannot be reached; run again, nothing is there twice then.
         """
         try:
-            self._send(parcels)
+            self._send(parcels, meanwhile)
         except Refused as error:
             if error.status in (401, 403, 404):
                 raise
@@ -166,22 +171,34 @@ class Shelf:
             self.send(parcels[:half])
             self.send(parcels[half:])
 
-    def _send(self, parcels: Sequence[Parcel]) -> None:
+    def enter(self) -> None:
+        """Enter in the ledger what arrived; where nothing is under way, that nothing is."""
+        if self._arrivals or not self._under_way:
+            self.ledger.remember_tasks(self.project.source, self._arrivals, landed=not self._under_way)
+            self._arrivals = []
+
+    def _send(self, parcels: Sequence[Parcel], meanwhile: Meanwhile | None) -> None:
         body = b"[" + b",".join(p.json for p in parcels) + b"]"
         keys = [p.task.key for p in parcels]
+
+        def between() -> None:
+            self.enter()
+            if meanwhile is not None:
+                meanwhile()
+
         for attempt in range(ATTEMPTS):
-            began = time.time()
+            began, self._under_way = time.time(), True
             self.ledger.take_off(self.project.source, keys)
             try:
-                tasks, guesses, numbers = self.server.import_tasks(self.project.id, body)
+                tasks, guesses, numbers = self.server.import_tasks(self.project.id, body, between)
             except Refused:
-                self.ledger.land(self.project.source)
+                self._under_way = False
                 raise
             except Lost as error:
                 self.lost = True
                 if not self._arrived(began, keys, error):
                     if isinstance(error, Failed) and attempt:  # twice is no accident
-                        self.ledger.land(self.project.source)
+                        self._under_way = False
                         raise Refused(500, str(error)) from None
                     if attempt + 1 < ATTEMPTS:
                         continue
@@ -214,10 +231,9 @@ class Shelf:
         return [self.there[k].id for k in keys]
 
     def _landed(self, parcels: Sequence[Parcel], numbers: Sequence[int]) -> None:
-        for parcel, number in zip(parcels, numbers, strict=True):
-            task = parcel.task
-            self.there[task.key] = Sent(task.key, number, task.item, task.hash, parcel.digest)
+        self._under_way = False
+        for (task, _, digest_), number in zip(parcels, numbers, strict=True):
+            sent = self.there[task.key] = Sent(task.key, number, task.item, task.hash, digest_)
+            self._arrivals.append(sent)
         self.last = max([self.last, *numbers])
         self.created += len(parcels)
-        sent = (self.there[p.task.key] for p in parcels)
-        self.ledger.remember_tasks(self.project.source, sent, landed=True)

@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -23,7 +23,10 @@ from urllib.parse import urlencode, urlsplit
 
 from curate.errors import AnnotatorError, InputError
 
-__all__ = ["Absent", "Answer", "Failed", "Lost", "Refused", "Wire"]
+__all__ = ["Absent", "Answer", "Failed", "Lost", "Meanwhile", "Refused", "Wire"]
+
+Meanwhile = Callable[[], None]
+"""What is done between a request and its answer, while the server works. It asks the server for nothing."""
 
 TIMEOUT = 300.0
 """Seconds until an answer is given up. An import of a thousand tasks takes a few; a busy server a minute."""
@@ -97,13 +100,16 @@ class Wire:
             pause *= 2
         raise AssertionError("not reached")
 
-    def send(self, method: str, path: str, body: Any = None) -> Answer:
+    def send(self, method: str, path: str, body: Any = None, *, meanwhile: Meanwhile | None = None) -> Answer:
         """Write, once. Raises Lost where nobody knows whether it was carried out."""
-        return self.send_json(method, path, None if body is None else json.dumps(body).encode())
+        data = None if body is None else json.dumps(body).encode()
+        return self.send_json(method, path, data, meanwhile=meanwhile)
 
-    def send_json(self, method: str, path: str, data: bytes | None) -> Answer:
-        """The same with a body that is JSON already."""
-        return self._ask(method, path, data, {"Content-Type": "application/json"})
+    def send_json(
+        self, method: str, path: str, data: bytes | None, *, meanwhile: Meanwhile | None = None
+    ) -> Answer:
+        """The same with a body that is JSON already. `meanwhile` is not called where the request cannot be sent."""
+        return self._ask(method, path, data, {"Content-Type": "application/json"}, meanwhile=meanwhile)
 
     def upload(self, path: str, name: str, data: bytes) -> Answer:
         """Send one file as a form does."""
@@ -123,9 +129,18 @@ class Wire:
 
     # --- Inside -------------------------------------------------------------------------------------------------
 
-    def _ask(self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]) -> Answer:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        data: bytes | None,
+        headers: Mapping[str, str],
+        *,
+        meanwhile: Meanwhile | None = None,
+    ) -> Answer:
         try:
-            return self._exchange(method, path, data, {**headers, "Authorization": self._authorization()})
+            allowed = {**headers, "Authorization": self._authorization()}
+            return self._exchange(method, path, data, allowed, meanwhile=meanwhile)
         except Refused as error:
             if error.status != 401 or self._access is None:
                 raise
@@ -142,15 +157,28 @@ class Wire:
             self._access = (str(made.body["access"]), datetime.now(UTC))
         return f"Bearer {self._access[0]}"
 
-    def _exchange(self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]) -> Answer:
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        data: bytes | None,
+        headers: Mapping[str, str],
+        *,
+        meanwhile: Meanwhile | None = None,
+    ) -> Answer:
         connection = self._connection()
         try:
             connection.request(method, self._parts.path.rstrip("/") + path, data, dict(headers))
+            if meanwhile is not None:
+                meanwhile()
             response = connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise Lost(self._unreachable(error)) from None
+        except BaseException:
+            self.close()  # an answer is left in it, which the next request would take for its own
+            raise
         if response.will_close:
             self.close()
         return self._judge(method, path, response, text)

@@ -20,11 +20,13 @@ import pytest
 from curate import registry
 from curate.annotators.label_studio import LabelStudio, wire
 from curate.annotators.label_studio.ledger import Ledger, Project, Sent, exclusive
-from curate.annotators.label_studio.places import Mark
+from curate.annotators.label_studio.places import Mark, Places
 from curate.annotators.label_studio.server import Server
 from curate.annotators.label_studio.serving import Serving
-from curate.annotators.label_studio.shelf import data_digest
+from curate.annotators.label_studio.shelf import Parcel, Shelf, data_digest
 from curate.annotators.label_studio.wire import Absent, Failed, Lost, Refused, Wire
+from curate.annotators.tasks import build_template
+from curate.annotators.tasks.task import make_task
 from curate.errors import (
     AnnotatorError,
     BusyError,
@@ -176,6 +178,36 @@ def test_an_idle_connection_that_was_closed_is_opened_again() -> None:
             time.sleep(0.02)
 
 
+def test_something_is_done_while_the_server_works() -> None:
+    done: list[str] = []
+    told = threading.Event()
+
+    def reply(asked: BaseHTTPRequestHandler) -> None:
+        if asked.path == "/api/slow":
+            assert told.wait(30)  # answers only when we have done it
+        send(asked, 200, b'["answer"]')
+
+    def work() -> None:
+        done.append("work")
+        told.set()
+
+    def fail() -> None:
+        work()
+        raise KeyboardInterrupt
+
+    with serving(reply) as url:
+        line = Wire(url, TOKEN)
+        assert line.send("POST", "/api/slow", {}, meanwhile=work).body == ["answer"] and done == ["work"]
+        with pytest.raises(KeyboardInterrupt):
+            line.send("POST", "/api/slow", {}, meanwhile=fail)
+        assert line.send("POST", "/api/x", {}).body == ["answer"], (
+            "of another connection, whose answers are its own"
+        )
+    with pytest.raises(Lost):
+        Wire("http://127.0.0.1:1", TOKEN).send("POST", "/api/x", {}, meanwhile=work)
+    assert done == ["work", "work"], "nothing was sent: it is for the caller to do then"
+
+
 @pytest.mark.parametrize(
     "url", ["", "localhost:8080", "ftp://x", "http://", "http://me:secret@x/", "http://x/?a=1"]
 )
@@ -265,6 +297,74 @@ def test_the_ledger_remembers(tmp_path: Path) -> None:
     )
     with pytest.raises(AnnotatorError, match="move it away and push again"):
         Ledger(tmp_path)
+
+
+def test_what_arrived_is_entered_while_the_next_is_taken_and_what_was_cut_off_stays_under_way(
+    tmp_path: Path,
+) -> None:
+    project = Project("label-studio/ab", "http://x", 3, "f00d", 1, "custom", {}, "c0ffee")
+    ledger, numbers = Ledger(tmp_path), iter(range(1, 100))
+    ledger.remember_project(project)
+    seen: list[tuple[list[str], list[str]]] = []
+
+    class Fake:
+        def import_tasks(self, project: int, body: bytes, meanwhile: Callable[[], None]) -> Any:
+            if len(seen) == 3:
+                raise Lost("cut")
+            flight = ledger.flight("label-studio/ab")
+            assert flight is not None and flight[1] == [one["data"]["cur_key"] for one in json.loads(body)]
+            meanwhile()
+            seen.append((flight[1], sorted(ledger.tasks("label-studio/ab"))))
+            return len(flight[1]), 0, [next(numbers) for _ in flight[1]]
+
+        def tasks(self, *_: object) -> Any:
+            raise Lost("and again")
+
+    shelf = Shelf(Fake(), ledger, project)  # type: ignore[arg-type]
+    tasks = [make_task("f00d", f"item-{i}", 1, {"text": "t"}) for i in range(8)]
+    parcels = [Parcel(t, json.dumps({"data": t.data}).encode(), data_digest(t.data)) for t in tasks]
+    keys = [t.key for t in tasks]
+    made: list[str] = []
+    for at in (0, 2, 4):
+        shelf.send(parcels[at : at + 2], lambda: made.append("the next"))
+    assert seen == [(keys[at : at + 2], sorted(keys[:at])) for at in (0, 2, 4)] and len(made) == 3
+    with pytest.raises(AnnotatorError, match="6 tasks are there for sure"):
+        shelf.send(parcels[6:])
+    shelf.enter()
+    assert {k: t.id for k, t in ledger.tasks(project.source).items()} == dict(
+        zip(keys[:6], range(1, 7), strict=True)
+    )
+    assert ledger.flight(project.source)[1] == keys[6:], "it may still arrive"  # type: ignore[index]
+    shelf._landed(parcels[6:], [7, 8])
+    shelf.enter()
+    assert len(ledger.tasks(project.source)) == 8 and ledger.flight(project.source) is None
+
+
+@pytest.mark.parametrize(("next_number", "looks"), [(8, 1), (9, 2)])
+def test_whether_another_made_a_project_is_asked_only_where_the_numbers_say_so(
+    tmp_path: Path, next_number: int, looks: int
+) -> None:
+    there = [{"id": 7, "description": "theirs"}, {"id": 3, "description": None}]
+    listed: list[int] = []
+
+    class Fake:
+        url = "http://x"
+
+        def projects(self) -> list[dict[str, Any]]:
+            listed.append(len(there))
+            return there
+
+        def create_project(self, fields: dict[str, Any], meanwhile: object) -> int:
+            there.append({"id": next_number, "description": fields["description"]})
+            return next_number
+
+    places = Places(Fake(), Ledger(tmp_path), "f00d")  # type: ignore[arg-type]
+    template = build_template("text-classification", {"labels": ("good", "bad")})
+    assert places.find(1, template) is None
+    project, new = places.make(1, template, {})
+    assert (project.id, new, len(listed)) == (next_number, True, looks)
+    found = places.find(1, template)
+    assert found is not None and (found.id, found.source) == (next_number, project.source)
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
