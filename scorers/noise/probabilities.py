@@ -13,18 +13,55 @@ import pyarrow as pa
 from curate.errors import InputError
 
 __all__ = [
+    "FAULTS",
     "Diagnosis",
     "calibration_notes",
     "diagnose",
     "diagnose_confidence",
+    "diagnose_keys",
     "dictionary",
     "encode_labels",
+    "exact_sum",
+    "faults_of",
+    "keys_of",
+    "name_classes",
     "validate_pred_probs",
 ]
 
 _SUM = 0.01
 """How far a row may be from summing to one: half-precision probabilities of a thousand classes are."""
 _ENOUGH = 100
+_UNIT = 2.0**32
+FAULTS = (
+    None,
+    "no predicted probabilities",
+    "NaN among the predicted probabilities",
+    "predicted probabilities outside [0, 1]",
+    "predicted probabilities do not sum to 1",
+)
+"""What a code of `faults_of` says of a row; 0 is fine, 1 has no probabilities to be at fault."""
+
+
+def exact_sum(values: npt.NDArray[Any]) -> int:
+    """The sum of numbers (n,) of at most 1,024 in whole multiples of 2^-32, so that neither their order nor the pieces that
+    they are summed in change it. Divide by 2^32."""
+    total = 0
+    for low in range(0, len(values), 1 << 18):  # of so many the sum is far below 2^63
+        total += int(np.rint(values[low : low + (1 << 18)].astype(np.float64) * _UNIT).astype(np.int64).sum())
+    return total
+
+
+def faults_of(pred_probs: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Codes into `FAULTS` (n,): why each row of (n, k) is no distribution over the classes."""
+    total = pred_probs.sum(1, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        low, high = pred_probs.min(1), pred_probs.max(1)
+        codes = np.where(np.abs(total - 1) > _SUM, 4, 0).astype(np.uint8)
+        codes[(low < -1e-6) | (high > 1 + 1e-6)] = 3
+    some = np.flatnonzero(np.isnan(low))  # the least of a row is NaN where any number is
+    if len(some):
+        codes[some] = np.where(np.isnan(pred_probs[some]).all(1), 1, 2)
+    return codes
 
 
 def validate_pred_probs(
@@ -40,23 +77,11 @@ def validate_pred_probs(
         raise InputError(
             f"predicted probabilities have shape {pred_probs.shape}: (items, classes >= 2) is meant"
         )
-    reasons = np.full(len(pred_probs), None, object)
-    nan = np.isnan(pred_probs)
-    total = pred_probs.sum(1, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        low, high = pred_probs.min(1), pred_probs.max(1)
-        tests = (
-            (nan.all(1), "no predicted probabilities"),
-            (nan.any(1), "NaN among the predicted probabilities"),
-            ((low < -1e-6) | (high > 1 + 1e-6), "predicted probabilities outside [0, 1]"),
-            (np.abs(total - 1) > _SUM, "predicted probabilities do not sum to 1"),
-        )
-    for at_fault, reason in reversed(tests):
-        reasons[at_fault] = reason
-    present = ~nan.all(1)
-    bad = np.flatnonzero(present & (reasons != None))  # noqa: E711 - element by element
-    if 2 * len(bad) > present.sum():
-        raise InputError(_whole_array(pred_probs, reasons, bad, int(present.sum()), ids))
+    codes = faults_of(pred_probs)
+    reasons: npt.NDArray[np.object_] = np.array(FAULTS, object)[codes]
+    bad, present = np.flatnonzero(codes > 1), int((codes != 1).sum())
+    if 2 * len(bad) > present:
+        raise InputError(_whole_array(pred_probs, reasons, bad, present, ids))
     return reasons
 
 
@@ -96,14 +121,20 @@ def encode_labels(
     """
     indices, values = dictionary(labels)
     counts = np.bincount(indices[indices >= 0], minlength=len(values))
-    names = list(classes) if classes else sorted(values)
-    if len(set(names)) < len(names):
-        raise InputError(f"a class is named twice: {_listed(names)}")
-    if len(values):
-        _check_classes(dict(zip(values, counts, strict=True)), names, bool(classes), columns)
+    names = name_classes(dict(zip(values, counts.tolist(), strict=True)), classes, columns)
     position = {name: i for i, name in enumerate(names)}
     codes = np.array([*(position.get(value, -2) for value in values), -1], np.int64)
-    return codes[indices], tuple(names)
+    return codes[indices], names
+
+
+def name_classes(labels: dict[str, int], classes: Sequence[str], columns: int | None) -> tuple[str, ...]:
+    """The classes by the order of their columns, as `encode_labels` has them, from how often each label is there."""
+    names = list(classes) if classes else sorted(labels)
+    if len(set(names)) < len(names):
+        raise InputError(f"a class is named twice: {_listed(names)}")
+    if labels:
+        _check_classes(labels, names, bool(classes), columns)
+    return tuple(names)
 
 
 def _check_classes(labels: dict[str, int], names: Sequence[str], given: bool, columns: int | None) -> None:
@@ -200,15 +231,29 @@ def diagnose_confidence(
 ) -> Diagnosis:
     """`diagnose` from what it needs: the highest probability of each item, whether it is the given label's, that of the
     given label, and how many labels of each class there are (of which these items may be a sample)."""
-    n = len(top)
+    return diagnose_keys(keys_of(top, right), exact_sum(own), counts)
+
+
+def keys_of(top: npt.NDArray[Any], right: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
+    """(n,) keys that sort by the highest probability, and with equal ones by whether it is the given label's: the bits of
+    the former in float32, then one for the latter."""
+    bits = np.maximum(top, 0).astype(np.float32).view(np.uint32)
+    keys: npt.NDArray[np.uint32] = (bits << np.uint32(1)) | right
+    return keys
+
+
+def diagnose_keys(keys: npt.NDArray[np.uint32], own: int, counts: npt.NDArray[np.int64]) -> Diagnosis:
+    """`diagnose_confidence` from the keys of all items, in whatever order, and the `exact_sum` of what `own` is there."""
+    n = len(keys)
     absent = tuple(int(one) for one in np.flatnonzero(counts == 0))
     if not n:
         return Diagnosis(0.0, 0.0, 0.0, 0.0, False, "", absent, 0)
+    keys = np.sort(keys)
+    top, right = (keys >> np.uint32(1)).view(np.float32), (keys & np.uint32(1)).astype(np.bool_)
     agreement, confidence = float(right.mean()), float(top.mean(dtype=np.float64))
-    given = float(own.mean(dtype=np.float64))
-    order = np.argsort(top, kind="stable")
-    parts = np.array_split(order, 15)
-    error = sum(abs(float(top[part].sum(dtype=np.float64)) - int(right[part].sum())) for part in parts) / n
+    given = own / _UNIT / n
+    parts = zip(np.array_split(top, 15), np.array_split(right, 15), strict=True)
+    error = sum(abs(float(mine.sum(dtype=np.float64)) - int(hits.sum())) for mine, hits in parts) / n
     in_sample = n >= _ENOUGH and agreement >= 0.995 and given >= 0.99
     calibration = ""
     if n >= _ENOUGH and abs(confidence - agreement) > 0.1:

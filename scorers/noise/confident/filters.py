@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from curate.scorers.noise.confident.joint import FUZZ, round_rows
 
-__all__ = ["Filter", "Pruner", "agrees", "lowest", "prune_by_class", "prune_counts"]
+__all__ = ["Filter", "agrees", "lowest", "prune_counts"]
 
 Filter = Literal[
     "prune_by_noise_rate",
@@ -52,67 +53,34 @@ def agrees(pred_probs: Floats, labels: Labels) -> Flags:
     return np.asarray((own > top) | ((own == top) & (labels < best)))
 
 
-def lowest(values: Floats, count: int) -> npt.NDArray[np.int64]:
-    """The places of the `count` lowest values; of equal ones the first."""
-    if count >= len(values):
-        return np.arange(len(values))
-    if count <= 0:
-        return np.empty(0, np.int64)
-    edge = np.partition(values, count - 1)[count - 1]
-    below = np.flatnonzero(values < edge)
-    return np.concatenate([below, np.flatnonzero(values == edge)[: count - len(below)]])
+def lowest(
+    groups: npt.NDArray[Any], values: Floats, wanted: Labels, keys: Callable[[Labels], Labels]
+) -> Flags:
+    """Of each group the `wanted` lowest values, of equal ones those with the lowest keys: (n,) bool.
 
-
-def prune_by_class(own: Floats, labels: Labels, counts: npt.NDArray[np.int64]) -> Flags:
-    """Of each label, as many as the joint says are wrong in all: those of the lowest probability of it, (n,) bool.
-
-    `own` (n,) probabilities of the given labels. A label with a single item is left alone.
+    `groups` (n,) in 0 ... g - 1, `wanted` (g,), `keys` of rows, asked for only where it takes some of equal values.
     """
-    issue = np.zeros(len(labels), bool)
-    order = np.argsort(labels, kind="stable")
-    size = np.bincount(labels, minlength=len(counts))
-    for label, rows in enumerate(np.split(order, np.cumsum(size)[:-1])):
-        if len(rows) > 1:
-            issue[rows[lowest(own[rows], len(rows) - int(counts[label, label]))]] = True
-    return issue
-
-
-class Pruner:
-    """`prune_by_noise_rate` batch by batch: of each label, and for each other class, as many items as the joint says, those
-    where the class exceeds the label by most. Keeps at most about twice as many items as will be flagged."""
-
-    def __init__(self, counts: npt.NDArray[np.int64], label_counts: npt.NDArray[np.int64]) -> None:
-        self.counts = counts
-        self.label_counts = label_counts
-        self.margins: dict[tuple[int, int], Floats] = {}
-        self.rows: dict[tuple[int, int], npt.NDArray[np.int64]] = {}
-
-    def add(self, probs: Floats, labels: Labels, first: int) -> None:
-        """A batch whose first row is row `first` of all; in order."""
-        order = np.argsort(labels, kind="stable")
-        size = np.bincount(labels, minlength=len(self.counts))
-        for label in np.flatnonzero((size > 0) & (self.label_counts > 1)):
-            others = np.flatnonzero(self.counts[:, label])
-            others = others[others != label]
-            if not len(others):
-                continue
-            start = int(size[:label].sum())
-            rows = order[start : start + size[label]]
-            excess = probs[np.ix_(rows, others)] - probs[rows, label][:, None]
-            for place, other in enumerate(others):
-                self._keep((int(label), int(other)), excess[:, place], rows + first)
-
-    def _keep(self, cell: tuple[int, int], margins: Floats, rows: npt.NDArray[np.int64]) -> None:
-        wanted = int(self.counts[cell[1], cell[0]])
-        if cell in self.margins:
-            margins = np.concatenate([self.margins[cell], margins])
-            rows = np.concatenate([self.rows[cell], rows])
-        best = np.sort(lowest(-margins, wanted))  # in the order of rows, so that of equal ones the first stay
-        self.margins[cell], self.rows[cell] = margins[best], rows[best]
-
-    def issues(self, n: int) -> Flags:
-        """Which of all `n` rows are flagged."""
-        issue = np.zeros(n, bool)
-        for rows in self.rows.values():
-            issue[rows] = True
-        return issue
+    chosen, tied = np.zeros(len(values), bool), []
+    size = np.bincount(groups, minlength=len(wanted))
+    order = np.argsort(groups, kind="stable") if len(wanted) > 1 else np.arange(len(values))
+    ends = np.cumsum(size)
+    for group in np.flatnonzero((size > 0) & (wanted > 0)).tolist():
+        rows, count = order[ends[group] - size[group] : ends[group]], int(wanted[group])
+        if count >= len(rows):
+            chosen[rows] = True
+            continue
+        mine = values[rows]
+        edge = np.partition(mine, count - 1)[count - 1]
+        chosen[rows[mine < edge]] = True
+        equal, left = rows[mine == edge], count - int((mine < edge).sum())
+        if left == len(equal):
+            chosen[equal] = True
+        else:
+            tied.append((equal, left))
+    if tied:
+        key = keys(np.concatenate([equal for equal, _ in tied]))
+        for equal, left in tied:
+            first = np.argsort(key[: len(equal)], kind="stable")[:left]
+            chosen[equal[first]] = True
+            key = key[len(equal) :]
+    return chosen

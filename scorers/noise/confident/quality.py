@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError
 from curate.scorers.noise.confident.joint import class_thresholds
+from curate.scorers.noise.probabilities import exact_sum
 
-__all__ = ["Method", "Weighting", "ensemble_quality", "ensemble_weights", "label_quality"]
+__all__ = [
+    "Method",
+    "ModelSums",
+    "Weighting",
+    "ensemble_quality",
+    "ensemble_weights",
+    "label_quality",
+    "mix_quality",
+    "sum_mixed",
+    "sum_models",
+    "weigh_models",
+]
 
 Method = Literal["self_confidence", "normalized_margin", "confidence_weighted_entropy"]
 Weighting = Literal["log_loss_search", "accuracy", "uniform"]
@@ -56,6 +68,52 @@ def label_quality(
     return np.asarray(np.log(doubt + 1) / np.maximum(doubt, _TINY))
 
 
+class ModelSums(NamedTuple):
+    """Of some rows: how many, how often each of m models predicts the given label, and the `exact_sum` of minus the logarithm
+    of the given label's probability by each."""
+
+    rows: int
+    right: tuple[int, ...]
+    losses: tuple[int, ...]
+
+
+def sum_models(members: Sequence[Floats], labels: Labels) -> ModelSums:
+    """These sums of rows of several models' probabilities (n, k)."""
+    right = tuple(int((member.argmax(1) == labels).sum()) for member in members)
+    return ModelSums(len(labels), right, sum_mixed(members, labels, np.eye(len(members))))
+
+
+def sum_mixed(members: Sequence[Floats], labels: Labels, tried: npt.NDArray[np.float64]) -> tuple[int, ...]:
+    """The `exact_sum` of minus the logarithm of the given label's probability, averaged over models by each of the weights
+    `tried` (t, m)."""
+    row = np.arange(len(labels))
+    own = [np.asarray(member[row, labels], np.float64) for member in members]
+    mixed = (sum(w * one for w, one in zip(weights, own, strict=True) if w) for weights in tried.tolist())
+    return tuple(exact_sum(-np.log(np.maximum(one, _TINY))) for one in mixed)
+
+
+def weigh_models(
+    sums: Sequence[ModelSums],
+    mixed: Callable[[npt.NDArray[np.float64]], Sequence[tuple[int, ...]]],
+    weighting: Weighting,
+) -> npt.NDArray[np.float64]:
+    """`ensemble_weights` from sums of portions of the rows; `mixed` asks all portions for `sum_mixed` of what is tried."""
+    rows, right = sum(one.rows for one in sums), np.sum([one.right for one in sums], axis=0)
+    alike = np.full(len(right), 1 / len(right))
+    if weighting == "uniform" or not rows:
+        return alike
+    if weighting == "accuracy":
+        return np.asarray(right / right.sum()) if right.sum() else alike
+    loss = _mean([one.losses for one in sums], rows)
+    tried = np.exp(-np.array(TEMPERATURES)[:, None] * (loss - loss.min()))
+    tried /= tried.sum(1, keepdims=True)
+    return np.asarray(tried[int(np.argmin(_mean(mixed(tried), rows)))])
+
+
+def _mean(sums: Sequence[tuple[int, ...]], rows: int) -> npt.NDArray[np.float64]:
+    return np.array([sum(column) / 2**32 / rows for column in zip(*sums, strict=True)])
+
+
 def ensemble_weights(
     members: Sequence[Floats], labels: Labels, weighting: Weighting = "log_loss_search"
 ) -> npt.NDArray[np.float64]:
@@ -64,22 +122,8 @@ def ensemble_weights(
     `uniform`; `accuracy`: by the share of labels that it predicts; `log_loss_search`: exp(-T * log-loss on the
     labels), with the T of 1e-4 ... 200 whose average of the models has the least log-loss.
     """
-    if weighting == "uniform":
-        return np.full(len(members), 1 / len(members))
-    if weighting == "accuracy":
-        accuracy = np.array([(member.argmax(1) == labels).mean() for member in members])
-        return (
-            np.asarray(accuracy / accuracy.sum())
-            if accuracy.sum()
-            else np.full(len(members), 1 / len(members))
-        )
-    row = np.arange(len(labels))
-    own = np.stack([np.asarray(member[row, labels], np.float64) for member in members])
-    loss = -np.log(np.maximum(own, _TINY)).mean(1)
-    tried = [np.exp(-temperature * (loss - loss.min())) for temperature in TEMPERATURES]
-    weights = [one / one.sum() for one in tried]
-    mixed = [-np.log(np.maximum(one @ own, _TINY)).mean() for one in weights]
-    return np.asarray(weights[int(np.argmin(mixed))])
+    sums = [sum_models(members, labels)]
+    return weigh_models(sums, lambda tried: [sum_mixed(members, labels, tried)], weighting)
 
 
 def ensemble_quality(
@@ -97,8 +141,18 @@ def ensemble_quality(
     if not members:
         raise InputError("an ensemble of no models: give at least one array of probabilities")
     weights = ensemble_weights(members, labels, weighting)
+    thresholds = [class_thresholds(member, labels) for member in members] if adjusted else None
+    return mix_quality(members, labels, method, (weights, thresholds))
+
+
+def mix_quality(
+    members: Sequence[Floats],
+    labels: Labels,
+    method: Method,
+    how: tuple[npt.NDArray[np.float64], Sequence[npt.NDArray[np.float64]] | None],
+) -> npt.NDArray[np.float64]:
+    """`ensemble_quality` by these weights (m,), and thresholds of each model's classes if they are to be subtracted."""
     total = np.zeros(len(labels))
-    for member, weight in zip(members, weights, strict=True):
-        thresholds = class_thresholds(member, labels) if adjusted else None
-        total += weight * label_quality(member, labels, method, thresholds=thresholds)
+    for i, (member, weight) in enumerate(zip(members, how[0], strict=True)):
+        total += weight * label_quality(member, labels, method, thresholds=how[1][i] if how[1] else None)
     return total

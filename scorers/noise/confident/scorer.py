@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from curate.contracts import View, detail, flag, score
+from curate.contracts import Held, View, detail, flag, score
 from curate.errors import InputError
 from curate.fitting import FittedTable
+from curate.scorers.noise.confident.choice import choose, sum_thresholds
 from curate.scorers.noise.confident.filters import Filter
-from curate.scorers.noise.confident.issues import ConfidentIssues, confident_learning
-from curate.scorers.noise.confident.quality import Method, Weighting, ensemble_quality, ensemble_weights
-from curate.scorers.noise.labelled import Labelled, answer, read_labelled
-from curate.scorers.noise.probabilities import calibration_notes
+from curate.scorers.noise.confident.joint import Thresholds
+from curate.scorers.noise.confident.portion import Options, Portion
+from curate.scorers.noise.confident.quality import (
+    Method,
+    ModelSums,
+    Weighting,
+    mix_quality,
+    sum_mixed,
+    sum_models,
+    weigh_models,
+)
+from curate.scorers.noise.pieces import LabelledPiece, answer_pieces, settle
+from curate.scorers.noise.probabilities import diagnose_keys
 
 __all__ = ["ConfidentLearning"]
 
@@ -56,6 +70,11 @@ class ConfidentLearning:
         return (self.pred_probs,) if isinstance(self.pred_probs, str) else tuple(self.pred_probs)
 
     @property
+    def options(self) -> Options:
+        """What is asked of the probabilities."""
+        return Options(self.filter_by, self.method, self.adjusted)
+
+    @property
     def needs(self) -> tuple[str, ...]:
         return ("label", *self.columns)
 
@@ -65,36 +84,137 @@ class ConfidentLearning:
 
     def fit(self, view: View) -> FittedTable:
         """Find the label errors of a view. Raises InputError where the whole input is wrong, not a few rows."""
-        read = read_labelled(view, self.columns, self.classes)
-        if not len(read.usable):
-            return answer(self, read, {field.name: np.empty(0, object) for field in self.gives}, ())
-        found, notes = self._find(read)
-        suggested = np.full(len(read.usable), None, object)
-        suggested[found.issue] = np.array(read.classes, object)[found.predicted[found.issue]]
+        with view.resident(partial(ConfidentPiece, self)) as held:
+            names, usable = (
+                settle(held, view, self.columns, self.classes) if len(view) else (self.classes, ())
+            )
+            if not np.sum(usable):
+                return answer_pieces(self, held.ask("answer_nothing"), (), names)
+            self._weigh(held)
+            portions = _Portions(held, view)
+            thresholds = sum_thresholds(portions.ask("sums"))
+            assert thresholds is not None  # there are rows
+            chosen = choose(portions, thresholds, self.options, portions.rank)
+            keys = np.concatenate(portions.ask("keys"))
+            notes = diagnose_keys(keys, int(thresholds.sums.sum()), thresholds.counts).notes()
+            lonely = [names[one] for one in np.flatnonzero(thresholds.counts == 1)]
+            tables = held.ask_some("answer_rows", {i: (rows,) for i, rows in enumerate(chosen.rows)})
+        return answer_pieces(self, list(tables.values()), (*notes, *self._lonely(lonely)), names)
+
+    def _weigh(self, held: Held) -> None:
+        """Of several models, settle what each counts."""
+        if len(self.columns) == 1:
+            return
+        sums = held.ask("models")
+        weights = weigh_models(sums, lambda tried: held.ask("mixed", tried), self.weighting)
+        subtract = None
+        if self.adjusted:
+            by_model = zip(*held.ask("sums_by_model"), strict=True)
+            subtract = [one.values() for model in by_model if (one := sum_thresholds(model)) is not None]
+        held.tell("weigh", weights, subtract)
+
+    def _lonely(self, lonely: Sequence[str]) -> tuple[str, ...]:
+        if not lonely or self.filter_by not in ("prune_by_noise_rate", "prune_by_class", "both"):
+            return ()
+        named = ", ".join(map(repr, lonely[:5]))
+        return (f"{len(lonely)} classes have too few examples, one each, to flag any of them: {named}",)
+
+
+class ConfidentPiece(LabelledPiece):
+    """A piece of a view as confident learning sees it: a `Portion`, and the models whose average its batches are."""
+
+    def __init__(self, scorer: ConfidentLearning, piece: View, first: int) -> None:
+        super().__init__(scorer.columns, piece, first)
+        self.scorer, self.portion = scorer, Portion(self._batches, scorer.options)
+        self.weights: npt.NDArray[np.float64] | None = None
+        self.subtract: Sequence[npt.NDArray[np.float64]] | None = None
+
+    def _batches(self) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]]:
+        for members, labels in self.blocks():
+            yield members[0] if self.weights is None else _average(members, self.weights), labels
+
+    def portioned(self, method: str, *args: Any) -> Any:
+        """What its portion answers."""
+        return getattr(self.portion, method)(*args)
+
+    def models(self) -> ModelSums:
+        """Sums that say what each of several models is worth."""
+        nothing = (0,) * len(self.scorer.columns)
+        found = [ModelSums(0, nothing, nothing), *(sum_models(*block) for block in self.blocks())]
+        rows, right, losses = zip(*found, strict=True)
+        return ModelSums(sum(rows), _summed(right), _summed(losses))
+
+    def mixed(self, tried: npt.NDArray[np.float64]) -> tuple[int, ...]:
+        """The same of their averages by weights that are tried."""
+        return _summed([(0,) * len(tried), *(sum_mixed(*block, tried) for block in self.blocks())])
+
+    def sums_by_model(self) -> list[Thresholds]:
+        """Sums of the probabilities of given labels, by each model."""
+        sums = [Thresholds(len(self.classes)) for _ in self.scorer.columns]
+        for members, labels in self.blocks():
+            for member, one in zip(members, sums, strict=True):
+                one.add(member, labels)
+        return sums
+
+    def weigh(
+        self, weights: npt.NDArray[np.float64], subtract: Sequence[npt.NDArray[np.float64]] | None
+    ) -> None:
+        """From here on the probabilities are the models' average by these weights."""
+        self.weights, self.subtract = weights, subtract
+
+    def answer_nothing(self) -> pa.Table:
+        """Where no row can be scored."""
+        return self.answer(self.scorer, {})
+
+    def answer_rows(self, chosen: npt.NDArray[np.int32] | None) -> pa.Table:
+        """Its rows, of which these are flagged (`Portion.issues`)."""
+        found, issue = self.portion.found, self.portion.issues(chosen)
+        suggested = np.full(len(issue), None, object)
+        suggested[issue] = np.array(self.classes, object)[found.predicted[issue]]
         values = {
-            "confident_learning": found.quality.astype(np.float32),
-            "label_issue": found.issue,
+            "confident_learning": self._quality().astype(np.float32),
+            "label_issue": issue,
             "suggested_label": suggested,
         }
-        return answer(self, read, values, notes)
+        return self.answer(self.scorer, values)
 
-    def _find(self, read: Labelled) -> tuple[ConfidentIssues, tuple[str, ...]]:
-        members, probs = read.probs, read.probs[0]
-        if len(members) > 1:
-            weights = ensemble_weights(members, read.codes, self.weighting)
-            probs = sum(weight * member for weight, member in zip(weights, members, strict=True))
-        found = confident_learning(
-            probs, read.codes, filter_by=self.filter_by, method=self.method, adjusted=self.adjusted
-        )
-        if len(members) > 1:
-            quality = ensemble_quality(
-                members, read.codes, self.method, adjusted=self.adjusted, weighting=self.weighting
-            )
-            found = ConfidentIssues(quality, found.issue, found.predicted, found.joint, found.lonely)
-        notes = calibration_notes(probs, read.codes)
-        if found.lonely and self.filter_by in ("prune_by_noise_rate", "prune_by_class", "both"):
-            named = ", ".join(repr(read.classes[one]) for one in found.lonely[:5])
-            notes += (
-                f"{len(found.lonely)} classes have too few examples, one each, to flag any of them: {named}",
-            )
-        return found, notes
+    def _quality(self) -> npt.NDArray[np.floating[Any]]:
+        if self.weights is None:
+            return self.portion.found.quality
+        how = self.scorer.method, (self.weights, self.subtract)
+        return np.concatenate([np.empty(0), *(mix_quality(*block, *how) for block in self.blocks())])
+
+
+def _average(members: Sequence[npt.NDArray[Any]], weights: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+    total: npt.NDArray[Any] = sum(weight * member for weight, member in zip(weights, members, strict=True))
+    return total
+
+
+def _summed(columns: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(*columns, strict=True)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Portions:
+    """The portions of all pieces, wherever these are."""
+
+    held: Held
+    view: View
+
+    def ask(self, method: str, *args: Any) -> list[Any]:
+        return self.held.ask("portioned", method, *args)
+
+    def tell(self, method: str, *args: Any) -> list[Any]:
+        return self.held.tell("portioned", method, *args)
+
+    def rank(self, portion: npt.NDArray[np.int64], place: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The order of these rows by their ids."""
+        asked = {int(one): np.flatnonzero(portion == one) for one in np.unique(portion)}
+        found = self.held.ask_some("rows_at", {one: (place[at],) for one, at in asked.items()})
+        rows = np.empty(len(place), np.int64)
+        for one, at in asked.items():
+            rows[at] = found[one]
+        order = pc.sort_indices(self.view.take(rows, ["id"]).column("id"))
+        rank = np.empty(len(rows), np.int64)
+        rank[order.to_numpy()] = np.arange(len(rows))
+        return rank

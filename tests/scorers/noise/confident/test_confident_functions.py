@@ -71,10 +71,20 @@ def test_labels_within_a_millionth_of_the_best_are_let_be() -> None:
     assert agrees(probs, np.zeros(3, np.int64)).tolist() == [True, False, True]
 
 
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.integers(0, 40))
-def test_lowest_takes_the_first_of_equals(values: list[int], count: int) -> None:
-    expected = np.argsort(values, kind="stable")[:count]
-    assert sorted(lowest(np.array(values, float), count)) == sorted(expected)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5)), min_size=1, max_size=30),
+    st.lists(st.integers(-1, 12), min_size=3, max_size=3),
+)
+def test_of_each_group_the_lowest_and_of_equals_those_with_the_lowest_keys(
+    items: list[tuple[int, int]], wanted: list[int]
+) -> None:
+    groups, values = np.array(items).T
+    keys = np.random.default_rng(0).permutation(len(items))
+    found = lowest(groups, values.astype(float), np.array(wanted), lambda rows: keys[rows])
+    for group, count in enumerate(wanted):
+        rows = np.flatnonzero(groups == group)
+        expected = rows[np.lexsort((keys[rows], values[rows]))][: max(count, 0)]
+        assert np.flatnonzero(found & (groups == group)).tolist() == sorted(expected.tolist())
 
 
 @settings(max_examples=40, deadline=None)
