@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from curate.contracts import View
 from curate.errors import InputError
-from curate.fitting import FittedTable, answered, order_by_id, read_labels, read_vectors
+from curate.fitting import order_by_id, read_labels, read_vectors
 from curate.scorers.noise.probabilities import encode_labels, validate_pred_probs
 
-__all__ = ["Labelled", "answer", "read_labelled"]
+__all__ = ["Labelled", "read_labelled"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +68,3 @@ def _reasons(view: View, order: npt.NDArray[np.int64], probs: npt.NDArray[Any]) 
     except InputError:
         validate_pred_probs(probs, view.take(order, ["id"]).column("id").to_pylist())
         raise
-
-
-def answer(
-    component: Any, read: Labelled, values: dict[str, npt.NDArray[Any]], notes: tuple[str, ...]
-) -> FittedTable:
-    """A fitted scorer from what each usable row got, `values` by column; the other rows are null with their reason."""
-    why = np.full(len(read.order), None, object)
-    why[read.order] = read.reasons
-    return answered(component, read.rows, values, why, notes=notes, classes=read.classes)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import Held, Vectors, View
-from curate.errors import InputError
+from curate.errors import InputError, SchemaError
 from curate.fitting import FittedTable, answered, open_vectors, read_labels, without_lists
 from curate.scorers.noise.labelled import read_labelled
 from curate.scorers.noise.probabilities import (
@@ -106,14 +106,14 @@ class LabelledPiece:
 
 def settle(
     held: Held, view: View, columns: tuple[str, ...], classes: tuple[str, ...]
-) -> tuple[tuple[str, ...], int]:
-    """Settle the classes of all `LabelledPiece`s: their names, and how many rows can be scored.
+) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+    """Settle the classes of all `LabelledPiece`s: their names, and how many labels of each can be scored, (k,).
 
     Raises InputError where the whole input is wrong, not a few rows.
     """
     tallies: list[Tally] = held.ask("tally")
     if not tallies:
-        return classes, 0
+        return classes, np.zeros(len(classes), np.int64)
     widths = [{tally.widths[i] for tally in tallies} - {None} for i in range(len(columns))]
     at_fault = [np.sum([tally.faults[i] for tally in tallies], axis=0).tolist() for i in range(len(columns))]
     for column, one, (present, bad) in zip(columns, widths, at_fault, strict=True):
@@ -128,7 +128,7 @@ def settle(
     for column, other in zip(columns[1:], others, strict=True):
         if other != width:
             raise InputError(f"{column!r} has {other} classes, {columns[0]!r} {width}")
-    return names, int(np.sum(held.tell("settle", names)))
+    return names, np.asarray(np.sum(held.tell("settle", names), axis=0))
 
 
 def answer_pieces(
@@ -140,10 +140,16 @@ def answer_pieces(
 
 
 def _open(piece: View, column: str) -> tuple[Vectors | None, npt.NDArray[np.bool_]]:
-    """The vectors, and which rows have none; None where all that came with the items are missing: they have no width then."""
-    if without_lists(piece, column):
-        return None, np.ones(len(piece), np.bool_)
-    return open_vectors(piece, column)
+    """The vectors, and which rows have none; None for lists that came with the items where all are missing: nobody knows
+    here how wide they are."""
+    if not without_lists(piece, column):
+        return open_vectors(piece, column)
+    nothing = np.ones(len(piece), np.bool_)
+    try:
+        vectors = piece.vectors(column)
+    except SchemaError:
+        return None, nothing
+    return vectors if vectors.shape[1] else None, nothing
 
 
 def _find_faults(vectors: Vectors | None, null: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:

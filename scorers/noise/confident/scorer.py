@@ -85,10 +85,8 @@ class ConfidentLearning:
     def fit(self, view: View) -> FittedTable:
         """Find the label errors of a view. Raises InputError where the whole input is wrong, not a few rows."""
         with view.resident(partial(ConfidentPiece, self)) as held:
-            names, usable = (
-                settle(held, view, self.columns, self.classes) if len(view) else (self.classes, ())
-            )
-            if not np.sum(usable):
+            names, counts = settle(held, view, self.columns, self.classes)
+            if not counts.sum():
                 return answer_pieces(self, held.ask("answer_nothing"), (), names)
             self._weigh(held)
             portions = _Portions(held, view)

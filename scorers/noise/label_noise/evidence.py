@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,17 @@ import numpy.typing as npt
 from curate.errors import InputError
 from curate.scorers.noise.label_noise.rivals import blocks
 
-__all__ = ["TEMPERATURES", "Evidence", "as_labels", "as_members", "log_loss_weights"]
+__all__ = [
+    "TEMPERATURES",
+    "Evidence",
+    "Models",
+    "as_labels",
+    "as_members",
+    "check_enough",
+    "log_loss_weights",
+    "search_weights",
+    "spaced",
+]
 
 TEMPERATURES = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """How strongly a model's log-loss tells against it; 0 weighs all alike."""
@@ -172,7 +182,7 @@ def as_labels(labels: Any, n: int, k: int, classes: Sequence[Any] | None = None)
             f"{len(out)} labels lie outside 0 ... {k - 1}, the columns of the probabilities ({named}"
             f"{' ...' if len(out) > 5 else ''})"
         )
-    _check_enough(codes, k)
+    check_enough(np.bincount(codes, minlength=k))
     return codes
 
 
@@ -201,13 +211,32 @@ def _named(given: npt.NDArray[Any], k: int, classes: Sequence[Any] | None) -> np
     return codes
 
 
-def _check_enough(codes: npt.NDArray[np.int64], k: int) -> None:
-    if 0 < len(codes) < k:
+def check_enough(counts: npt.NDArray[np.int64]) -> None:
+    """Raises InputError where there are fewer labels than classes, or one label alone; `counts` (k,) of each class."""
+    total, there = int(counts.sum()), np.flatnonzero(counts)
+    if 0 < total < len(counts):
         raise InputError(
-            f"{len(codes)} labelled items for {k} classes: give at least as many items as classes"
+            f"{total} labelled items for {len(counts)} classes: give at least as many items as classes"
         )
-    if len(codes) and codes.min() == codes.max():
-        raise InputError(f"all {len(codes)} labels are {codes[0]}: with one class nothing can be confused")
+    if len(there) == 1:
+        raise InputError(f"all {total} labels are {there[0]}: with one class nothing can be confused")
+
+
+@dataclass(frozen=True)
+class Models:
+    """Which of several models there are, and what each counts."""
+
+    which: tuple[int, ...]
+    weights: tuple[float, ...]
+
+    def of(self, members: Sequence[npt.NDArray[Any]]) -> Evidence:
+        """What they say together, from arrays of all."""
+        return Evidence(tuple(members[i] for i in self.which), self.weights)
+
+
+def spaced(rows: int) -> npt.NDArray[np.int64]:
+    """At most 20,000 of so many rows, evenly spread: those that weights are found on."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, SAMPLE)).astype(np.int64))
 
 
 def log_loss_weights(
@@ -220,19 +249,24 @@ def log_loss_weights(
     """
     if len(members) == 1:
         return (1.0,)
-    rows = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), SAMPLE)).astype(np.int64))
+    rows = spaced(len(labels))
     parts, given = tuple(np.asarray(member[rows], np.float32) for member in members), labels[rows]
-    loss = np.array([_log_loss(Evidence((part,), (1.0,)), given) for part in parts])
-    best, weights = np.inf, np.full(len(members), 1 / len(members))
+    every = np.arange(len(given))
+    return search_weights(len(parts), lambda models: models.of(parts).at(every, given)).weights
+
+
+def search_weights(count: int, own: Callable[[Models], npt.NDArray[np.floating[Any]]]) -> Models:
+    """The same of so many models; `own` gives what some of them say together of the given labels, (n,)."""
+    loss = np.array([_log_loss(own(Models((i,), (1.0,)))) for i in range(count)])
+    every, best, weights = tuple(range(count)), np.inf, np.full(count, 1 / count)
     for temperature in TEMPERATURES:
         tried = np.exp(-temperature * (loss - loss.min()))
         tried /= tried.sum()
-        pooled = _log_loss(Evidence(parts, tuple(tried.tolist())), given)
+        pooled = _log_loss(own(Models(every, tuple(tried.tolist()))))
         if pooled < best - 1e-12:
             best, weights = pooled, tried
-    return tuple(weights.tolist())
+    return Models(every, tuple(weights.tolist()))
 
 
-def _log_loss(evidence: Evidence, labels: npt.NDArray[np.int64]) -> float:
-    own = evidence.at(np.arange(len(labels)), labels)
+def _log_loss(own: npt.NDArray[np.floating[Any]]) -> float:
     return float(-np.log(np.maximum(own, _TINY)).mean(dtype=np.float64))

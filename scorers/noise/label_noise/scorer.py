@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
-import numpy as np
 import pyarrow as pa
 
 from curate.contracts import View, detail, flag, score
 from curate.errors import InputError
 from curate.fitting import FittedTable
-from curate.scorers.noise.label_noise.finder import LabelIssues, label_errors
-from curate.scorers.noise.labelled import answer, read_labelled
+from curate.scorers.noise.label_noise.finder import LabelIssues
+from curate.scorers.noise.label_noise.pieces import ErrorsPiece, Judged, fit_pieces
+from curate.scorers.noise.label_noise.transition import Transition
+from curate.scorers.noise.pieces import answer_pieces, settle
+from curate.scorers.noise.probabilities import exact_sum
 
 __all__ = ["LabelErrors"]
 
@@ -61,36 +64,38 @@ class LabelErrors:
 
     def fit(self, view: View) -> FittedTable:
         """Find the label errors of a view. Raises InputError where the whole input is wrong, not a few rows."""
-        read = read_labelled(view, self.columns, self.classes)
-        if not len(read.usable):
-            return answer(self, read, {field.name: np.empty(0, object) for field in self.gives}, ())
-        found = label_errors(read.probs if len(read.probs) > 1 else read.probs[0], read.codes, seed=self.seed)
-        suggestion = np.full(len(found), None, object)
-        suggestion[found.flagged] = np.array(read.classes, object)[found.suggested[found.flagged]]
-        values = {
-            "label_errors": found.score.astype(np.float32),
-            "label_error": found.flagged,
-            "label_error_suggestion": suggestion,
-            "label_right": found.right,
-            "label_error_because": found.reason,
-        }
-        return answer(self, read, values, (*describe(found), *found.notes))
+        with view.resident(partial(ErrorsPiece, self)) as held:
+            names, counts = settle(held, view, self.columns, self.classes)
+            if not counts.sum():
+                return answer_pieces(self, held.ask("answer_nothing"), (), names)
+            fitted = fit_pieces(held, view, counts, self.seed)
+            found: list[Judged] = held.ask("judge", fitted.models, fitted.noise)
+        flagged, right = sum(one.flagged for one in found), sum(one.right for one in found)
+        notes = _describe(fitted.noise, fitted.models.weights, (flagged, right, int(counts.sum())))
+        return answer_pieces(self, [one.table for one in found], (*notes, *fitted.diagnosis.notes()), names)
 
 
 def describe(found: LabelIssues) -> tuple[str, ...]:
     """What was found, in sentences for a person."""
     if found.noise is None:
         return ()
+    return _describe(
+        found.noise, found.weights, (int(found.flagged.sum()), exact_sum(found.right), len(found))
+    )
+
+
+def _describe(noise: Transition, weights: tuple[float, ...], found: tuple[int, int, int]) -> tuple[str, ...]:
+    """`found`: how many labels are flagged, the `exact_sum` of the probabilities that they are right, and how many they are."""
     kind = {
         "class-conditional": "wrong labels depend on the class alone",
         "instance-dependent": "wrong labels depend on the item: what is hard to tell apart is mislabelled, as by people",
         "undecided": "too little contradicts the model where it is sure to say what wrong labels depend on",
-    }[found.noise.kind]
+    }[noise.kind]
+    flagged, right, total = found
     told = [
-        f"{int(found.flagged.sum())} of {len(found)} labels are flagged, {1 - float(found.right.mean()):.1%} expected wrong; "
-        f"{kind}"
+        f"{flagged} of {total} labels are flagged, {1 - right / 2**32 / total:.1%} expected wrong; {kind}"
     ]
-    if len(found.weights) > 1:
-        shares = ", ".join(f"{weight:.2f}" for weight in found.weights)
+    if len(weights) > 1:
+        shares = ", ".join(f"{weight:.2f}" for weight in weights)
         told.append(f"the models were pooled with weights {shares}, by their log-loss on the labels")
     return tuple(told)
