@@ -14,12 +14,18 @@ from curate.contracts import ROW
 from curate.memory import ArrayView
 from curate.scorers.duplicates.exact import ExactDuplicate
 from curate.scorers.duplicates.near import NearDuplicate
+from curate.scorers.noise.confident import ConfidentLearning
+from curate.scorers.noise.label_noise.scorer import LabelErrors
 from curate.selectors.threshold.top import Top
 from curate.store import StoreView
 
 N, PIECE = 400, 50
 EXACT = ExactDuplicate(columns=("caption",))
 NEAR = NearDuplicate(embedding="vector", by="embedding")
+CLASSES = ("ant", "bee", "cat")
+LABELS = (ConfidentLearning(filter_by="both"), LabelErrors())
+DEATHS = (4, 13, 40)
+"""When workers die, in questions to what they hold: in `top`, in `exact-duplicate`, after labels were judged."""
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +47,22 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[curate.Store]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[curate.Store]:
+    """400 items in parts of 25 rows: labels of which a tenth are wrong, and coarse probabilities, so that many tie."""
+    rng = np.random.default_rng(1)
+    ids = [f"i{n:03d}" for n in rng.permutation(N)]
+    truth = rng.integers(0, 3, N)
+    given = np.where(rng.random(N) < 0.1, rng.integers(0, 3, N), truth)
+    probs = (rng.dirichlet(np.ones(3), N) * 5 + 12 * np.eye(3)[truth]).round() + 1
+    probs = (probs / probs.sum(1, keepdims=True)).astype(np.float32)
+    columns = {"id": ids, "text": [f"text {i}" for i in ids], "label": [CLASSES[c] for c in given]}
+    with curate.open(tmp_path_factory.mktemp("labels") / "s.curate", create=True) as opened:
+        opened.add(pa.table(columns), kind="label", check="none", part_rows=25)
+        opened.attach(probs, name="pred_probs", ids=ids)
+        yield opened
+
+
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curate.store.pieces.PIECE_ROWS", PIECE)
@@ -53,31 +75,45 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def found(view: Any) -> Mapping[str, bytes]:
     """What each step says of a view, as bytes."""
+    if "label" in view.columns:
+        return {scorer.name: scored(scorer, view) for scorer in LABELS}
     top = Top(by="size").select(view, 0.3, np.random.default_rng(0))
     answers = {"top": top.index.tobytes() + np.asarray(top.gain).tobytes()}
+    return answers | {scorer.name: scored(scorer, view) for scorer in (EXACT, NEAR)}
+
+
+def scored(scorer: Any, view: Any) -> bytes:
     rows = view.to_arrow(["id"]).append_column(ROW, pa.array(np.arange(len(view)))).combine_chunks()
-    for scorer in (EXACT, NEAR):
-        table = pa.Table.from_batches([scorer.fit(view).score(rows.to_batches()[0])])
-        answers[scorer.name] = repr(table.to_pydict()).encode()
-    return answers
+    fitted = scorer.fit(view)
+    table = pa.Table.from_batches([fitted.score(rows.to_batches()[0])])
+    return repr((table.to_pydict(), getattr(fitted, "notes", ()))).encode()
 
 
-def views(store: curate.Store) -> list[StoreView]:
-    return [store.items, store.items.where("size > 5")]
+def views(store: curate.Store, labelled: curate.Store) -> list[StoreView]:
+    return [
+        store.items,
+        store.items.where("size > 5"),
+        labelled.items,
+        labelled.items.where("text > 'text i01'"),
+    ]
 
 
-def test_by_pieces_as_at_once(store: curate.Store) -> None:
-    for view in views(store):
-        table = view.to_arrow()
-        vectors = np.array(table["vector"].to_pylist(), np.float32)
-        whole = ArrayView(table.drop_columns(["vector"]), {"vector": vectors})
-        pieces, at_once = found(view), found(whole)
+def in_memory(view: StoreView) -> ArrayView:
+    """The same rows, all in one piece."""
+    table = view.to_arrow()
+    (name,) = (name for name in ("vector", "pred_probs") if name in table.column_names)
+    return ArrayView(table.drop_columns([name]), {name: np.array(table[name].to_pylist(), np.float32)})
+
+
+def test_by_pieces_as_at_once(store: curate.Store, labelled: curate.Store) -> None:
+    for view in views(store, labelled):
+        pieces, at_once = found(view), found(in_memory(view))
         assert len(list(view.spread(lambda piece, first: first))) > 4 and pieces == at_once
-        assert b"True" in pieces["exact-duplicate"] and b"True" in pieces["near-duplicate"]
+        assert all(b"True" in answer for name, answer in pieces.items() if name != "top")
 
 
 @pytest.mark.slow
-def test_on_any_number_of_workers_and_through_deaths(store: curate.Store) -> None:
+def test_on_any_number_of_workers_and_through_deaths(store: curate.Store, labelled: curate.Store) -> None:
     ray = pytest.importorskip("ray", reason="extra ray not installed")
     from curate.run.ray_runner import RayRunner
 
@@ -88,16 +124,16 @@ def test_on_any_number_of_workers_and_through_deaths(store: curate.Store) -> Non
 
         def send(self, calls: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
             self.asked_for += 1
-            if self.asked_for in (4, 13):
+            if self.asked_for in DEATHS:
                 ray.kill(self._actors[self.asked_for % 2], no_restart=False)
             return super().send(calls)
 
-    view = views(store)[1]
-    expected, first = found(view), RayRunner(None, 4)
+    chosen = views(store, labelled)[1::2]
+    expected, first = [found(view) for view in chosen], RayRunner(None, 4)
     try:
         for runner in (first, RayRunner(None, 1), Deadly(None, 2)):
-            assert found(view.worked_by(runner)) == expected, runner
+            assert [found(view.worked_by(runner)) for view in chosen] == expected, runner
             runner._dismiss()
-        assert runner.asked_for > 13
+        assert runner.asked_for > max(DEATHS)
     finally:
         first.close()
