@@ -12,14 +12,15 @@ from curate.contracts import Budget, Selection
 from curate.errors import InputError
 from curate.selectors.coreset.exact import Picks, finish_sparse
 from curate.selectors.coreset.neighbours import neighbour_graph
-from curate.selectors.coreset.rows import Floats, Ints, generator, prepare
+from curate.selectors.coreset.rows import Floats, Ints, generator
 from curate.selectors.coreset.similarity import Likeness
+from curate.selectors.coreset.sources import Source
 
 __all__ = ["query"]
 
 
 def query(
-    x: npt.NDArray[Any],
+    x: npt.NDArray[Any] | Source,
     uncertainty: npt.NDArray[Any],
     budget: Budget,
     *,
@@ -41,7 +42,7 @@ def query(
     and at random. Raises InputError as `Constraints.terms` does, and for uncertainties below 0 or not finite.
     """
     meter, rng, within = Meter(), generator(rng), within or Constraints()
-    likeness = Likeness(prepare(x))
+    likeness = Likeness(x)
     n = len(likeness)
     weight = np.asarray(uncertainty, np.float32)
     if weight.shape != (n,) or not (np.isfinite(weight) & (weight >= 0)).all():
@@ -59,12 +60,9 @@ def query(
     graph = neighbour_graph(likeness, neighbours, rng)
     graph = graph._replace(values=graph.values * weight[graph.items])
     picks = Picks(likeness, terms._replace(first=terms.first[:0]))
-    picks.cover = _covered(likeness, labelled) * weight
-    for row in terms.first.tolist():
-        column = likeness.columns(np.array([row]))[0] * weight
-        picks.rows.append(row)
-        picks.gains.append(float(np.maximum(column - picks.cover, 0).sum(dtype=np.float64)))
-        np.maximum(picks.cover, column, out=picks.cover)
+    start = _covered(likeness, labelled) * weight
+    gains, picks.cover = likeness.covered(terms.first, weight, start)
+    picks.rows, picks.gains = terms.first.tolist(), gains.tolist()
     index, gains = finish_sparse(graph, picks, terms.most)
     whole = max(float(weight.sum(dtype=np.float64)), 1e-30)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -11,17 +13,21 @@ import numpy.typing as npt
 from curate.choosing import Constraints, Meter, Terms, at_random, highest
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
-from curate.selectors.coreset.rows import Clusters, Floats, Ints, cluster, generator, prepare, unit
+from curate.selectors.coreset.means import cluster
+from curate.selectors.coreset.rows import Floats, Ints, generator, unit
+from curate.selectors.coreset.sources import Source, mean, rows_of, shifted
 
 __all__ = ["Keep", "prototypes", "semdedup"]
 
 _SPREAD = 1024
 """Up to so many centres begin apart (k-means++)."""
+_TASK = 1 << 24
+"""Pairs, about, that are formed for one task."""
 Keep = Literal["centres", "near", "far"]
 
 
 def prototypes(
-    x: npt.NDArray[Any],
+    x: npt.NDArray[Any] | Source,
     budget: Budget,
     *,
     rng: np.random.Generator | None = None,
@@ -43,16 +49,17 @@ def prototypes(
     memory a copy of x. Raises InputError as `Constraints.terms` does, and for rows that are not finite.
     """
     meter, rng = Meter(), generator(rng)
-    x = prepare(x)
+    rows = rows_of(x)
+    n = len(rows)
     if keep not in ("centres", "near", "far") or (clusters is not None and clusters < 1):
         raise InputError(
             f"keep {keep!r}, clusters {clusters}: 'centres', 'near' or 'far', and at least one cluster"
         )
-    terms = (within or Constraints()).terms(len(x), budget)
-    count = clusters or (terms.most if keep == "centres" else min(512, round(len(x) ** 0.5)))
-    z = x - x.mean(0, dtype=np.float64).astype(np.float32)
+    terms = (within or Constraints()).terms(n, budget)
+    count = clusters or (terms.most if keep == "centres" else min(512, round(n**0.5)))
+    z = rows.mapped(partial(shifted, mean(rows).astype(np.float32)))
     found = cluster(z, max(1, count), rng, sample=32, spread=count <= _SPREAD)
-    distance = _distances(z, found)
+    distance = found.distance
     gain = distance if keep == "far" else -distance
     index = highest(terms, -_places(found.of, distance, terms) if keep == "centres" else gain)
     other = at_random(terms, rng)
@@ -71,15 +78,6 @@ def prototypes(
     )
 
 
-def _distances(x: Floats, found: Clusters) -> Floats:
-    """Of each row to its centre."""
-    squared = np.empty(len(x), np.float32)
-    for low in range(0, len(x), 4096):
-        gap = x[low : low + 4096] - found.centres[found.of[low : low + 4096]]
-        squared[low : low + len(gap)] = np.einsum("ij,ij->i", gap, gap)
-    return np.asarray(np.sqrt(squared))
-
-
 def _places(of: Ints, distance: Floats, terms: Terms) -> npt.NDArray[np.float64]:
     """How many open or mandatory rows of its cluster come before each, the mandatory ones first; larger clusters'
     come first among equals."""
@@ -94,7 +92,7 @@ def _places(of: Ints, distance: Floats, terms: Terms) -> npt.NDArray[np.float64]
 
 
 def semdedup(
-    x: npt.NDArray[Any],
+    x: npt.NDArray[Any] | Source,
     budget: Budget,
     *,
     rng: np.random.Generator | None = None,
@@ -115,20 +113,20 @@ def semdedup(
     and for rows that are not finite. Source: Abbas et al. (2023), arXiv 2303.09540.
     """
     meter, rng = Meter(), generator(rng)
-    z = unit(prepare(x))
+    z = rows_of(x).mapped(unit)
+    n = len(z)
     if keep not in ("hard", "easy") or (clusters is not None and clusters < 1):
         raise InputError(f"keep {keep!r}, clusters {clusters}: 'hard' or 'easy', and at least one cluster")
-    terms = (within or Constraints()).terms(len(z), budget)
-    count = clusters or (1 if len(z) <= 8192 else round(len(z) ** 0.5))
+    terms = (within or Constraints()).terms(n, budget)
+    count = clusters or (1 if n <= 8192 else round(n**0.5))
     found = cluster(z, count, rng, sample=32)
-    distance = _distances(z, found)
-    must = np.zeros(len(z), bool)
+    must = np.zeros(n, bool)
     must[terms.first] = True
-    gain = np.empty(len(z), np.float32)
-    order = np.lexsort((-distance if keep == "hard" else distance, ~must, ~(must | terms.open), found.of))
+    away = -found.distance if keep == "hard" else found.distance
+    order = np.lexsort((away, ~must, ~(must | terms.open), found.of))
     starts = np.searchsorted(found.of[order], np.arange(len(found.centres) + 1))
-    for low, high in pairwise(starts):
-        gain[order[low:high]] = _news(z[order[low:high]])
+    gain = np.empty(n, np.float32)
+    gain[order] = np.concatenate(list(z.share(_news_of, _batches(order, starts))))
     index, other = highest(terms, gain / terms.cost), at_random(terms, rng)
     return Selection(
         index,
@@ -137,6 +135,25 @@ def semdedup(
         random={"objective": float(gain[index].mean()), "random": float(gain[other].mean())},
         **meter.read(),
     )
+
+
+def _batches(order: Ints, starts: Ints) -> Iterator[list[Ints]]:
+    """The rows of some clusters, one cluster after the other: as many as form `_TASK` pairs."""
+    batch: list[Ints] = []
+    size = 0
+    for low, high in pairwise(starts.tolist()):
+        batch.append(order[low:high])
+        size += (high - low) ** 2
+        if size >= _TASK:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _news_of(source: Source, batch: list[Ints]) -> Floats:
+    """Of each of some clusters."""
+    return np.concatenate([_news(source.take(rows)) for rows in batch])
 
 
 def _news(z: Floats) -> Floats:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Account, Constraints, Meter, Terms, at_random
+from curate.choosing import Constraints, Meter, at_random
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
 from curate.selectors.coreset.classes import in_classes
-from curate.selectors.coreset.rows import Floats, Ints, generator, prepare, unit
+from curate.selectors.coreset.rounds import Rivals, contest
+from curate.selectors.coreset.rows import Floats, generator, unit
+from curate.selectors.coreset.sources import Source, along, mean, rows_of, squares
 
 __all__ = ["graph_cut"]
 
+Doubles = npt.NDArray[np.float64]
+
 
 def graph_cut(
-    x: npt.NDArray[Any],
+    x: npt.NDArray[Any] | Source,
     budget: Budget,
     *,
     rng: np.random.Generator | None = None,
@@ -39,53 +46,66 @@ def graph_cut(
     meter, rng = Meter(), generator(rng)
     if not redundancy >= 0:
         raise InputError(f"redundancy {redundancy}: 0 or more")
-    z = unit(prepare(x))
-
-    def choose(rows: Ints, own: Constraints, share: Budget) -> Selection:
-        part = z if len(rows) == len(z) else z[rows]
-        return _cut(part, own.terms(len(rows), share), redundancy, rng)
-
-    return dataclasses.replace(in_classes(choose, len(z), budget, within), **meter.read())
+    cutting = partial(_cut, redundancy)
+    return dataclasses.replace(in_classes(cutting, rows_of(x), (budget, rng), within), **meter.read())
 
 
-def _cut(z: Floats, terms: Terms, redundancy: float, rng: np.random.Generator) -> Selection:
-    n = len(z)
-    lam = redundancy * n / (2 * max(1, terms.most))
-    own = (1 + np.einsum("ij,ij->i", z, z)) / 2
-    typical = (n + z @ z.sum(0, dtype=np.float64)) / 2
-    account, total = Account(terms), np.zeros(z.shape[1])
+@dataclass(frozen=True)
+class _Worth:
+    """What rows would add to `count` rows, where lambda is `lam`."""
+
+    lam: float
+    count: int = 0
+
+    def of(self, typical: Doubles, squares: Floats, product: Floats) -> Doubles:
+        """By how like all rows they are, their squared lengths, and their products with the sum of those chosen."""
+        alike = (self.count + product) / 2
+        return np.asarray(typical - self.lam * (2 * alike + (1 + squares) / 2), np.float64)
+
+    def __call__(self, rivals: Rivals, product: Floats) -> Doubles:
+        now = self.of(rivals.noted, rivals.squares, product)
+        return np.where(now > 0, now / rivals.cost, now * rivals.cost)
+
+
+def _typical(n: int, whole: Doubles, z: Floats) -> Doubles:
+    """How like all n rows, whose sum is `whole`, each is in all."""
+    sums = [along(z[low : low + 4096].astype(np.float64), whole) for low in range(0, len(z), 4096)]
+    return np.asarray((n + np.concatenate([np.empty(0), *sums])) / 2)
+
+
+def _cut(
+    redundancy: float, source: Source, within: Constraints, how: tuple[Budget, np.random.Generator]
+) -> Selection:
+    terms, rng, n = within.terms(len(source), how[0]), how[1], len(source)
+    z, lam = source.mapped(unit), redundancy * n / (2 * max(1, terms.most))
+    typical = partial(_typical, n, mean(z, 1.001) * n)
     rows: list[int] = []
     gains: list[float] = []
+    with contest(z, terms) as race:
+        total = np.zeros(z.take(slice(0, 1)).shape[1])
 
-    def worth() -> npt.NDArray[np.float64]:
-        alike = (len(rows) + z @ total.astype(np.float32)) / 2
-        return np.asarray(typical - lam * (2 * alike + own), np.float64)
+        def add(row: int, vector: Floats) -> None:
+            nonlocal total
+            product = along(vector[None], total.astype(np.float32))
+            own = squares(vector[None])[:, 0]
+            gains.append(float(_Worth(lam, len(rows)).of(typical(vector[None]), own, product)[0]))
+            rows.append(row)
+            total = total + vector
 
-    def add(row: int, gain: float) -> None:
-        nonlocal total
-        rows.append(row)
-        gains.append(gain)
-        total = total + z[row]
-
-    for row in terms.first.tolist():
-        add(row, float(worth()[row]))
-    while account:
-        now = worth()
-        keys = np.where(now > 0, now / terms.cost, now * terms.cost)
-        row = int(np.where(account.open, keys, -np.inf).argmax())
-        account.take(row)
-        add(row, float(now[row]))
-    chosen = np.array(rows, np.int64)
-    sets = (("objective", chosen), ("random", at_random(terms, rng)))
+        race.note(typical)
+        for row, vector in zip(terms.first.tolist(), race.at(terms.first), strict=True):
+            add(row, vector)
+        while found := race.best(_Worth(lam, len(rows)), total):
+            race.take(found[0])
+            add(found[0], found[2])
+        sets = (("objective", np.array(rows, np.int64)), ("random", at_random(terms, rng)))
+        values = {name: _value(race.at(some), typical, lam) / (n * max(1, len(some))) for name, some in sets}
     return Selection(
-        chosen,
-        weight=np.ones(len(rows), np.float32),
-        gain=np.array(gains, np.float32),
-        random={name: _value(z, typical, lam, s) for name, s in sets},
+        sets[0][1], weight=np.ones(len(rows), np.float32), gain=np.array(gains, np.float32), random=values
     )
 
 
-def _value(z: npt.NDArray[Any], typical: npt.NDArray[Any], lam: float, rows: Ints) -> float:
-    total = z[rows].sum(0, dtype=np.float64)
-    alike = (len(rows) ** 2 + float(total @ total)) / 2
-    return (float(typical[rows].sum()) - lam * alike) / (len(z) * max(1, len(rows)))
+def _value(z: Floats, typical: Callable[[Floats], Doubles], lam: float) -> float:
+    """How like all the rows z are, in all, less lambda times how like one another."""
+    total = z.sum(0, dtype=np.float64)
+    return float(typical(z).sum()) - lam * (len(z) ** 2 + float(total @ total)) / 2

@@ -38,16 +38,10 @@ class Picks:
     """A choice as it grows: rows with their gains, what is covered, and what may still be chosen."""
 
     def __init__(self, likeness: Likeness, terms: Terms) -> None:
-        self.rows: list[int] = []
-        self.gains: list[float] = []
-        self.cover = np.zeros(len(likeness), np.float32)
+        gains, self.cover = likeness.covered(terms.first)
+        self.rows: list[int] = terms.first.tolist()
+        self.gains: list[float] = gains.tolist()
         self.purse = purse_of(terms)
-        for row in terms.first.tolist():
-            column = likeness.columns(np.array([row]))[0]
-            gain = float(np.maximum(column - self.cover, 0).sum(dtype=np.float64))
-            self.rows.append(row)
-            self.gains.append(gain)
-            np.maximum(self.cover, column, out=self.cover)
 
     def add(self, row: int, gain: float, column: Floats) -> None:
         """This row, which was open, is chosen; `column` (n,) is how like it all are."""
@@ -94,7 +88,7 @@ def exact_greedy(likeness: Likeness, terms: Terms) -> tuple[Ints, npt.NDArray[np
     Time: two passes over all pairs; for the first choices as much again as the items they are nearest to; and little
     for the others. Memory: some times that of the rows.
     """
-    n, d = likeness.z.shape
+    n, d = len(likeness), likeness.width
     picks = Picks(likeness, terms)
     bound = all_gains(likeness, picks.cover)
     enough = len(terms.first)

@@ -14,6 +14,7 @@ from curate.selectors.coreset.exact import Picks, exact_greedy, finish_sparse, g
 from curate.selectors.coreset.neighbours import neighbour_graph
 from curate.selectors.coreset.rows import Floats, Ints, generator
 from curate.selectors.coreset.similarity import Likeness, Similarity
+from curate.selectors.coreset.sources import Source
 
 __all__ = ["Method", "facility_location", "group_sizes", "planned"]
 
@@ -26,7 +27,7 @@ _SHOWN = 2e10
 
 
 def facility_location(
-    x: npt.NDArray[Any],
+    x: npt.NDArray[Any] | Source,
     budget: Budget,
     *,
     rng: np.random.Generator | None = None,
@@ -60,19 +61,19 @@ def facility_location(
     """
     meter, rng = Meter(), generator(rng)
     likeness = Likeness(x, similarity)
-    n, d = likeness.z.shape
+    n, d = len(likeness), likeness.width
     terms = (within or Constraints()).terms(n, budget)
     reach = neighbours or _reach(n, terms.most)
     if neighbours is not None and neighbours < 1:
         raise InputError(f"neighbours {neighbours}: at least 1, the item itself")
     method = _settled(method, n, d, neighbours)
     if method == "exact":
-        rows, gains = exact_greedy(likeness, terms)
+        rows, gains = exact_greedy(likeness.brought(), terms)
     elif method == "sparse":
         picks = Picks(likeness, terms)
         rows, gains = finish_sparse(neighbour_graph(likeness, reach, rng), picks, terms.most)
     elif method == "stochastic":
-        rows, gains = _stochastic(likeness, terms, epsilon, rng)
+        rows, gains = _stochastic(likeness.brought(), terms, epsilon, rng)
     else:
         raise InputError(f"method {method!r}: 'auto', 'exact', 'sparse' or 'stochastic'")
     weight = group_sizes(likeness, rows) if reweight else np.ones(len(rows), np.float32)
@@ -138,9 +139,9 @@ def group_sizes(likeness: Likeness, rows: Ints) -> Floats:
 
 def _objective(likeness: Likeness, rows: Ints, terms: Terms, rng: np.random.Generator) -> dict[str, float]:
     """Coverage per item of the choice and of one at random."""
-    n, d = likeness.z.shape
+    n, d = len(likeness), likeness.width
     size = max(1000, int(_SHOWN / (max(1, len(rows)) * d)))
-    items = np.sort(rng.choice(n, size, replace=False)) if size < n else np.arange(n)
+    items = np.sort(rng.choice(n, size, replace=False)) if size < n else None
     other = at_random(terms, rng)
     pairs = (("objective", rows), ("random", other))
     return {name: float(likeness.coverage(s, items)[0].mean(dtype=np.float64)) for name, s in pairs}

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Account, Constraints, Meter, Terms, at_random
+from curate.choosing import Constraints, Meter, at_random
 from curate.contracts import Budget, Selection
 from curate.selectors.coreset.classes import in_classes
-from curate.selectors.coreset.rows import Floats, Ints, generator, prepare
+from curate.selectors.coreset.rounds import Rivals, contest
+from curate.selectors.coreset.rows import Floats, generator
+from curate.selectors.coreset.sources import Source, mean, rows_of, shifted, squares
 
 __all__ = ["herding"]
 
 
 def herding(
-    x: npt.NDArray[Any],
+    x: npt.NDArray[Any] | Source,
     budget: Budget,
     *,
     rng: np.random.Generator | None = None,
@@ -36,43 +40,47 @@ def herding(
     rows that are not finite.
     """
     meter, rng = Meter(), generator(rng)
-    x = prepare(x)
-
-    def choose(rows: Ints, own: Constraints, share: Budget) -> Selection:
-        return _herd(x if len(rows) == len(x) else x[rows], own.terms(len(rows), share), rng)
-
-    return dataclasses.replace(in_classes(choose, len(x), budget, within), **meter.read())
+    return dataclasses.replace(in_classes(_herd, rows_of(x), (budget, rng), within), **meter.read())
 
 
-def _herd(x: Floats, terms: Terms, rng: np.random.Generator) -> Selection:
-    z = x - x.mean(0, dtype=np.float64).astype(np.float32)
-    squares = np.einsum("ij,ij->i", z, z)
-    account = Account(terms)
-    total = np.zeros(z.shape[1])
-    rows: list[int] = []
-    errors = [float(np.sqrt(squares.mean(dtype=np.float64)))]
+@dataclass(frozen=True)
+class _Nearer:
+    """How near the means would be. There are `count` rows, whose sum is sqrt(`own`) long and whose mean is `now` away."""
 
-    def add(row: int) -> None:
-        nonlocal total
-        rows.append(row)
-        total = total + z[row]
-        errors.append(float(np.linalg.norm(total)) / len(rows))
+    count: int
+    own: float
+    now: float
 
-    for row in terms.first.tolist():
-        add(row)
-    plain = bool((terms.cost == 1).all())
-    while account:
+    def __call__(self, rivals: Rivals, product: Floats) -> npt.NDArray[np.floating]:
         # |total + z_i|^2 without what all share: the sum is of differences from the mean, which is 0
-        farther = squares + 2 * (z @ total.astype(np.float32))
-        if not plain:
-            now = float(np.linalg.norm(total)) / max(1, len(rows)) if rows else errors[0]
-            then = np.sqrt(np.maximum(farther + float(total @ total), 0)) / (len(rows) + 1)
-            farther = -_per_cost(now - then, terms.cost)
-        row = int(np.where(account.open, farther, np.inf).argmin())
-        account.take(row)
-        add(row)
+        farther = rivals.squares + 2 * product
+        if rivals.plain:
+            return np.asarray(-farther)
+        then = np.sqrt(np.maximum(farther + self.own, 0)) / (self.count + 1)
+        return _per_cost(self.now - then, rivals.cost)
+
+
+def _herd(source: Source, within: Constraints, how: tuple[Budget, np.random.Generator]) -> Selection:
+    terms, rng = within.terms(len(source), how[0]), how[1]
+    z = source.mapped(partial(shifted, mean(source).astype(np.float32)))
+    rows: list[int] = []
+    errors = [float(np.sqrt(mean(z.mapped(squares))[0]))]
+    with contest(z, terms) as race:
+        total = np.zeros(z.take(slice(0, 1)).shape[1])
+
+        def add(row: int, vector: Floats) -> None:
+            nonlocal total
+            rows.append(row)
+            total = total + vector
+            errors.append(float(np.linalg.norm(total)) / len(rows))
+
+        for row, vector in zip(terms.first.tolist(), race.at(terms.first), strict=True):
+            add(row, vector)
+        while found := race.best(_Nearer(len(rows), float(total @ total), errors[-1]), total):
+            race.take(found[0])
+            add(found[0], found[2])
+        other = race.at(at_random(terms, rng)).mean(0, dtype=np.float64)
     chosen = np.array(rows, np.int64)
-    other = z[at_random(terms, rng)].mean(0, dtype=np.float64)
     return Selection(
         chosen,
         weight=np.ones(len(chosen), np.float32),

@@ -11,7 +11,7 @@ import numpy as np
 from curate.choosing import Meter, Pool, draw_seed, effort
 from curate.contracts import Budget, Selection, View
 from curate.selectors.coreset.centres import choose_centres
-from curate.selectors.coreset.choosers import Embedded, Unscored
+from curate.selectors.coreset.choosers import Chosen, Embedded, Unscored
 from curate.selectors.coreset.clustered import Keep, prototypes, semdedup
 from curate.selectors.coreset.cut import graph_cut
 from curate.selectors.coreset.facility import Method, facility_location, planned
@@ -20,6 +20,7 @@ from curate.selectors.coreset.matching import grad_match
 from curate.selectors.coreset.middle import moderate
 from curate.selectors.coreset.pieces import HeldCloud, PiecePoints, centre, finite
 from curate.selectors.coreset.similarity import Similarity
+from curate.selectors.coreset.sources import Source
 from curate.selectors.coreset.weighted import craig
 
 __all__ = [
@@ -51,9 +52,9 @@ class FacilityLocation(Unscored):
     name: ClassVar[str] = "facility-location"
     version: ClassVar[int] = 1
 
-    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+    def _choose(self, rows: Source, pool: Pool, rng: np.random.Generator) -> Chosen:
         chosen = facility_location(
-            pool.vectors,
+            rows,
             pool.amount,
             rng=rng,
             within=pool.within,
@@ -105,8 +106,8 @@ class Herding(Unscored):
     name: ClassVar[str] = "herding"
     version: ClassVar[int] = 1
 
-    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
-        chosen = herding(pool.vectors, pool.amount, rng=rng, within=pool.within)
+    def _choose(self, rows: Source, pool: Pool, rng: np.random.Generator) -> Chosen:
+        chosen = herding(rows, pool.amount, rng=rng, within=pool.within)
         return chosen, f"by herding {self.embedding}"
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
@@ -126,8 +127,8 @@ class GraphCut(Unscored):
     name: ClassVar[str] = "graph-cut"
     version: ClassVar[int] = 1
 
-    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
-        chosen = graph_cut(pool.vectors, pool.amount, rng=rng, within=pool.within, redundancy=self.redundancy)
+    def _choose(self, rows: Source, pool: Pool, rng: np.random.Generator) -> Chosen:
+        chosen = graph_cut(rows, pool.amount, rng=rng, within=pool.within, redundancy=self.redundancy)
         return chosen, f"by graph cut of {self.embedding}"
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
@@ -148,9 +149,9 @@ class Craig(Unscored):
     name: ClassVar[str] = "craig"
     version: ClassVar[int] = 1
 
-    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+    def _choose(self, rows: Source, pool: Pool, rng: np.random.Generator) -> Chosen:
         chosen = craig(
-            pool.vectors,
+            rows,
             pool.amount,
             rng=rng,
             within=pool.within,
@@ -176,8 +177,8 @@ class GradMatch(Unscored):
     name: ClassVar[str] = "grad-match"
     version: ClassVar[int] = 1
 
-    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
-        chosen = grad_match(pool.vectors, pool.amount, rng=rng, within=pool.within, ridge=self.ridge)
+    def _choose(self, rows: Source, pool: Pool, rng: np.random.Generator) -> Chosen:
+        chosen = grad_match(rows, pool.amount, rng=rng, within=pool.within, ridge=self.ridge)
         return chosen, f"by matching the mean of {self.embedding}"
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
@@ -194,8 +195,8 @@ class Moderate(Unscored):
     name: ClassVar[str] = "moderate"
     version: ClassVar[int] = 1
 
-    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
-        chosen = moderate(pool.vectors, pool.amount, rng=rng, within=pool.within)
+    def _choose(self, rows: Source, pool: Pool, rng: np.random.Generator) -> Chosen:
+        chosen = moderate(rows, pool.amount, rng=rng, within=pool.within)
         return chosen, f"at a middling distance in {self.embedding}"
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
@@ -217,9 +218,9 @@ class Prototypes(Unscored):
     name: ClassVar[str] = "prototypes"
     version: ClassVar[int] = 1
 
-    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+    def _choose(self, rows: Source, pool: Pool, rng: np.random.Generator) -> Chosen:
         chosen = prototypes(
-            pool.vectors,
+            rows,
             pool.amount,
             rng=rng,
             within=pool.within,
@@ -252,9 +253,9 @@ class SemDeDup(Unscored):
     name: ClassVar[str] = "semdedup"
     version: ClassVar[int] = 1
 
-    def _choose(self, pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+    def _choose(self, rows: Source, pool: Pool, rng: np.random.Generator) -> Chosen:
         chosen = semdedup(
-            pool.vectors, pool.amount, rng=rng, within=pool.within, clusters=self.clusters, keep=self.keep
+            rows, pool.amount, rng=rng, within=pool.within, clusters=self.clusters, keep=self.keep
         )
         return chosen, f"no near-duplicate in {self.embedding} before it"
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Account, Constraints, Meter, Terms, at_random
+from curate.choosing import Constraints, Meter, at_random
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
 from curate.selectors.coreset.classes import in_classes
+from curate.selectors.coreset.rounds import Contest, Rivals, contest
 from curate.selectors.coreset.rows import Floats, Ints, generator, prepare
+from curate.selectors.coreset.sources import Source, largest, mean, rows_of, squares
 
 __all__ = ["grad_match"]
 
@@ -21,7 +24,7 @@ _ROUNDS = 64
 
 
 def grad_match(
-    x: npt.NDArray[Any],
+    x: npt.NDArray[Any] | Source,
     budget: Budget,
     *,
     rng: np.random.Generator | None = None,
@@ -49,54 +52,57 @@ def grad_match(
     meter, rng = Meter(), generator(rng)
     if not ridge >= 0:
         raise InputError(f"ridge {ridge}: 0 or more")
-    x = prepare(x)
+    rows = rows_of(x)
     if target is not None:
         target = prepare(np.asarray(target)[None], "target")[0]
-        if target.shape != x.shape[1:]:
-            raise InputError(f"target has {len(target)} dimensions, x has {x.shape[1]}")
-
-    def choose(rows: Ints, own: Constraints, share: Budget) -> Selection:
-        return _match(
-            x if len(rows) == len(x) else x[rows], target, ridge, (own.terms(len(rows), share), rng)
-        )
-
-    chosen = in_classes(choose, len(x), budget, within)
+        width = rows.take(slice(0, 1)).shape[1]
+        if len(target) != width:
+            raise InputError(f"target has {len(target)} dimensions, x has {width}")
+    chosen = in_classes(partial(_match, target, ridge), rows, (budget, rng), within)
     assert chosen.weight is not None
     mean = float(chosen.weight.mean()) if len(chosen) else 1.0
     return dataclasses.replace(chosen, weight=(chosen.weight / mean).astype(np.float32), **meter.read())
 
 
+def _per_cost(rivals: Rivals, product: Floats) -> npt.NDArray[np.floating]:
+    """How far rows point along a direction, per cost."""
+    return np.asarray(product if rivals.plain else product / rivals.cost)
+
+
 def _match(
-    x: Floats, target: Floats | None, ridge: float, how: tuple[Terms, np.random.Generator]
+    target: Floats | None,
+    ridge: float,
+    source: Source,
+    within: Constraints,
+    how: tuple[Budget, np.random.Generator],
 ) -> Selection:
     """Rows and weights of one group; weights are such that n times the target is matched."""
-    terms, rng = how
-    b = (x.mean(0, dtype=np.float64) if target is None else target).astype(np.float64)
-    length, power = float(np.linalg.norm(b)), float(np.einsum("ij,ij->i", x, x).mean(dtype=np.float64))
+    terms, rng = within.terms(len(source), how[0]), how[1]
+    b = (mean(source).astype(np.float32) if target is None else target).astype(np.float64)
+    long = largest(source.mapped(squares))
+    length, power = float(np.linalg.norm(b)), float(mean(source.mapped(squares), long)[0])
     if not power:
         raise InputError("all gradients are zero: there is nothing to match")
     if length <= 1e-6 * power**0.5:
         raise InputError("the target is zero: where gradients cancel out, give a target, or groups")
-    account = Account(terms)
-    rounds = [_Pursuit(x, b, ridge * power, account, terms.first)]
-    rounds[0].run(terms.cost)
-    while account and rounds[-1].rows and len(rounds) < _ROUNDS:
-        rounds.append(_Pursuit(x, b, ridge * power, account, terms.first[:0]))
-        rounds[-1].run(terms.cost)
-    index = np.array([row for r in rounds for row in r.rows], np.int64)
+    with contest(source, terms) as race:
+        account, least = race.account, 1e-6 * length * long**0.5
+        rounds = [_Pursuit(race, b, ridge * power, terms.first)]
+        rounds[0].run(least)
+        while account and rounds[-1].rows and len(rounds) < _ROUNDS:
+            rounds.append(_Pursuit(race, b, ridge * power, terms.first[:0]))
+            rounds[-1].run(least)
+        index = np.array([row for r in rounds for row in r.rows], np.int64)
+        mixed, other = race.at(index), race.at(at_random(terms, rng)).mean(0, dtype=np.float64)
     weight = np.concatenate([r.weights for r in rounds]) / sum(bool(r.rows) for r in rounds)
-    mixed = weight @ x[index]
-    other = x[at_random(terms, rng)].mean(0, dtype=np.float64)
+    off = float(np.linalg.norm(weight @ mixed - b)) / length
     other *= max(0.0, float(other @ b)) / max(float(other @ other), 1e-30)
     weight = np.maximum(weight, 1e-6 * max(weight.max(initial=0), 1e-30))
     return Selection(
         index,
-        weight=(weight * len(x)).astype(np.float32),
+        weight=(weight * len(source)).astype(np.float32),
         gain=np.array([g / length for r in rounds for g in r.falls], np.float32),
-        random={
-            "objective": float(np.linalg.norm(mixed - b)) / length,
-            "random": float(np.linalg.norm(other - b)) / length,
-        },
+        random={"objective": off, "random": float(np.linalg.norm(other - b)) / length},
     )
 
 
@@ -106,47 +112,42 @@ class _Pursuit:
     The inverse of the active rows' Gram matrix is kept, and brought up to date as rows come and go.
     """
 
-    def __init__(
-        self, x: Floats, b: npt.NDArray[np.float64], ridge: float, account: Account, first: Ints
-    ) -> None:
-        self._x, self._b, self._ridge, self._account = x, b, ridge, account
+    def __init__(self, race: Contest, b: npt.NDArray[np.float64], ridge: float, first: Ints) -> None:
+        self._race, self._b, self._ridge = race, b, ridge
         self._must = {row: i for i, row in enumerate(first.tolist())}
         self._idle: list[int] = []
         self.rows: list[int] = []
         self.falls: list[float] = []
         self.weights = np.empty(0)
         self._inverse = np.empty((0, 0))
-        self._active = np.empty((0, x.shape[1]))
-        for row in self._must:
-            if not self._join(row):
+        self._active = np.empty((0, len(b)))
+        for row, vector in zip(self._must, race.at(first), strict=True):
+            if not self._join(row, vector):
                 self._idle.append(row)
 
-    def run(self, cost: npt.NDArray[np.float64]) -> None:
-        """Let rows join until nothing fits, or nothing helps."""
-        length = float(np.linalg.norm(self._b))
-        tolerance = 1e-6 * length * float(np.sqrt(np.einsum("ij,ij->i", self._x, self._x).max(initial=0)))
-        useless = np.zeros(len(self._x), bool)
-        for _ in range(4 * len(self._x)):
+    def run(self, least: float) -> None:
+        """Let rows join until nothing fits, or nothing points along what is missing by more than `least`."""
+        race, length = self._race, float(np.linalg.norm(self._b))
+        for _ in range(4 * len(race.rows)):
             missing = self._b - self.weights @ self._active
-            if np.linalg.norm(missing) <= 1e-6 * length:
+            found = race.best(_per_cost, missing) if np.linalg.norm(missing) > 1e-6 * length else None
+            if found is None or found[1] * float(race.terms.cost[found[0]]) <= least:
                 break
-            along = np.where(self._account.open & ~useless, self._x @ missing.astype(np.float32), 0)
-            row = int((along / cost).argmax())
-            if along[row] <= tolerance:
-                break
-            if self._join(row):
-                self._account.take(row)
+            row, _, vector = found
+            if self._join(row, vector):
+                race.take(row)
             else:
-                useless[row] = True
+                race.ban(row)
+        race.lift()
         idle = len(self._idle)
         rows, falls = [*self._idle, *self.rows], [*([0.0] * idle), *self.falls]
         order = sorted(range(len(rows)), key=lambda i: self._must.get(rows[i], len(self._must)))
         self.rows, self.falls = [rows[i] for i in order], [falls[i] for i in order]
         self.weights = np.concatenate([np.zeros(idle), self.weights])[order]
 
-    def _join(self, row: int) -> bool:
+    def _join(self, row: int, vector: Floats) -> bool:
         """Make a row active and find all weights anew; False if the active ones span it already."""
-        new = self._x[row].astype(np.float64)
+        new = vector.astype(np.float64)
         before = float(np.linalg.norm(self._b - self.weights @ self._active))
         known = self._active @ new
         solved = self._inverse @ known
@@ -195,4 +196,4 @@ class _Pursuit:
         if row in self._must:
             self._idle.append(row)
         else:
-            self._account.give_back(row)
+            self._race.give_back(row)

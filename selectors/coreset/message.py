@@ -16,6 +16,7 @@ from curate.selectors.coreset.kernels import Graph
 from curate.selectors.coreset.neighbours import nearest_rows
 from curate.selectors.coreset.rows import compiled, generator
 from curate.selectors.coreset.similarity import Likeness
+from curate.selectors.coreset.sources import Source
 
 __all__ = ["Together", "d2"]
 
@@ -23,7 +24,7 @@ Together = Literal["sum", "product"]
 
 
 def d2(
-    x: npt.NDArray[Any],
+    x: npt.NDArray[Any] | Source,
     score: npt.NDArray[Any],
     budget: Budget,
     *,
@@ -84,7 +85,7 @@ def _both_ways(likeness: Likeness, count: int, rng: np.random.Generator) -> Grap
     """Neighbours of each row but itself, and who has it for one, each once; values are distances over the median's."""
     names, values = nearest_rows(likeness, min(count + 1, len(likeness)), rng)
     rows = np.repeat(np.arange(len(names)), names.shape[1])
-    others, far = names.reshape(-1).astype(np.int64), likeness.top - values.reshape(-1)
+    others, far = names.reshape(-1).astype(np.int64), likeness.metric.top - values.reshape(-1)
     real = (others != rows) & (others >= 0)
     a, b, far = rows[real], others[real], np.maximum(far[real], 0)
     pairs = np.concatenate([a * len(names) + b, b * len(names) + a])

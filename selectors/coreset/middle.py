@@ -9,13 +9,14 @@ import numpy.typing as npt
 
 from curate.choosing import Constraints, Meter, at_random, highest
 from curate.contracts import Budget, Selection
-from curate.selectors.coreset.rows import Floats, generator, prepare
+from curate.selectors.coreset.rows import Floats, Ints, generator
+from curate.selectors.coreset.sources import Source, rows_of
 
 __all__ = ["moderate"]
 
 
 def moderate(
-    x: npt.NDArray[Any],
+    x: npt.NDArray[Any] | Source,
     budget: Budget,
     *,
     rng: np.random.Generator | None = None,
@@ -30,12 +31,13 @@ def moderate(
     rows that are not finite. Source: Xia et al. (ICLR 2023).
     """
     meter, rng = Meter(), generator(rng)
-    x = prepare(x)
-    terms = (within or Constraints()).terms(len(x), budget)
-    gain = np.empty(len(x), np.float32)
-    for g in range(len(terms.left)):
-        rows = np.flatnonzero(terms.group == g)
-        gain[rows] = _middling(x[rows])
+    source = rows_of(x)
+    terms = (within or Constraints()).terms(len(source), budget)
+    gain = np.empty(len(source), np.float32)
+    order = np.argsort(terms.group, kind="stable")
+    groups = np.split(order, np.searchsorted(terms.group[order], np.arange(1, len(terms.left))))
+    for rows, own in zip(groups, source.share(_middling_of, groups), strict=True):
+        gain[rows] = own
     index, other = highest(terms, gain), at_random(terms, rng)
     return Selection(
         index,
@@ -44,6 +46,10 @@ def moderate(
         random={"objective": float(gain[index].mean()), "random": float(gain[other].mean())},
         **meter.read(),
     )
+
+
+def _middling_of(source: Source, rows: Ints) -> Floats:
+    return _middling(source.take(rows))
 
 
 def _middling(x: Floats) -> Floats:

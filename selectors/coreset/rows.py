@@ -1,4 +1,4 @@
-"""Rows as the selectors of this folder take them, compiled loops, and a plain k-means."""
+"""Rows as the selectors of this folder take them, and compiled loops."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ import numpy.typing as npt
 from curate.choosing import finite_rows
 from curate.errors import InputError, require
 
-__all__ = ["Clusters", "cluster", "compiled", "generator", "prepare", "unit"]
+__all__ = ["Floats", "Ints", "compiled", "generator", "prepare", "unit"]
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-
-_CHUNK = 8192
 
 
 @functools.cache
@@ -62,77 +60,3 @@ def unit(x: Floats) -> Floats:
     """A copy with rows of length 1; rows of zeros stay."""
     length = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
     return x / np.where(length > 0, length, 1).astype(np.float32)[:, None]
-
-
-# --- k-means --------------------------------------------------------------------------------------------------------
-
-
-class Clusters:
-    """`centres` (c, d) float32, and for every row the nearest: `of` (n,) int64."""
-
-    def __init__(self, centres: Floats, of: Ints) -> None:
-        self.centres, self.of = centres, of
-
-    def members(self) -> tuple[Ints, Ints]:
-        """Rows ordered by cluster, and where each cluster begins in them (c + 1,)."""
-        order = np.argsort(self.of, kind="stable")
-        starts = np.searchsorted(self.of[order], np.arange(len(self.centres) + 1))
-        return order, starts
-
-
-def cluster(
-    x: Floats,
-    count: int,
-    rng: np.random.Generator,
-    *,
-    rounds: int = 8,
-    sample: int = 64,
-    spread: bool = False,
-) -> Clusters:
-    """k-means with `count` centres trained on at most `sample` rows for each, every row then given to the nearest.
-
-    Two matrix products a round are all there is to it. It begins with rows drawn at random; with `spread`, by the squared
-    distance to those drawn before (k-means++), one product of the sample for each. A centre that nothing is near stays
-    where it was.
-    """
-    count = min(count, len(x))
-    size = min(len(x), max(4096, sample * count))
-    known = x[np.sort(rng.choice(len(x), size, replace=False))] if size < len(x) else x
-    centres = _spread(known, count, rng) if spread else known[np.sort(rng.choice(size, count, replace=False))]
-    for _ in range(rounds):
-        of = nearest_centre(known, centres)
-        order = np.argsort(of, kind="stable")
-        used, starts = np.unique(of[order], return_index=True)
-        sums = np.add.reduceat(known[order], starts, axis=0, dtype=np.float64)
-        before, centres = centres, centres.copy()
-        centres[used] = (sums / np.diff(np.append(starts, len(of)))[:, None]).astype(np.float32)
-        if np.array_equal(before, centres):
-            break
-    return Clusters(centres, nearest_centre(x, centres))
-
-
-def _spread(x: Floats, count: int, rng: np.random.Generator) -> Floats:
-    squares = np.einsum("ij,ij->i", x, x)
-    rows = [int(rng.integers(len(x)))]
-    far = np.full(len(x), np.inf)
-    while len(rows) < count:
-        last = x[rows[-1]]
-        far = np.minimum(far, np.maximum(squares - 2 * (x @ last) + float(last @ last), 0))
-        far[rows[-1]] = 0
-        total = np.cumsum(far)
-        drawn = int(np.searchsorted(total, rng.random() * total[-1], side="right"))
-        if total[-1] <= 0 or drawn >= len(x):  # copies alone are left
-            drawn = int(np.setdiff1d(np.arange(len(x)), rows)[0])
-        rows.append(drawn)
-    return x[rows]
-
-
-def nearest_centre(x: Floats, centres: Floats) -> Ints:
-    """The nearest centre of each row, (n,) int64; of equally near ones the first."""
-    half = np.einsum("ij,ij->i", centres, centres) / 2
-    of = np.empty(len(x), np.int64)
-    for low in range(0, len(x), _CHUNK):
-        near = x[low : low + _CHUNK] @ centres.T
-        near -= half
-        of[low : low + len(near)] = near.argmax(1)
-    return of

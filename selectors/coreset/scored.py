@@ -12,8 +12,9 @@ from curate.contracts import Budget, Selection, View
 from curate.errors import InputError
 from curate.fitting import columns_of, numbers, true_rows
 from curate.selectors.coreset.asking import query
-from curate.selectors.coreset.choosers import Embedded, choose_items
+from curate.selectors.coreset.choosers import Chosen, Embedded, choose_items
 from curate.selectors.coreset.message import Together, d2
+from curate.selectors.coreset.sources import Source
 from curate.selectors.coreset.strata import ccs, hardest
 
 __all__ = ["D2", "Ccs", "Hardest", "Query"]
@@ -42,12 +43,12 @@ class Ccs(Constrained):
         return ("id", *columns_of(self.by), *self.constraint_columns)
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
-        def choose(pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+        def choose(pool: Pool, rng: np.random.Generator) -> Chosen:
             within, score = pool.within, pool.values[0]
             chosen = ccs(score, pool.amount, rng=rng, within=within, drop=self.drop, bins=self.bins)
             return chosen, f"of its degree of difficulty by {self.by}"
 
-        return choose_items(self, view, (budget, rng), choose, values=(self.by,))
+        return choose_items(self, view, (budget, rng), choose, (self.by,))
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""
@@ -82,14 +83,14 @@ class Hardest(Constrained):
             above = 1 + 2 * float(np.nanmax(np.abs(told), initial=0.0))
             by = f"case when ({self.never_learned}) then {above!r}::double else ({self.by}) end"
 
-        def choose(pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+        def choose(pool: Pool, rng: np.random.Generator) -> Chosen:
             score = pool.values[0].astype(np.float64)
             if self.never_learned:
                 score = np.where(score == above, np.inf, score)
             chosen = hardest(score, pool.amount, rng=rng, within=pool.within, easiest=self.easiest)
             return chosen, f"among the {'easiest' if self.easiest else 'hardest'} by {self.by}"
 
-        return choose_items(self, view, (budget, rng), choose, values=(by,))
+        return choose_items(self, view, (budget, rng), choose, (by,))
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""
@@ -117,9 +118,9 @@ class D2(Embedded):
         return ("id", self.embedding, *columns_of(self.by), *self.constraint_columns)
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
-        def choose(pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+        def choose(rows: Source, pool: Pool, rng: np.random.Generator) -> Chosen:
             chosen = d2(
-                pool.vectors,
+                rows,
                 pool.values[0],
                 pool.amount,
                 rng=rng,
@@ -131,7 +132,7 @@ class D2(Embedded):
             )
             return chosen, f"by D2 of {self.by} over {self.embedding}"
 
-        return choose_items(self, view, (budget, rng), choose, embedding=self.embedding, values=(self.by,))
+        return self._select(view, (budget, rng), choose, (self.by,))
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take where vectors form clusters."""
@@ -166,9 +167,9 @@ class Query(Embedded):
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         known = true_rows(view, self.known) if self.known else np.zeros(len(view), bool)
 
-        def choose(pool: Pool, rng: np.random.Generator) -> tuple[Selection, str]:
+        def choose(rows: Source, pool: Pool, rng: np.random.Generator) -> Chosen:
             chosen = query(
-                pool.vectors,
+                rows,
                 pool.values[0],
                 pool.amount,
                 rng=rng,
@@ -178,7 +179,7 @@ class Query(Embedded):
             )
             return chosen, f"uncertain by {self.by}, and stands for others in {self.embedding}"
 
-        return choose_items(self, view, (budget, rng), choose, embedding=self.embedding, values=(self.by,))
+        return self._select(view, (budget, rng), choose, (self.by,))
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take where vectors form clusters."""

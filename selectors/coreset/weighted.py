@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,14 @@ from curate.choosing import Constraints, Meter
 from curate.contracts import Budget, Selection
 from curate.selectors.coreset.classes import in_classes
 from curate.selectors.coreset.facility import Method, facility_location
-from curate.selectors.coreset.rows import Ints, generator, prepare
+from curate.selectors.coreset.rows import generator
+from curate.selectors.coreset.sources import Source, rows_of
 
 __all__ = ["craig"]
 
 
 def craig(
-    x: npt.NDArray[Any],
+    x: npt.NDArray[Any] | Source,
     budget: Budget,
     *,
     rng: np.random.Generator | None = None,
@@ -37,16 +39,19 @@ def craig(
     too often.)
     """
     meter, rng = Meter(), generator(rng)
-    x = prepare(x)
-
-    def choose(rows: Ints, own: Constraints, share: Budget) -> Selection:
-        options: dict[str, Any] = {"method": method, "neighbours": neighbours, "similarity": "euclidean"}
-        part = x if len(rows) == len(x) else x[rows]
-        found = facility_location(part, share, rng=rng, within=own, reweight=True, **options)
-        assert found.weight is not None
-        scale = np.float32(len(rows) / max(1, len(found)))
-        return dataclasses.replace(found, weight=found.weight * scale)
-
-    chosen = in_classes(choose, len(x), budget, within)
+    choose = partial(_choose, {"method": method, "neighbours": neighbours})
+    chosen = in_classes(choose, rows_of(x), (budget, rng), within)
     assert chosen.weight is not None
     return dataclasses.replace(chosen, weight=chosen.weight / chosen.weight.mean(), **meter.read())
+
+
+def _choose(
+    options: dict[str, Any], rows: Source, within: Constraints, how: tuple[Budget, np.random.Generator]
+) -> Selection:
+    budget, rng = how
+    found = facility_location(
+        rows, budget, rng=rng, within=within, reweight=True, similarity="euclidean", **options
+    )
+    assert found.weight is not None
+    scale = np.float32(len(rows) / max(1, len(found)))
+    return dataclasses.replace(found, weight=found.weight * scale)

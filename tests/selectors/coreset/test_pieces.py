@@ -1,4 +1,4 @@
-"""k-center over the pieces of a view: the same bytes however many there are, and on a cluster."""
+"""Choosing by vectors that stay with the pieces of a view: the same bytes however many there are, and on a cluster."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import coreset_deaths as deaths
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -14,23 +15,58 @@ import curate
 from curate.contracts import Selection, View
 from curate.errors import InputError, SchemaError
 from curate.memory import ArrayView
-from curate.selectors.coreset import k_center
-from curate.selectors.coreset.items import KCenter
+from curate.selectors.coreset import clustered, k_center, neighbours, rounds, sources
+from curate.selectors.coreset.items import (
+    Craig,
+    FacilityLocation,
+    GradMatch,
+    GraphCut,
+    Herding,
+    KCenter,
+    Moderate,
+    Prototypes,
+    SemDeDup,
+)
 from curate.selectors.coreset.pieces import HeldCloud, PiecePoints, finite
+from curate.selectors.coreset.scored import D2, Query
 
 pytest.importorskip("numba")
 
-WAYS = [
+BOUND = {"cost": "price", "mandatory": "id = 'i014'", "forbidden": "label = 'class 1'"}
+ROUNDS = [
+    Herding(embedding="v"),
+    Herding(embedding="v", **BOUND),
+    GraphCut(embedding="v"),
+    GraphCut(embedding="v", redundancy=0.5, **BOUND),
+    GradMatch(embedding="v"),
+    GradMatch(embedding="v", ridge=0.1, **BOUND),
+    Herding(embedding="v", group="label"),
+]
+SEARCHES = [
+    FacilityLocation(embedding="v", neighbours=9, reweight=True),
+    FacilityLocation(embedding="v", neighbours=9, similarity="euclidean", **BOUND),
+    Craig(embedding="v", neighbours=9),
+    Craig(embedding="v", group="label", balance="equal"),
+    D2(embedding="v", by="price", neighbours=3),
+    Query(embedding="v", by="price", known="label = 'class 1'", neighbours=9, mandatory="id = 'i014'"),
+    Prototypes(embedding="v", clusters=7, reweight=True),
+    SemDeDup(embedding="v", clusters=5),
+    Moderate(embedding="v"),
+    Moderate(embedding="v", group="label"),
+    FacilityLocation(embedding="v", method="exact"),
+]
+CENTRES = [
     KCenter(embedding="v"),
     KCenter(embedding="v", cost="price", group="label", balance="equal"),
     KCenter(embedding="v", mandatory="id = 'i014'", forbidden="label = 'class 1'"),
 ]
+WAYS = [*CENTRES, *ROUNDS, *SEARCHES]
 
 
 def make_table(n: int = 130) -> dict[str, Any]:
     """Copies among them, some without a vector, ids in another order than rows."""
     rng = np.random.default_rng(0)
-    rows = rng.standard_normal((n, 6)).astype(np.float32)
+    rows = rng.standard_normal((n, 6)).astype(np.float32) + 0.3
     rows[60:70] = rows[3]
     lists: list[Any] = [None if 80 <= i < 91 else row for i, row in enumerate(rows.tolist())]
     lists[5][2] = float("nan")
@@ -42,15 +78,25 @@ def make_table(n: int = 130) -> dict[str, Any]:
     }
 
 
-def select(selector: Any, view: View, budget: Any = 30) -> Selection:
+def select(selector: Any, view: View, budget: Any = 20) -> Selection:
     chosen: Selection = selector.select(view, budget, np.random.default_rng(0))
     return chosen
 
 
 def assert_same(one: Selection, other: Selection) -> None:
-    assert one.index.tolist() == other.index.tolist()
-    assert one.gain is not None and other.gain is not None
-    assert one.gain.tobytes() == other.gain.tobytes() and one.random == other.random
+    """Byte for byte."""
+    for name in ("index", "gain", "weight"):
+        assert getattr(one, name).tobytes() == getattr(other, name).tobytes(), name
+    assert one.random == other.random
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that few rows are many blocks, clusters and tasks."""
+    monkeypatch.setattr(sources, "BLOCK", 32)
+    monkeypatch.setattr(neighbours, "_EXACT", 20)
+    monkeypatch.setattr(neighbours, "_TASK", 300)
+    monkeypatch.setattr(clustered, "_TASK", 300)
 
 
 class Cut(ArrayView):
@@ -58,21 +104,20 @@ class Cut(ArrayView):
 
     rows = 10
 
-    def resident(self, make: Any, rows: int | None = None) -> Any:
-        return super().resident(make, self.rows)
+    def _pieces(self, rows: int | None) -> Any:
+        return super()._pieces(self.rows)
 
 
-@pytest.mark.parametrize("rows", [65, 44, 10])
 @pytest.mark.parametrize("how", WAYS, ids=str)
-def test_any_number_of_pieces_chooses_the_same(
-    how: KCenter, rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Cut, "rows", rows)
-    view = Cut(make_table())
-    with view.resident(partial(PiecePoints, column="v")) as held:
-        assert len(held.firsts) == -(-130 // rows)
-        assert np.flatnonzero(~finite(held, 130)).tolist() == [5, *range(80, 91)]
-    assert_same(select(how, view), select(how, ArrayView(make_table())))
+def test_any_number_of_pieces_chooses_the_same(how: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = select(how, ArrayView(make_table()))
+    for rows in (44, 10):
+        monkeypatch.setattr(Cut, "rows", rows)
+        view = Cut(make_table())
+        with view.resident(partial(PiecePoints, column="v")) as held:
+            assert len(held.firsts) == -(-130 // rows)
+            assert np.flatnonzero(~finite(held, 130)).tolist() == [5, *range(80, 91)]
+        assert_same(select(how, view), whole)
 
 
 def test_it_is_the_function() -> None:
@@ -101,22 +146,39 @@ def test_pieces_that_cannot_be() -> None:
         select(KCenter(embedding="v"), Cut({"v": pa.nulls(30, pa.list_(pa.float32()))}), 1)
 
 
+@pytest.mark.parametrize("how", [*ROUNDS[:3], *SEARCHES[:2]], ids=str)
+def test_the_order_of_import_changes_no_byte(how: Any) -> None:
+    view = ArrayView(make_table())
+    order = np.random.default_rng(1).permutation(130)
+    one, other = select(how, view), select(how, view.rearranged(order))
+    assert one.index.tolist() == order[other.index].tolist()
+    assert one.gain.tobytes() == other.gain.tobytes() and one.random == other.random  # type: ignore[union-attr]
+
+
 @pytest.mark.slow
 def test_on_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="extra ray not installed")
     from curate.run.ray_runner import RayRunner
-    from curate.store import StoreView
+    from curate.store import pieces
 
     table = pa.table(make_table())
     images = pa.array([f"https://a.org/{i}.jpg" for i in range(len(table))])
     table = table.append_column("image", images).append_column("caption", table["id"])
-    whole = StoreView.resident
-    monkeypatch.setattr(StoreView, "resident", lambda view, make, rows=None: whole(view, make, 20))
+    whole = pieces.cut
+    monkeypatch.setattr(pieces, "cut", lambda view, known, rows=None: whole(view, known, 20))
+    monkeypatch.setenv("CURATE_TEST_MARK", str(tmp_path))
     runner = RayRunner(None, 2)
     try:
         with curate.open(tmp_path / "s.curate", create=True) as store:
             store.add(table, kind="image-text", check="none", part_rows=10)
-            for how in WAYS:
-                assert_same(select(how, store.items.worked_by(runner)), select(how, store.items))
+            here, there = store.items, store.items.worked_by(runner)
+            for how in (CENTRES[1], *ROUNDS[5:], *SEARCHES[3:5], SEARCHES[7], SEARCHES[9]):
+                assert_same(select(how, there), select(how, here))
+            alone = [select(how, here) for how in (ROUNDS[1], SEARCHES[1])]
+            monkeypatch.setattr(rounds, "_of_piece", deaths.deadly_piece)
+            monkeypatch.setattr(neighbours, "_in_clusters", deaths.die_in_clusters)
+            for how, chosen in zip((ROUNDS[1], SEARCHES[1]), alone, strict=True):
+                assert_same(select(how, there), chosen)
+            assert (tmp_path / "clusters").exists() and (tmp_path / "rounds").exists()
     finally:
         runner.close()

@@ -1,0 +1,280 @@
+"""Rows to choose from, wherever they lie: in memory, or in a column of a view that is read by whoever works on it.
+
+What is asked of them gives the same bytes for both, and for a view however it is cut and whoever works on it: rows are
+brought up one by one, blocks are of fixed size in the order of the rows, and sums are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.choosing import finite_rows
+from curate.contracts import PIECE_ROWS, Vectors, View
+from curate.errors import InputError, SchemaError
+from curate.fitting import open_vectors, read_vectors, without_lists
+from curate.selectors.coreset.rows import Floats, Ints, prepare
+
+__all__ = [
+    "BLOCK",
+    "AtHand",
+    "Change",
+    "Column",
+    "Source",
+    "along",
+    "blocks",
+    "largest",
+    "mean",
+    "piece_rows",
+    "rows_of",
+    "shifted",
+    "squares",
+    "survey",
+]
+
+T = TypeVar("T")
+R = TypeVar("R")
+Mask = npt.NDArray[np.bool_]
+Change = Callable[[Floats], Floats]
+"""Makes rows of rows, each of its own alone."""
+
+BLOCK = 8192
+"""Rows that are worked on at a time."""
+_NUMBERS = 1 << 26
+"""About so many numbers are one piece of a view."""
+_LONG = 1e17
+
+
+class Source(Protocol):
+    """n rows of d numbers, float32."""
+
+    def __len__(self) -> int: ...
+    def take(self, rows: Ints | slice) -> Floats:
+        """These rows: (m, d), not to be written to."""
+        ...
+
+    def mapped(self, change: Change) -> Source:
+        """The rows as `change` makes them."""
+        ...
+
+    def spread(self, function: Callable[[Floats], R]) -> Iterator[R]:
+        """`function(x)` of runs of rows that together are all of them, in any order."""
+        ...
+
+    def share(self, function: Callable[[Source, T], R], tasks: Iterable[T]) -> Iterator[R]:
+        """`function(rows, task)` with all rows, in the order of the tasks. Functions are module-level ones, or partials."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class AtHand:
+    """Rows in memory."""
+
+    x: Floats
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, rows: Ints | slice) -> Floats:
+        return self.x[rows]
+
+    def mapped(self, change: Change) -> AtHand:
+        return AtHand(change(self.x))
+
+    def spread(self, function: Callable[[Floats], R]) -> Iterator[R]:
+        yield function(self.x)
+
+    def share(self, function: Callable[[Source, T], R], tasks: Iterable[T]) -> Iterator[R]:
+        return (function(self, task) for task in tasks)
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """The rows `rows` of a view, in this order, of which the vectors `column` are finite: read where and when they are needed.
+
+    `cost` is the expression of what each costs, for those who choose where rows are held.
+    """
+
+    view: View
+    column: str
+    rows: Ints
+    changes: tuple[Change, ...] = ()
+    cost: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def _vectors(self) -> Vectors:
+        try:
+            return self.view.vectors(self.column)
+        except SchemaError:  # lists that came with the items, or else this says why not
+            return open_vectors(self.view, self.column)[0]
+
+    def take(self, rows: Ints | slice) -> Floats:
+        return _changed(self._vectors.take(self.rows[rows]), self.changes)
+
+    def mapped(self, change: Change) -> Column:
+        return replace(self, changes=(*self.changes, change))
+
+    def spread(self, function: Callable[[Floats], R]) -> Iterator[R]:
+        reading = partial(_of_piece, function, self.column, self.bits, self.changes)
+        return self.view.spread(reading, piece_rows(self.view, self.column))
+
+    def share(self, function: Callable[[Source, T], R], tasks: Iterable[T]) -> Iterator[R]:
+        return self.view.share(_Opened(function, (self.column, self.rows, self.changes)), tasks)
+
+    @cached_property
+    def bits(self) -> npt.NDArray[np.uint8]:
+        """Which rows of the view these are, packed."""
+        mask = np.zeros(len(self.view), bool)
+        mask[self.rows] = True
+        return np.packbits(mask)
+
+
+class _Opened(Generic[T, R]):
+    """A function of rows and a task as one of a view and a task; rows once opened stay so for the next."""
+
+    def __init__(self, function: Callable[[Source, T], R], of: tuple[str, Ints, tuple[Change, ...]]) -> None:
+        self.function, self.of = function, of
+        self.opened: Column | None = None
+
+    def __call__(self, view: View, task: T) -> R:
+        if self.opened is None or self.opened.view is not view:
+            self.opened = Column(view, *self.of)
+        return self.function(self.opened, task)
+
+
+def _of_piece(
+    function: Callable[[Floats], R],
+    column: str,
+    bits: npt.NDArray[np.uint8],
+    changes: tuple[Change, ...],
+    piece: View,
+    first: int,
+) -> R:
+    rows = np.flatnonzero(flags(bits, first, len(piece)))
+    return function(read_rows(piece, column, rows, changes))
+
+
+def read_rows(piece: View, column: str, rows: Ints, changes: tuple[Change, ...]) -> Floats:
+    """Rows of a piece that are known to be finite."""
+    if without_lists(piece, column):
+        return np.empty((0, 0), np.float32)
+    return _changed(read_vectors(piece, column, rows), changes)
+
+
+def flags(bits: npt.NDArray[np.uint8], first: int, count: int) -> Mask:
+    """Of bits for all rows those of `count` rows from `first` on."""
+    low = first // 8
+    return np.unpackbits(bits[low : (first + count + 7) // 8])[first - 8 * low :][:count].astype(bool)
+
+
+def _changed(x: npt.NDArray[Any], changes: tuple[Change, ...]) -> Floats:
+    x = np.ascontiguousarray(x, np.float32)
+    for change in changes:
+        x = change(x)
+    return x
+
+
+def rows_of(x: npt.NDArray[Any] | Source) -> Source:
+    """Rows in memory, seen to (`prepare`), or what is a source already."""
+    return x if isinstance(x, (AtHand, Column)) else AtHand(prepare(np.asarray(x)))
+
+
+def blocks(n: int) -> list[slice]:
+    """n rows in blocks, the same whoever works on them."""
+    return [slice(low, min(low + BLOCK, n)) for low in range(0, n, BLOCK)]
+
+
+def piece_rows(view: View, column: str) -> int:
+    """Rows of a piece: fewer where they are long."""
+    try:
+        width = view.vectors(column).shape[1]
+    except SchemaError:
+        return PIECE_ROWS
+    return int(np.clip(_NUMBERS // max(1, width), 1024, PIECE_ROWS))
+
+
+def survey(view: View, column: str) -> Mask:
+    """Which rows (n,) of a view have finite vectors.
+
+    Raises InputError for one that is longer than float32 can square, SchemaError for vectors of several lengths.
+    """
+    found = list(view.spread(partial(_look, column), piece_rows(view, column)))
+    widths = sorted({width for _, _, width in found} - {0})
+    if len(widths) > 1:
+        raise SchemaError(f"column {column!r} holds lists of {widths[:5]} numbers: one length is meant")
+    known = [np.unpackbits(bits, count=size) for bits, size, _ in found]
+    return np.concatenate([np.empty(0, np.uint8), *known]).astype(bool)
+
+
+def _look(column: str, piece: View, first: int) -> tuple[npt.NDArray[np.uint8], int, int]:
+    n = len(piece)
+    if without_lists(piece, column):
+        return np.packbits(np.zeros(n, bool)), n, 0
+    x = read_vectors(piece, column, np.arange(n))
+    known = finite_rows(x)
+    if x.size and max(float(np.nanmax(x, initial=0)), -float(np.nanmin(x, initial=0))) > _LONG:
+        long = np.flatnonzero(known & (np.abs(x).max(1) > _LONG))
+        if len(long):
+            raise InputError(
+                f"{len(long)} rows of {column!r} are too long, as row {first + int(long[0])}: leave them out"
+            )
+    return np.packbits(known), n, x.shape[1]
+
+
+# --- What rows are, taken together ----------------------------------------------------------------------------------
+
+
+def along(x: npt.NDArray[Any], direction: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """x . direction of each row, (m,): the same for a row whatever lies beside it, which is not so of a matrix product."""
+    return np.asarray(np.einsum("ij,j->i", x, direction))
+
+
+def squares(x: Floats) -> Floats:
+    """The squared length of each row, (m, 1)."""
+    return np.asarray(np.einsum("ij,ij->i", x, x)[:, None])
+
+
+def shifted(centre: Floats, x: Floats) -> Floats:
+    """The rows about a point."""
+    return x - centre
+
+
+def largest(source: Source) -> float:
+    """The largest number, without its sign."""
+    return max(source.spread(_largest), default=0.0)
+
+
+def mean(source: Source, most: float | None = None) -> npt.NDArray[np.float64]:
+    """The mean row (d,). `most` no number is larger than, without its sign; it is looked for where it is not known.
+
+    Numbers are rounded to units of which no more than 2^52 come together, so that no sum is rounded: to within 2^-53 n of the
+    largest at the very worst, and the same whatever the order.
+    """
+    n, most = len(source), largest(source) if most is None else most
+    unit = 2.0 ** (int(np.ceil(np.log2(max(1, n) * most))) - 52) if most > 0 else 1.0
+    sums = [total for total in source.spread(partial(_units, unit)) if len(total)]
+    return np.asarray(np.sum(sums, axis=0) / max(1, n))
+
+
+def _largest(x: Floats) -> float:
+    return max(float(x.max(initial=0)), -float(x.min(initial=0)))
+
+
+def _units(unit: float, x: Floats) -> npt.NDArray[np.float64]:
+    """The sum of the rows, each number rounded to whole units: added to so large a number, no more of it is left."""
+    total, rounding = np.zeros(x.shape[1]), 1.5 * 2.0**52 * unit
+    step = max(1, (1 << 15) // max(1, x.shape[1]))
+    for low in range(0, len(x), step):
+        part = x[low : low + step].astype(np.float64)
+        part += rounding
+        part -= rounding
+        total += part.sum(0)
+    return total
