@@ -12,6 +12,7 @@ from curate.contracts import View
 from curate.errors import CurateError
 from curate.pieces import Piece, attempted, named, put
 from curate.run.runner import attempt
+from curate.store import places
 
 __all__ = ["Args", "Gone", "Keeper", "Missing", "Worker"]
 
@@ -37,6 +38,8 @@ class Worker:
             return attempt(self.known[1], task).without_task()  # type: ignore[arg-type]
         except CurateError as error:
             return error
+        finally:
+            places.tidy()
 
     def keep(self, verb: str, *args: Any) -> Any:
         """What its `Keeper` answers, or the CurateError that is the user's to see."""
@@ -44,6 +47,8 @@ class Worker:
             return getattr(self.keeper, verb)(*args)
         except CurateError as error:
             return error
+        finally:
+            places.tidy()
 
     def ready(self) -> None:
         """Answers once the process is there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from curate.contracts import role_of
 from curate.errors import SchemaError, UnknownNameError
 from curate.kinds import KINDS, ROLES
 from curate.store.excerpt import excerpts
-from curate.store.parts import ColumnSet, Part
+from curate.store.parts import ColumnSet, NewPart, Part
 from curate.store.snapshot import Snapshot
 
 Place = Literal["item", "aligned", "vector", "role", "none"]
@@ -27,6 +27,8 @@ class Home(Protocol):
     @property
     def path(self) -> Path: ...
     def resolve(self, uris: pa.Array) -> pa.Array: ...
+    def bring(self, parts: Iterable[NewPart]) -> None:
+        """See to it that the files of these parts are there."""
 
 
 def resolve_inside(root: Path, uris: Any) -> Any:
@@ -35,6 +37,14 @@ def resolve_inside(root: Path, uris: Any) -> Any:
     inside = pc.starts_with(texts, "store:")
     moved = pc.binary_join_element_wise(f"{root}/", pc.utf8_slice_codeunits(texts, len("store:")), "")
     return pc.if_else(inside, moved, texts)
+
+
+def packs_named(uris: Any) -> set[str]:
+    """Names of the packs of a store that addresses point into."""
+    found = pc.extract_regex(
+        pc.drop_null(uris.cast(pa.string())), r"^store:blobs/(?P<name>[0-9a-f]{32})\.pack"
+    )
+    return set(pc.unique(pc.struct_field(pc.drop_null(found), "name")).to_pylist())
 
 
 @dataclass(frozen=True, slots=True)

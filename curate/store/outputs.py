@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from curate.errors import InputError, SchemaError
 from curate.store.engine import quote_name
 from curate.store.expression import Expression
 from curate.store.layout import Home, Layout
-from curate.store.parts import Part
 from curate.store.query import Query, declared
 from curate.store.relation import SEQ
 from curate.store.rowset import RowSet, int64_array, int64_values
@@ -56,7 +55,7 @@ def finish(home: Home, layout: Layout, raw: pa.Table, names: Sequence[str]) -> p
     columns = []
     for name in names:
         if layout.is_vector(name):
-            columns.append(attach(layout, home.path, name, int64_values(raw.column(SEQ))))
+            columns.append(attach(home, layout, name, int64_values(raw.column(SEQ))))
         else:
             column = next(scalars)
             columns.append(_absolute(home, column) if name in layout.media else column)
@@ -69,7 +68,7 @@ def _absolute(home: Home, column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([home.resolve(chunk) for chunk in column.chunks], column.type)
 
 
-def attach(layout: Layout, root: Path, name: str, seqs: npt.NDArray[np.int64]) -> pa.ChunkedArray:
+def attach(home: Home, layout: Layout, name: str, seqs: npt.NDArray[np.int64]) -> pa.ChunkedArray:
     """Values of a column kept in Arrow files for ascending `seqs`; null where an item has none."""
     type_ = layout.field(name).type
     chunks, done = [], 0
@@ -82,7 +81,8 @@ def attach(layout: Layout, root: Path, name: str, seqs: npt.NDArray[np.int64]) -
         if source.file is None:
             chunks.append(pa.nulls(len(rows), type_))
         else:
-            column = map_column(root / source.file.path, name)
+            home.bring([source.file])
+            column = map_column(home.path / source.file.path, name)
             whole = len(rows) == len(column)
             chunks.append(column if whole else column.take(int64_array(rows)))
     return pa.chunked_array(chunks, type_)
@@ -158,10 +158,9 @@ def _check_select(cursor: Any, text: str) -> None:
         raise InputError(f"one SELECT over the relation `view` can be run, not {kinds}: {text[:120]!r}")
 
 
-def vectors(
-    layout: Layout, root: Path, parts: Sequence[Part], chosen: RowSet | None, name: str
-) -> PartVectors:
-    """The vectors of the rows `chosen` (None = all) of `parts`."""
+def vectors(query: Query, chosen: RowSet | None, name: str) -> PartVectors:
+    """The vectors of the rows `chosen` (None = all) of the query's parts."""
+    layout, place = query.layout, query.home
     field = layout.field(name)
     if not layout.is_vector(name) or not pa.types.is_fixed_size_list(field.type):
         known = [f.name for f in layout.visible if layout.is_vector(f.name)]
@@ -172,13 +171,14 @@ def vectors(
     home = layout.homes.get(name)
     pieces: list[Piece | Blank] = []
     missing = 0
-    for part in parts:
+    for part in query.parts:
         flags = None if chosen is None else chosen.of(part.seq_lo, part.seq_lo + part.rows)
         rows = None if flags is None or flags.all() else np.flatnonzero(flags).astype(np.int64, copy=False)
         count = part.rows if rows is None else len(rows)
         source = layout.source(part, name) if count else None
         if source is not None and source.file is not None:
-            pieces.append(Piece(root / source.file.path, name, part.rows, rows))
+            bring = partial(place.bring, [source.file])
+            pieces.append(Piece(place.path / source.file.path, name, part.rows, rows, bring))
         elif count and home is not None and layout.given(home, part):
             pieces.append(Blank(count, field.type))
         else:

@@ -1,10 +1,9 @@
-"""A view in pieces, and a view that is sent elsewhere: to another process, or to another machine that sees the same folder."""
+"""A view in pieces, and a view that is sent elsewhere: to another process, or to another machine that finds the store."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +41,7 @@ def settled(view: StoreView, known: RowSet | None, parts: Sequence[Part], first:
     """The view's rows that lie in these of its parts, which nobody has to look for again."""
     query = replace(view.query, parts=tuple(parts), predicates=(), limit=None)
     sets = () if known is None else (LazyRows(lambda: known.among(parts)),)
-    return type(view)(view.home, view.layout, query, sets, (*view.steps, ("rows", first)))
+    return replace(view, query=query, sets=sets, steps=(*view.steps, ("rows", first)), crew=pieces.HERE)
 
 
 def sent(view: StoreView, known: RowSet | None) -> tuple[Any, ...]:
@@ -50,16 +49,16 @@ def sent(view: StoreView, known: RowSet | None) -> tuple[Any, ...]:
     parts = view.query.parts
     bits = None if known is None else (known.start, len(known.flags), np.packbits(known.flags))
     names = tuple(part.part_id for part in parts)
-    return _opened, (str(view.home.path), view.layout.excerpt(*parts), names, bits, view.steps)
+    return _opened, (view.place or str(view.home.path), view.layout.excerpt(*parts), names, bits, view.steps)
 
 
 def _opened(
-    path: str, excerpt: Snapshot, names: tuple[str, ...], bits: Bits | None, steps: Steps
+    where: str, excerpt: Snapshot, names: tuple[str, ...], bits: Bits | None, steps: Steps
 ) -> StoreView:
-    from curate.store.places import StoreFolder
+    from curate.store.places import open_place
     from curate.store.view import StoreView
 
-    whole, wanted = StoreView.over(StoreFolder(Path(path)), excerpt), set(names)
+    whole, wanted = StoreView.over(open_place(where), excerpt), set(names)
     query = replace(whole.query, parts=tuple(p for p in excerpt.items if p.part_id in wanted))
     if bits is None:
         return replace(whole, query=query, steps=steps)

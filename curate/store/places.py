@@ -4,7 +4,8 @@ A worker never opens the catalog: a task brings the excerpt of the snapshot that
 commits. Through a published place parts travel under the names that their content gives them, each whole or not at all:
 
     driver   publishes the version that the tasks read            (`publish`)
-    worker   fetches a part and what lies beside it, checks the hashes, works, uploads what it made
+    worker   fetches a part and what lies beside it, checks the hashes, works, uploads what it made; or, for steps that see
+             everything, fetches what is read of its pieces, and keeps it for the next question
     driver   fetches that, checks the hashes, commits, and at the end publishes the new versions
 
 Whoever is killed leaves at most a part at that place that no manifest names; the same work makes the same part again.
@@ -18,7 +19,6 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -27,12 +27,15 @@ import pyarrow as pa
 from curate.contracts import digest
 from curate.store import failpoints, folder, lease
 from curate.store.clone import clone, download, have
-from curate.store.layout import resolve_inside
+from curate.store.layout import packs_named, resolve_inside
 from curate.store.parts import NewPart
-from curate.store.publish import needed, published
+from curate.store.publish import Needed, needed, published
 from curate.store.remote import Remote, open_remote
 from curate.store.store import PartStore
 from curate.store.writer import PartWriter, scratch_name
+
+KEEP = 16 << 30
+"""Bytes that a worker keeps of what it has brought, for the next time."""
 
 
 class Place(Protocol):
@@ -41,6 +44,12 @@ class Place(Protocol):
     @property
     def path(self) -> Path: ...
     def resolve(self, uris: pa.Array) -> pa.Array: ...
+    def bring(self, parts: Iterable[NewPart]) -> None:
+        """See to it that the files of these parts are there, until `tidy` at least."""
+
+    def tidy(self) -> None:
+        """Nobody reads at the moment: let go of what was brought and takes too much room."""
+
     @contextmanager
     def holding(self, parts: Iterable[NewPart]) -> Iterator[None]:
         """The files of these parts, and the media packed with them, are there while the block runs."""
@@ -49,10 +58,20 @@ class Place(Protocol):
         """Put parts that were written here where the driver finds them."""
 
 
-@lru_cache(maxsize=4)
+_places: dict[str, Place] = {}
+
+
 def open_place(where: str) -> Place:
-    """The place at `where`: the path of a store, or the address at which one is published. Reads nothing yet."""
-    return PublishedPlace(where) if "://" in where else StoreFolder(Path(where))
+    """This process's one place at `where`: the path of a store, or the address at which one is published. Reads nothing yet."""
+    if where not in _places:
+        _places[where] = PublishedPlace(where) if "://" in where else StoreFolder(Path(where))
+    return _places[where]
+
+
+def tidy() -> None:
+    """`Place.tidy` of all that this process has opened."""
+    for place in _places.values():
+        place.tidy()
 
 
 class StoreFolder:
@@ -65,6 +84,12 @@ class StoreFolder:
         """See `PartStore.resolve`."""
         return resolve_inside(self.path, uris)
 
+    def bring(self, parts: Iterable[NewPart]) -> None:
+        """They are there."""
+
+    def tidy(self) -> None:
+        """Nothing was brought."""
+
     @contextmanager
     def holding(self, parts: Iterable[NewPart]) -> Iterator[None]:
         """They are there."""
@@ -75,24 +100,40 @@ class StoreFolder:
 
 
 class PublishedPlace:
-    """A published store, seen from a process that has nothing of it: files come for as long as they are needed."""
+    """A published store, seen from a process that has nothing of it: files come when they are needed."""
 
     def __init__(self, url: str) -> None:
         self.path = _own_folder()
         self._remote = open_remote(url)
+        self._kept: dict[str, int] = {}  # keys and bytes of what was brought, longest unused first
 
     def resolve(self, uris: pa.Array) -> pa.Array:
-        """See `PartStore.resolve`; packs are here while they are held."""
+        """See `PartStore.resolve`; packs come as parts do."""
+        for name in sorted(packs_named(uris)):
+            self._bring(Needed(f"blobs/{name}.pack", None, name))
         return resolve_inside(self.path, uris)
+
+    def bring(self, parts: Iterable[NewPart]) -> None:
+        """See `Place`. Raises as `holding` does."""
+        for part in parts:
+            self._bring(Needed(part.path, part.bytes, part.blake3))
+
+    def tidy(self) -> None:
+        """See `Place`: what was not used for longest goes until `KEEP` bytes are left. What is mapped stays readable."""
+        spare = sum(self._kept.values()) - KEEP
+        for key in list(self._kept):
+            if spare <= 0:
+                return
+            spare -= self._kept.pop(key)
+            (self.path / key).unlink(missing_ok=True)
 
     @contextmanager
     def holding(self, parts: Iterable[NewPart]) -> Iterator[None]:
         """See `Place`. Raises CorruptionError where a file is not what was published, StoreError where it does not come."""
-        files = [file for part in parts for file in needed(part)]
+        files = [file for part in parts for file in needed(part) if file.key not in self._kept]
         try:
             for file in files:
-                (self.path / "tmp").mkdir(exist_ok=True)
-                download(self.path, self._remote, file, self.path / "tmp" / scratch_name())
+                self._fetch(file)
             yield
         finally:
             for file in files:
@@ -105,6 +146,17 @@ class PublishedPlace:
             self._remote.upload(part.path, self.path / part.path)
             (self.path / part.path).unlink()
         failpoints.hit("place.uploaded")
+
+    def _bring(self, file: Needed) -> None:
+        if file.key in self._kept:
+            self._kept[file.key] = self._kept.pop(file.key)
+        elif not have(self.path, file):  # held for a task
+            self._kept[file.key] = self._fetch(file)
+            failpoints.hit("place.brought")
+
+    def _fetch(self, file: Needed) -> int:
+        (self.path / "tmp").mkdir(exist_ok=True)
+        return download(self.path, self._remote, file, self.path / "tmp" / scratch_name())
 
 
 def receive(writer: PartWriter, remote: Remote, parts: Iterable[NewPart]) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from curate.store.engine import Engine, duckdb_types, give_back_memory
 from curate.store.expression import Expression
-from curate.store.layout import Layout
+from curate.store.layout import Home, Layout
 from curate.store.parts import Part
 from curate.store.relation import SEQ, Relation, relation
 from curate.store.rowset import RowSet
@@ -27,6 +27,7 @@ PIECE = 1 << 20
 class Query:
     """Rows of some parts: those in `rows` (None = all) for which all `predicates` are true, the first `limit`."""
 
+    home: Home
     layout: Layout
     engine: Engine
     parts: tuple[Part, ...]
@@ -44,6 +45,7 @@ class Query:
             types = duckdb_types(cursor, schema)
             made = relation(self.layout, self.engine.root, self.parts, columns, self.rows, types)
             bind(cursor, made)
+            self.home.bring(made.files)
             yield cursor, self._filtered(made, columns, len(names))
 
     def table(self, names: Sequence[str]) -> pa.Table:

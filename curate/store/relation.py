@@ -34,11 +34,12 @@ _BITS = 2**30
 class Relation:
     """A SELECT giving `c0`, `c1`, ... (the columns asked for, in that order) and `seq`, in seq order.
 
-    `variables` are bit masks (see RowSet) that the text reads by `getvariable`.
+    `variables` are bit masks (see RowSet) that the text reads by `getvariable`; `files` are all that it reads.
     """
 
     sql: str
     variables: Mapping[str, bytes] = field(default_factory=dict)
+    files: Sequence[Part] = ()
 
 
 def relation(
@@ -55,9 +56,10 @@ def relation(
     """
     live = [p for p in parts if p.rows and (rows is None or rows.touches(p))]
     wanted = [layout.field(name) for name in names]
-    texts, variables = [], {}
+    texts, variables, files = [], {}, list[Part]()
     for i, (sources, group) in enumerate(_groups(layout, live, names)):
-        text = _group_text(root, group, sources, [f.type for f in wanted], types)
+        text, read = _group_text(root, group, sources, [f.type for f in wanted], types)
+        files += read
         if rows is not None and not (flags := rows.of(*span(group))).all():
             variables[f"rows{i}"] = np.packbits(flags).tobytes()
             text += f" WHERE get_bit(getvariable('rows{i}'), ({_seq(group)} - {span(group)[0]})::INTEGER) = 1"
@@ -65,7 +67,7 @@ def relation(
     if not texts:
         nulls = [f"{_null(t)} AS c{i}" for i, t in enumerate(types)]
         texts = [f"SELECT {', '.join([*nulls, f'NULL::BIGINT AS {SEQ}'])} WHERE false"]
-    return Relation(" UNION ALL ".join(texts), variables)
+    return Relation(" UNION ALL ".join(texts), variables, files)
 
 
 def _groups(
@@ -94,15 +96,17 @@ def _group_text(
     columns: Sequence[Sequence[Source]],
     wanted: Sequence[pa.DataType],
     types: Sequence[str],
-) -> str:
+) -> tuple[str, list[Part]]:
+    """The SELECT of a group, and the files that it reads."""
     tables: dict[tuple[str, ...], str] = {}
-    scans: list[str] = []
+    scans, read = list[str](), list[Part]()
 
     def table(files: Sequence[Part]) -> str:
         key = tuple(f.part_id for f in files)
         if key not in tables:
             tables[key] = f"t{len(tables)}"
             scans.append(f"{_scan(root, files)} AS {_columns(tables[key], files[0])}")
+            read.extend(files)
         return tables[key]
 
     texts = [
@@ -111,7 +115,8 @@ def _group_text(
     ]
     if not scans:
         table(parts)
-    return f"SELECT {', '.join([*texts, f'{_seq(parts)} AS {SEQ}'])} FROM {' POSITIONAL JOIN '.join(scans)}"
+    listed = ", ".join([*texts, f"{_seq(parts)} AS {SEQ}"])
+    return f"SELECT {listed} FROM {' POSITIONAL JOIN '.join(scans)}", read
 
 
 def _column(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from curate.store.clone import CloneReport
     from curate.store.compaction import CompactReport
     from curate.store.gc import GcReport
+    from curate.store.parts import NewPart
     from curate.store.publish import PublishReport
     from curate.store.verify import Problem
     from curate.store.view import StoreView
@@ -149,6 +150,9 @@ class PartStore:
         from curate.store.layout import resolve_inside
 
         return resolve_inside(self.path, uris)
+
+    def bring(self, parts: Iterable[NewPart]) -> None:
+        """See `Home`: they are there."""
 
     # --- Writing ------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +19,14 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Rows of one Arrow file that belong to a view: all of them, or those at `rows` (ascending positions)."""
+    """Rows of one Arrow file that belong to a view: all of them, or those at `rows` (ascending positions). `bring` is called
+    before the file is opened."""
 
     path: Path
     column: str
     length: int
     rows: npt.NDArray[np.int64] | None = None
+    bring: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
         return self.length if self.rows is None else len(self.rows)
@@ -32,6 +34,7 @@ class Piece:
     @cached_property
     def column_data(self) -> pa.FixedSizeListArray:
         """The whole column as one memory-mapped Arrow array."""
+        self.bring()
         column = map_column(self.path, self.column)
         if not pa.types.is_fixed_size_list(column.type):
             raise SchemaError(

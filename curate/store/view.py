@@ -56,13 +56,14 @@ class StoreView:
     sets: tuple[rows.LazyRows, ...] = ()
     steps: tuple[tuple[Any, ...], ...] = ()
     crew: Crew = HERE
+    place: str | None = None
 
     @classmethod
     def over(cls, store: Home, snapshot: Snapshot, *, memory: str | None = None) -> StoreView:
         """All live items of `snapshot`. `memory` bounds what queries hold before they spill to the store's `tmp/`
         (`engine.default_memory`)."""
         layout = Layout(snapshot)
-        view = cls(store, layout, Query(layout, engine(store.path, memory), snapshot.items))
+        view = cls(store, layout, Query(store, layout, engine(store.path, memory), snapshot.items))
         if snapshot.deleted:
             lazy = rows.LazyRows(lambda: rows.live(view.query.engine, snapshot))
             return replace(view, sets=(lazy,))
@@ -257,7 +258,7 @@ class StoreView:
 
         Raises SchemaError where the column holds no vectors, or where items of this view have not been scored yet.
         """
-        return outputs.vectors(self.layout, self.query.engine.root, self.query.parts, self._rowset, column)
+        return outputs.vectors(self.query, self._rowset, column)
 
     def sql(self, query: str, columns: Sequence[str]) -> pa.Table:
         """Run a DuckDB SELECT over the relation `view`, which has `columns` and `_row` (int64, position from 0).
@@ -274,9 +275,9 @@ class StoreView:
 
     # --- work by pieces ------------------------------------------------------------------------------------------
 
-    def worked_by(self, crew: Crew) -> StoreView:
-        """The same rows; `crew` does what is asked of them by pieces."""
-        return replace(self, crew=crew)
+    def worked_by(self, crew: Crew, place: str | None = None) -> StoreView:
+        """The same rows; `crew` does what is asked of them by pieces, and finds the store at `place` (default: its folder)."""
+        return replace(self, crew=crew, place=place)
 
     def spread(self, function: Callable[[View, int], R], rows: int | None = None) -> Iterator[R]:
         """`function(piece, first)` of every piece, lazily, in row order (`contracts.View`)."""
@@ -317,7 +318,7 @@ class StoreView:
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A view can be sent to whoever sees the store's folder: it is opened anew there."""
+        """A view can be sent to whoever finds the store: it is opened anew there."""
         return cutting.sent(self, self._rowset)
 
     def _then(

@@ -9,20 +9,23 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from curate.errors import CurateError
-from curate.pieces import Here
+from curate.pieces import failed, named
+from curate.run.ray_held import HeldByRay
+from curate.run.ray_worker import Gone, Keeper
 from curate.run.runner import Outcome, attempt
-from curate.store import failpoints
+from curate.store import failpoints, places
 from curate.store.failpoints import EXIT_CODE
 
 
 @dataclass
-class Elsewhere(Here):
+class Elsewhere:
     """Runs tasks in a process that lives in another folder, while the driver's store is out of sight.
 
     `failpoints` arms it for the n-th attempt; when it dies another is started. `after` is called with every outcome's number.
@@ -34,6 +37,7 @@ class Elsewhere(Here):
     after: Callable[[int], None] = lambda done: None
     workers = 1
     attempts: int = 0
+    deaths: int = 0
     _process: Any = None
 
     def map(self, function: Any, tasks: Iterable[Any], *, processes: bool) -> Iterator[Outcome[Any, Any]]:
@@ -45,6 +49,43 @@ class Elsewhere(Here):
                 raise answer
             self.after(done)
             yield answer
+
+    def each(self, function: Any, tasks: Iterable[Any]) -> Iterator[Any]:
+        """See `Crew`."""
+        for task in tasks:
+            while (answer := self._try(function, task)) is None:
+                pass
+            if isinstance(answer, CurateError):
+                raise answer
+            if answer.error is not None:
+                raise failed(named(function), task, answer.error)
+            yield answer.value
+
+    @contextmanager
+    def hold(self, make: Any, pieces: Sequence[Any]) -> Iterator[HeldByRay]:
+        """See `Crew`: as in a cluster of one worker."""
+        held = HeldByRay(self, make, pieces)  # type: ignore[arg-type]
+        held.open()
+        yield held
+        held.close()
+
+    def put(self, what: Any) -> Any:
+        return what
+
+    def at_hand(self, most: int, patience: float) -> list[int]:
+        return [0]
+
+    def is_back(self, worker: int, patience: float | None) -> bool:
+        return True
+
+    def send(self, calls: Mapping[int, Any]) -> Mapping[int, Any]:
+        return calls
+
+    def answers(self, calls: Mapping[int, Any]) -> Iterator[tuple[int, Any]]:
+        for worker, call in calls.items():
+            answer = self._try(keep, call)
+            assert answer is None or isinstance(answer, CurateError) or answer.error is None, answer
+            yield worker, Gone("killed") if answer is None else getattr(answer, "value", answer)
 
     def close(self) -> None:
         """End the process."""
@@ -66,6 +107,7 @@ class Elsewhere(Here):
             return pickle.load(process.stdout)  # noqa: S301
         except EOFError:
             assert self._process is not None and self._process.wait() == EXIT_CODE
+            self.deaths += 1
             self.close()
         finally:
             assert not self.store.exists(), "the worker made a folder where the driver's store is"
@@ -78,6 +120,14 @@ class Elsewhere(Here):
             env = {**os.environ, "PYTHONPATH": path}
             self._process = subprocess.Popen([sys.executable, __file__], cwd=self.folder, env=env, **pipes)
         return self._process
+
+
+KEEPER = Keeper()
+
+
+def keep(call: tuple[Any, ...]) -> Any:
+    """What that process holds."""
+    return getattr(KEEPER, call[0])(*call[1:])
 
 
 def main() -> None:
@@ -93,6 +143,7 @@ def main() -> None:
             answer: Any = attempt(function, task)
         except CurateError as error:
             answer = error
+        places.tidy()
         pickle.dump(answer, out)
         out.flush()
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -63,10 +64,24 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def expected(imported: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """What a run on this machine makes of it."""
-    path = Path(shutil.copytree(imported, tmp_path_factory.mktemp("local") / "s.curate"))
+    return locally(imported, tmp_path_factory, STEPS)
+
+
+def locally(imported: Path, folders: pytest.TempPathFactory, steps: list[Any]) -> list[str]:
+    path = Path(shutil.copytree(imported, folders.mktemp("local") / "s.curate"))
     with curate.open(path) as store:
-        store.run({"steps": STEPS})
+        store.run({"steps": steps})
         return contents(store.parts)
+
+
+WHOLE = [
+    *STEPS,
+    {"score": "exact-duplicate", "with": {"columns": ["caption"]}},
+    {"score": "near-duplicate", "with": {"embedding": "pixel_embedding", "by": "embedding"}},
+    {"select": "top", "budget": 3, "with": {"by": "text_words"}},
+    {"select": "k-center", "budget": 4, "with": {"embedding": "pixel_embedding"}},
+]
+"""With steps that see everything."""
 
 
 @pytest.fixture
@@ -85,11 +100,11 @@ def contents(store: PartStore) -> list[str]:
     return sorted(f"{p.table} {p.part_id} {p.blake3}" for p in (*snapshot.items, *aligned, *chosen))
 
 
-def run(folder: Path, url: str, runner: Elsewhere | None = None) -> RunRecord:
+def run(folder: Path, url: str, runner: Elsewhere | None = None, steps: list[Any] = STEPS) -> RunRecord:
     """Run the recipe as the command line does, by workers elsewhere."""
     runner = runner or Elsewhere(folder / "s.curate", folder.parent / "elsewhere")
     with places.open_shared(folder / "s.curate", url) as store:
-        recipe = build_recipe({"store": "s.curate", "steps": STEPS})
+        recipe = build_recipe({"store": "s.curate", "steps": steps})
         context = begin(
             store, recipe=recipe.plain(), base=folder, runner=runner, progress=SilentProgress(), through=url
         )
@@ -119,6 +134,28 @@ def test_workers_that_share_no_disk_make_the_same_bytes(
     assert all(step.times["transfer"] > 0 for step in done.steps[:2])
     assert len(objects(url)) == len(expected), "no file that no version needs"
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_steps_that_see_everything_are_spread_too_and_workers_die_in_them(
+    driver: Path, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    expected = locally(driver / "s.curate", tmp_path_factory, WHOLE)
+    for part in (
+        "store.pieces.PIECE_ROWS",
+        "selectors.threshold.top._PIECE",
+        "scorers.duplicates.exact._PIECE",
+    ):
+        monkeypatch.setattr(f"curate.{part}", 5)
+    armed = dict.fromkeys(
+        range(7, 40, 3), "place.brought:1:exit"
+    )  # those that read what the worker has not kept
+    runner = Elsewhere(driver / "s.curate", driver.parent / "elsewhere", armed)
+    done = run(driver, bucket, runner, WHOLE)
+    with PartStore.open(driver / "s.curate") as store:
+        assert contents(store) == expected and store.verify() == []
+    assert [step.computed for step in done.steps[3:]] == [8] * 4
+    assert runner.attempts > 6 + 4 * 2 and runner.deaths >= 2
+    assert list((driver.parent / "elsewhere").iterdir()) == []
 
 
 def test_a_second_run_does_nothing_and_a_new_driver_goes_on_from_the_address(

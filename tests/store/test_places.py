@@ -115,7 +115,42 @@ def test_packed_media_come_along(tmp_path: Path) -> None:
         assert Path(path).is_relative_to(place.path)
         assert Path(path).read_bytes()[offset : offset + length] == b"bytes of item 0"
     assert not Path(path).exists()
+    (table,) = StoreView.over(place, small).at(np.array([part.seq_lo])).to_arrow(["image"]).to_pylist()
+    assert table["image"] == f"{path}#bytes={where}" and Path(path).exists(), "also where nobody holds them"
     places._remove(place.path, os.getpid())
+
+
+def test_what_is_read_comes_and_stays_while_there_is_room(
+    store: PartStore, url: str, place: PublishedPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def there() -> set[str]:
+        return {str(p.relative_to(place.path)) for p in (place.path / "parts").rglob("*") if p.is_file()}
+
+    whole = store.snapshot()
+    first, second = whole.items[1:3]
+    assert read(place, whole, first, ["id", "text"]) == read(store, whole, first, ["id", "text"])
+    assert there() == {first.path}, "of what was asked for alone"
+    files = {p.path: p.bytes for p in files_of(whole, first)}
+    view = StoreView.over(place, whole).at(np.array([first.seq_lo]))
+    mapped = view.vectors("embedding")
+    assert there() == {first.path}, "nor before it is touched"
+    assert mapped.to_numpy().shape == (1, mapped.shape[1])
+    assert read(place, whole, first, NAMES) == read(store, whole, first, NAMES)
+    assert there() == set(files) and len(files) == 3
+    read(place, whole, second, ["text"])
+    with place.holding(files_of(whole, first)):
+        read(place, whole, first, NAMES)
+    place.tidy()
+    assert there() == {*files, second.path}, "holding takes nothing away that was there"
+    monkeypatch.setattr(places, "KEEP", sum(files.values()))
+    places.tidy()
+    place.tidy()
+    assert there() == set(files), "the one unused for longest went"
+    assert mapped.take(np.array([0])).shape[0] == 1
+    monkeypatch.setattr(places, "KEEP", 0)
+    place.tidy()
+    assert there() == set()
+    assert mapped.take(np.array([0])).shape[0] == 1, "what is mapped stays"
 
 
 def test_what_was_damaged_on_the_way_is_not_worked_on(
