@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ __all__ = [
 T = TypeVar("T")
 R = TypeVar("R")
 Floats = npt.NDArray[np.float32]
-Source = Vectors | npt.NDArray[np.floating]
+Source = Vectors | npt.NDArray[Any]
 Found = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Floats]
 
 CHUNK = 4096
@@ -204,8 +204,7 @@ def _products(threshold: float, vectors: Source, job: _Products) -> Found:
     for at in range(0, len(job.right), CHUNK):
         rows = job.right[at : at + CHUNK]
         skip = min(len(mine), len(rows)) if job.own and not at else 0
-        others = unit(vectors, rows[skip:])
-        cosine = mine @ (np.concatenate([mine[:skip], others]) if skip else others).T
+        cosine = mine @ _after(mine[:skip], vectors, rows[skip:]).T
         a, b = np.nonzero(cosine >= threshold)
         close = np.minimum(cosine[a, b], np.float32(1))
         b += at
@@ -215,6 +214,14 @@ def _products(threshold: float, vectors: Source, job: _Products) -> Found:
         parts.append((a.astype(np.int32), b.astype(np.int32), close))
     left, right, cosines = (np.concatenate(column) for column in zip(*parts, strict=True))
     return left, right, cosines
+
+
+def _after(known: Floats, vectors: Source, rows: Rows) -> Floats:
+    """Unit rows that are known already, then `rows`; of those known alone no copy: their products are half as many."""
+    if not len(rows):
+        return known
+    others = unit(vectors, rows)
+    return np.concatenate([known, others]) if len(known) else others
 
 
 def _groups(nearest: npt.NDArray[np.int32], rows: Rows) -> tuple[dict[int, Rows], dict[int, Rows]]:
