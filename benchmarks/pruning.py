@@ -1,23 +1,28 @@
 """Which classes of a source to keep for a target: target accuracy against classes kept, random classes beside.
 
     python benchmarks/pruning.py --data DIR [--target usps|digits] [--seeds 5] [--items 300] [--shares 0.2 0.4 0.6] [--steps]
+    python benchmarks/pruning.py --data DIR --fonts /usr/share/fonts/truetype --items 100 --shares 0.05 0.1 0.2 0.4 0.6
 
 Source: thirty classes of 16 x 16 grey pictures, so many `--items` of each: ten of MNIST, ten of CIFAR-10 (the first
-15,000 training images), and ten of USPS or of scikit-learn's digits, whichever is not the target. Target: USPS or digits, ten
+15,000 training images), and ten of USPS or of scikit-learn's digits, whichever is not the target; with `--fonts` 62 more, the
+digits and Latin letters, large and small, as the DejaVu and Liberation faces in that folder print them, turned, moved and
+scaled a little: a fifth of thirty classes are fewer than the target has, a fifth of ninety-two are not. Target: USPS or digits, ten
 labelled items of each class to train on and all others (2,000 at most) to measure. A small network (256-128-64) learns the source
 classes that are kept, twelve rounds whatever their number (`--steps`: as many steps as all thirty take); a logistic
 regression on its last layer learns the target.
 Label mapping reads what a network trained on all thirty classes says of the target's training items, feature mapping its last layer;
-"parts" is feature mapping with every class cut into four by k-means of its features, so that 120 parts are kept or pruned.
+"parts" is feature mapping with every class cut into four by k-means of its features, which are then kept or pruned.
 The sets are small and the classes few: this shows the mechanism and the numbers below, not ImageNet.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import gzip
+import string
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +30,12 @@ import numpy as np
 from _cifar_resnet import listed_images
 from _measure import markdown
 
-import curate
+from curate.comparing import Trial, run_trials, tabulate
+from curate.contracts import Selection
 from curate.selectors.pruning import feature_mapping, label_mapping, random_classes
 
 SIDE, ROUNDS, BATCH, PARTS = 16, 12, 100, 4
+EVERYTHING = "everything"
 
 
 # --- Data ----------------------------------------------------------------------------------------------------------
@@ -64,8 +71,26 @@ def load(name: str, data: Path) -> tuple[np.ndarray, np.ndarray]:
     return resized([np.asarray(image) for image in images]), labels
 
 
-def build(target: str, data: Path, items: int) -> dict[str, np.ndarray]:
-    """A source of thirty named classes, the target's few labelled items and those that measure."""
+def printed(folder: Path, items: int, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
+    """So many pictures of each digit and letter, white on black, by the faces in turn."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    paths = sorted(path for kind in ("dejavu", "liberation") for path in (folder / kind).glob("*.ttf"))
+    faces = [ImageFont.truetype(path, 40) for path in paths]
+    for letter in string.digits + string.ascii_letters:
+        made = []
+        for i in range(items):
+            sheet = Image.new("L", (64, 64))
+            ImageDraw.Draw(sheet).text((32, 32), letter, 255, faces[i % len(faces)], anchor="mm")
+            edge, (across, down) = rng.uniform(20, 28), rng.uniform(-3, 3, 2)
+            box = (32 + across - edge, 32 + down - edge, 32 + across + edge, 32 + down + edge)
+            turned = sheet.rotate(rng.uniform(-12, 12), Image.Resampling.BILINEAR)
+            made.append(np.asarray(turned.resize((32, 32), Image.Resampling.BILINEAR, box)))
+        yield f"printed-{letter}", resized(made)
+
+
+def build(target: str, data: Path, items: int, fonts: Path | None = None) -> dict[str, np.ndarray]:
+    """A source of thirty named classes, or ninety-two, the target's few labelled items and those that measure."""
     rng, x, y = np.random.default_rng(0), [], []
     for name in ("mnist", "cifar", "digits" if target == "usps" else "usps"):
         pixels, labels = load(name, data)
@@ -73,6 +98,9 @@ def build(target: str, data: Path, items: int) -> dict[str, np.ndarray]:
             rows = rng.permutation(np.flatnonzero(labels == label))[:items]
             x.append(pixels[rows])
             y += [f"{name}-{label}"] * len(rows)
+    for name, pictures in printed(fonts, items, np.random.default_rng(1)) if fonts else ():
+        x.append(pictures)
+        y += [name] * len(pictures)
     pixels, labels = load(target, data)
     order = rng.permutation(len(labels))
     few = np.concatenate([order[labels[order] == c][:10] for c in range(10)])
@@ -175,8 +203,8 @@ def describe(name: str, found: dict[float, Any]) -> str:
 
 def compared(
     d: dict[str, np.ndarray], ways: dict[str, Any], seeds: int, steps: int | None
-) -> tuple[list[dict[str, Any]], dict[int, list[float]]]:
-    """The rows of `curate.compare`, and the CPU seconds of pretraining by the number of items."""
+) -> tuple[list[Trial], dict[int, list[float]]]:
+    """Every training, and the CPU seconds of pretraining by the number of items."""
     spent: dict[int, list[float]] = {}
 
     def train(rows: np.ndarray, weights: Any, seed: int) -> float:
@@ -186,18 +214,40 @@ def compared(
         sides = [(features(made, d[f"x_{side}"]), d[f"y_{side}"]) for side in ("train", "test")]
         return probe(*sides)
 
-    return curate.compare(ways, train, n=len(d["y"]), seeds=seeds).table.to_pylist(), spent
+    everything = {EVERYTHING: {1.0: Selection(np.arange(len(d["y"])))}}
+    return run_trials({**ways, **everything}, train, range(seeds)), spent
 
 
-def shown(table: list[dict[str, Any]]) -> str:
-    full = next(r for r in table if r["selector"] == "everything")
-    lines = []
-    for r in table:
-        loss = "" if r is full else "yes" if r["high"] >= full["low"] else "no"
-        gain = "" if r["gain"] is None else f"{r['gain']:+.3f} [{r['gain_low']:+.3f}, {r['gain_high']:+.3f}]"
+def lost(trials: list[Trial]) -> dict[tuple[str, float], tuple[float, float, float]]:
+    """What each way is over training on everything, paired by seed, and the 95 % interval."""
+    full = {t.seed: t.accuracy for t in trials if t.selector == EVERYTHING}
+    own = [t for t in trials if t.selector != EVERYTHING]
+    rivals = [
+        Trial("random", budget, 0, seed, full[seed], 0.0)
+        for budget in {t.budget for t in own}
+        for seed in full
+    ]
+    named = [dataclasses.replace(t, selector=f"way {t.selector}") for t in own]
+    table = tabulate([*named, *rivals]).to_pylist()
+    return {
+        (r["selector"].removeprefix("way "), r["budget"]): (r["gain"], r["gain_low"], r["gain_high"])
+        for r in table
+        if r["gain"] is not None
+    }
+
+
+def shown(trials: list[Trial]) -> str:
+    beside, lines = lost(trials), []
+    for r in tabulate(trials).to_pylist():
+        over = beside.get((r["selector"], r["budget"]))
+        cells = [
+            "" if gain is None or gain[0] is None else "{:+.3f} [{:+.3f}, {:+.3f}]".format(*gain)
+            for gain in ((r["gain"], r["gain_low"], r["gain_high"]), over)
+        ]
+        loss = "" if over is None else "yes" if over[2] >= 0 else "no"
         accuracy = f"{r['accuracy']:.3f} [{r['low']:.3f}, {r['high']:.3f}]"
-        lines.append((r["selector"], f"{r['budget']:.0%}", r["items"], accuracy, gain, loss))
-    head = ("classes by", "kept", "items", "target accuracy [95 %]", "over random classes")
+        lines.append((r["selector"], f"{r['budget']:.0%}", r["items"], accuracy, *cells, loss))
+    head = ("classes by", "kept", "items", "target accuracy [95 %]", "over random classes", "over everything")
     return markdown((*head, "no loss beyond the interval"), lines)
 
 
@@ -208,17 +258,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--items", type=int, default=300)
     parser.add_argument("--shares", type=float, nargs="+", default=[0.2, 0.4, 0.6])
+    parser.add_argument("--fonts", type=Path)
     parser.add_argument("--steps", action="store_true")
     told = parser.parse_args()
-    d = build(told.target, told.data, told.items)
+    d = build(told.target, told.data, told.items, told.fonts)
     few, rest = len(d["y_train"]), len(d["y_test"])
     print(f"source {d['x'].shape}, target {told.target}: {few} to train, {rest} to measure")
     ways, seconds = mapped(d, told.shares)
     for name in ("label mapping", "feature mapping", "feature mapping, parts"):
         print(describe(name, ways[name]))
     steps = ROUNDS * -(-len(d["y"]) // BATCH) if told.steps else None
-    table, spent = compared(d, ways, told.seeds, steps)
-    print(shown(table))
+    trials, spent = compared(d, ways, told.seeds, steps)
+    print(shown(trials))
     raw = probe((d["x_train"], d["y_train"]), (d["x_test"], d["y_test"]))
     chosen = {name: seconds[name] for name in ("label mapping", "feature mapping")}
     print(f"\nWithout a source, on pixels: {raw:.3f}. Choosing, CPU s: {chosen}.")

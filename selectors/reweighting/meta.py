@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -96,8 +96,10 @@ def meta_weights(
 
     `inputs` (n, d) features, or (n, ...) whatever `model` takes; `codes` (n,) in 0 ... classes - 1. Each step moves the
     classifier virtually along mean(V(loss) loss), measures its loss on held-out items, moves V down that, and then takes
-    the step in earnest (Shu et al., NeurIPS 2019). What is held out is a true split: it is not trained on. `trusted`:
-    inputs and codes known to be right, which are then held out in place of a part of the items.
+    the step in earnest (Shu et al., NeurIPS 2019). Unlike there V tells only the direction of the virtual step, not its
+    length: a longer one pays while the classifier learns, and what is hard, as wrong labels are, makes it longer. What is
+    held out is a true split: it is not trained on. `trusted`: inputs and codes known to be right, which are then held out
+    in place of a part of the items.
     `model` makes a torch module that gives (batch, classes) logits; by default that of `training`.
 
     Deterministic given the seed and the order of rows; torch's own random state is not touched but by `model`. Raises
@@ -216,6 +218,7 @@ class _Run:
         losses = self._losses(self.parameters, self.x[rows], self.y[rows])
         weighted = (_relative(self._weights(losses)) * losses).mean()
         slopes = torch.autograd.grad(weighted, list(self.parameters.values()), create_graph=True)
+        rate = rate * _unstretched(slopes)
         moved = {n: p - rate * g for (n, p), g in zip(self.parameters.items(), slopes, strict=True)}
         adam.zero_grad()
         self._held_out_loss(moved, *meta).backward(inputs=list(self.weigher.parameters()))
@@ -248,6 +251,13 @@ class _Run:
 def _relative(weights: Tensor) -> Tensor:
     """Weights of mean 1 in their batch: else the weighting would learn how fast to go, not what to go by."""
     return weights / weights.mean()
+
+
+def _unstretched(slopes: Sequence[Tensor]) -> Tensor:
+    """1, with a slope that keeps the step as long as it is whatever the weights: what is hard has the long gradients, and
+    a weighting that may lengthen the step turns to it wherever the classifier has still to go far, right labels or wrong."""
+    length = sum(slope.square().sum() for slope in slopes).clamp_min(1e-24).sqrt()
+    return length.detach() / length
 
 
 def _layers(sizes: list[int], rng: np.random.Generator) -> Any:

@@ -42,6 +42,12 @@ def test_wrong_labels_get_little_weight(spread: Any) -> None:
     assert ((found.core_weight > 0) & (found.core_weight < 1)).all()
 
 
+def test_a_classifier_that_has_far_to_go_does_not_turn_it_round() -> None:
+    x, labels, right = noisy()
+    found = cw_erm(x, labels, 0.3, training=MetaTraining(learning_rate=0.0012))
+    assert parted(found.by_row, right) > 0.8
+
+
 def test_the_same_seed_gives_the_same_and_leaves_torchs_alone() -> None:
     x, labels, _ = noisy(200)
     torch.manual_seed(5)
