@@ -24,6 +24,8 @@ _PIECE = 1 << 18
 """Rows, about, whose contents are hashed at once."""
 _RANGE = 22
 """Two to this is how many rows are compared at once."""
+_BITS = 22
+_LAST = (1 << 64) - 1
 _FOUND = pa.schema([(ROW, pa.int64()), ("first", pa.int64()), ("first_id", pa.string())])
 _HASH = "_sha256"
 _MEDIA = frozenset(media for kind in KINDS.values() for media in kind.media)
@@ -120,17 +122,19 @@ class ExactDuplicate:
 
 
 class _Contents:
-    """The contents of a piece as 64-bit hashes, ascending, until it is known which of them need to be compared."""
+    """The contents of a piece as 64-bit hashes, in row order, until it is known which of them need to be compared."""
 
     def __init__(self, content: Sequence[str], read: Sequence[str], piece: View, first: int) -> None:
         nothing = f"({_all_null(content)})::utinyint"
         found = piece.sql(f"select hash({', '.join(_keys(content))}) as h, {nothing} as e from view", content)
         self.piece, self.read, self.first = piece, read, first
         empty = _plain(found.column("e"), np.uint8)
-        rows = np.flatnonzero(empty == 0)
-        hashes = _plain(found.column("h"), np.uint64)[rows]
-        order = np.argsort(hashes)
-        self.sorted, self.rows = hashes[order], rows[order].astype(np.uint32)
+        self.full, self.hashed = (
+            np.flatnonzero(empty == 0).astype(np.uint32),
+            _plain(found.column("h"), np.uint64),
+        )
+        if len(self.full) < len(empty):
+            self.hashed = self.hashed[self.full]
         self.nothing = np.flatnonzero(empty) + first
 
     def empty(self) -> npt.NDArray[np.int64]:
@@ -139,32 +143,36 @@ class _Contents:
 
     def hashes(self, low: int, high: int) -> Hashes:
         """The hashes in this range, ends included."""
-        found: Hashes = self.sorted[self._within(low, high)]
+        found: Hashes = self.hashed[self._within(low, high)]
         return found
 
     def keep(self, crowded: Hashes) -> None:
         """Read the rows with these hashes (ascending); let go of all others."""
-        at, wanted = np.searchsorted(self.sorted, crowded), np.zeros(len(self.sorted) + 1, np.int64)
-        np.add.at(wanted, at, 1)
-        np.add.at(wanted, np.searchsorted(self.sorted, crowded, side="right"), -1)
-        mine = np.cumsum(wanted)[:-1] > 0
-        self.sorted, self.rows = self.sorted[mine], self.rows[mine]
-        rows = np.sort(self.rows).astype(np.int64)
+        mine = _among(self.hashed, crowded)
+        rows, self.hashed = self.full[mine].astype(np.int64), self.hashed[mine]
         self.table = self.piece.take(rows, self.read).append_column(ROW, _arrow(rows + self.first))
-        self.rows = np.searchsorted(rows, self.rows).astype(np.uint32)  # of the table, from here on
+        del self.full
 
     def kept(self, low: int, high: int) -> pa.Table:
         """Of those, the rows with a hash in this range."""
-        rows = self.rows[self._within(low, high)]
-        return (
-            self.table
-            if len(rows) == len(self.table)
-            else self.table.take(_arrow(np.sort(rows).astype(np.int64)))
-        )
+        within = self._within(low, high)
+        return self.table if isinstance(within, slice) else self.table.take(_arrow(np.flatnonzero(within)))
 
-    def _within(self, low: int, high: int) -> slice:
-        start = np.searchsorted(self.sorted, np.uint64(low))
-        return slice(int(start), int(np.searchsorted(self.sorted, np.uint64(high), side="right")))
+    def _within(self, low: int, high: int) -> slice | npt.NDArray[np.bool_]:
+        if low == 0 and high == _LAST:
+            return slice(None)
+        within: npt.NDArray[np.bool_] = (self.hashed >= np.uint64(low)) & (self.hashed <= np.uint64(high))
+        return within
+
+
+def _among(hashes: Hashes, crowded: Hashes) -> npt.NDArray[np.int64]:
+    """Which of the hashes are among `crowded` (ascending): a table of first bits leaves few to be looked up, and those in order."""
+    bits = np.zeros(1 << _BITS, np.bool_)
+    bits[crowded >> np.uint64(64 - _BITS)] = True
+    maybe = np.flatnonzero(bits[hashes >> np.uint64(64 - _BITS)])
+    maybe = maybe[np.argsort(hashes[maybe])]
+    at = np.searchsorted(crowded, hashes[maybe])
+    return np.sort(maybe[crowded[np.minimum(at, len(crowded) - 1)] == hashes[maybe]])
 
 
 # Between Arrow and NumPy by buffers: pyarrow's own ways import pandas where they can, in every worker.
@@ -188,9 +196,13 @@ def _hash_ranges(rows: int) -> list[tuple[int, int]]:
 
 def _repeated(pieces: Sequence[Hashes]) -> Hashes:
     """The hashes that are there more than once, ascending."""
-    hashes = np.sort(np.concatenate([np.empty(0, np.uint64), *pieces]))
-    again: Hashes = hashes[1:][hashes[1:] == hashes[:-1]]
-    return np.unique(again)
+    hashes = np.concatenate([np.empty(0, np.uint64), *pieces])
+    hashes.sort()
+    again = hashes[1:][hashes[1:] == hashes[:-1]]
+    once: Hashes = again[
+        np.append(True, again[1:] != again[:-1])[: len(again)]
+    ]  # `np.unique` hashes, and is slower
+    return once
 
 
 @dataclass(frozen=True, eq=False)
