@@ -229,6 +229,9 @@ def traced(found: dict[str, Any], pid: str) -> Iterator[None]:
 def role(what: str, url: str, token: str, path: str, pid: str = "") -> None:
     """One job of ours; prints what came of it. With the server's `pid`, its requests too."""
     import curate
+    import curate.annotators.label_studio.pulling
+    import curate.annotators.label_studio.pushing
+    import curate.annotators.tasks.labels
     from curate.annotators.label_studio import LabelStudio
     from curate.annotators.label_studio.ledger import Ledger
     from curate.annotators.label_studio.places import Places

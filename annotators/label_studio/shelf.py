@@ -144,10 +144,10 @@ class Shelf:
             self._await(*flight)
             self.ledger.land(self.project.source)
 
-    def _await(self, began: float, keys: Sequence[str]) -> bool:
-        """Whether tasks sent at `began` have arrived: all of one import do, or none."""
+    def _await(self, began: float, key: str) -> bool:
+        """Whether an import sent at `began`, with this task, has arrived: all of its tasks do, or none."""
         while True:
-            if any(self.server.tasks(self.project.id, "id", [equal_to("cur_key", keys[0])])):
+            if any(self.server.tasks(self.project.id, "id", [equal_to("cur_key", key)])):
                 return True
             if time.time() - began > self.patience:
                 return False
@@ -173,9 +173,11 @@ class Shelf:
 
     def enter(self) -> None:
         """Enter in the ledger what arrived; where nothing is under way, that nothing is."""
-        if self._arrivals or not self._under_way:
-            self.ledger.remember_tasks(self.project.source, self._arrivals, landed=not self._under_way)
+        if self._arrivals:
+            self.ledger.remember_tasks(self.project.source, self._arrivals)
             self._arrivals = []
+        if not self._under_way:
+            self.ledger.land(self.project.source)
 
     def _send(self, parcels: Sequence[Parcel], meanwhile: Meanwhile | None) -> None:
         body = b"[" + b",".join(p.json for p in parcels) + b"]"
@@ -188,7 +190,7 @@ class Shelf:
 
         for attempt in range(ATTEMPTS):
             began, self._under_way = time.time(), True
-            self.ledger.take_off(self.project.source, keys)
+            self.ledger.take_off(self.project.source, keys[0])
             try:
                 tasks, guesses, numbers = self.server.import_tasks(self.project.id, body, between)
             except Refused:
@@ -196,7 +198,7 @@ class Shelf:
                 raise
             except Lost as error:
                 self.lost = True
-                if not self._arrived(began, keys, error):
+                if not self._arrived(began, keys[0], error):
                     if isinstance(error, Failed) and attempt:  # twice is no accident
                         self._under_way = False
                         raise Refused(500, str(error)) from None
@@ -210,9 +212,9 @@ class Shelf:
             self._landed(parcels, numbers or self._numbers(keys, None))
             return
 
-    def _arrived(self, began: float, keys: Sequence[str], error: Lost) -> bool:
+    def _arrived(self, began: float, key: str, error: Lost) -> bool:
         try:
-            return self._await(0.0 if isinstance(error, Failed) else began, keys)
+            return self._await(0.0 if isinstance(error, Failed) else began, key)
         except Lost as again:
             raise AnnotatorError(
                 f"{error}; and then {again}. {self.created:,} tasks are there for sure. Run the push again when the server "

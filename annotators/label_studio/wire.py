@@ -171,6 +171,7 @@ class Wire:
             connection.request(method, self._parts.path.rstrip("/") + path, data, dict(headers))
             if meanwhile is not None:
                 meanwhile()
+            _listen(connection.sock)
             response = connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -239,6 +240,14 @@ class Wire:
         if status >= 500:
             raise (Failed if status == 500 else Lost)(f"{self.url} failed at {what} ({status}){said}")
         raise Refused(status, f"{self.url} refused {what} ({status}){said}")
+
+
+def _listen(line: socket.socket) -> None:
+    """Say at once that the beginning of an answer came: the server sends no more of it before it knows, which takes the system
+    40 ms where it hopes to say so with the next request.
+    """
+    if hasattr(socket, "TCP_QUICKACK"):
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 def _clock(response: http.client.HTTPResponse) -> datetime:
