@@ -14,6 +14,7 @@ from curate.selectors.coreset.exact import purse_of
 from curate.selectors.coreset.kernels import Purse
 from curate.selectors.coreset.radii import farthest, nearer
 from curate.selectors.coreset.rows import Floats, Ints, compiled, generator, prepare
+from curate.selectors.coreset.sources import AtHand, mean
 
 __all__ = ["Cloud", "Points", "choose_centres", "k_center"]
 
@@ -43,9 +44,9 @@ def k_center(
     meter, rng = Meter(), generator(rng)
     x = prepare(x)
     terms = (within or Constraints()).terms(len(x), budget)
-    mean = x.mean(0, dtype=np.float64).astype(np.float32)
-    given = np.empty((0, x.shape[1]), np.float32) if start is None else prepare(start, "start") - mean
-    return dataclasses.replace(choose_centres(Points(x - mean), given, terms, rng), **meter.read())
+    middle = mean(AtHand(x)).astype(np.float32)
+    given = np.empty((0, x.shape[1]), np.float32) if start is None else prepare(start, "start") - middle
+    return dataclasses.replace(choose_centres(Points(x - middle), given, terms, rng), **meter.read())
 
 
 class Cloud(Protocol):

@@ -105,7 +105,7 @@ def planned(n: int, d: int, k: int, method: Method, neighbours: int | None) -> d
         reach = neighbours or _reach(n, k)
         looked, clusters = n * float(min(n, max(2000, 16 * reach))), 1.4 * n**0.5
         products = (looked + clusters * (n + 8 * min(n, 64 * clusters))) * d + shown
-        held = n * (12.0 * d + 16.0 * reach)
+        held = n * (64.0 + 16.0 * reach) + 12.0 * min(n, 64 * clusters) * d + 2e8
         return effort(products=products, touched=8 * looked + 160.0 * n * reach, held=held)
     if method == "exact":
         return effort(

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from curate.choosing import Meter, Pool, draw_seed, effort
+from curate.choosing import Pool, effort
 from curate.contracts import Budget, Selection, View
 from curate.selectors.coreset.centres import choose_centres
 from curate.selectors.coreset.choosers import Chosen, Embedded, Unscored
@@ -18,9 +18,9 @@ from curate.selectors.coreset.facility import Method, facility_location, planned
 from curate.selectors.coreset.herd import herding
 from curate.selectors.coreset.matching import grad_match
 from curate.selectors.coreset.middle import moderate
-from curate.selectors.coreset.pieces import HeldCloud, PiecePoints, centre, finite
+from curate.selectors.coreset.pieces import HeldCloud, PiecePoints
 from curate.selectors.coreset.similarity import Similarity
-from curate.selectors.coreset.sources import Source
+from curate.selectors.coreset.sources import Column, Source, mean, piece_rows
 from curate.selectors.coreset.weighted import craig
 
 __all__ = [
@@ -82,17 +82,16 @@ class KCenter(Embedded):
     version: ClassVar[int] = 1
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
-        meter, seed = Meter(), draw_seed(rng)
-        with view.resident(partial(PiecePoints, column=self.embedding)) as held:
-            usable = finite(held, len(view))
-            pool = self.pool(view, budget, self.embedding, usable=usable)
-            width = centre(held, int(usable.sum()), self.embedding)
-            cloud, given = HeldCloud(held, pool.rows, width), np.empty((0, width), np.float32)
-            terms = pool.within.terms(len(pool), pool.amount)
-            chosen = choose_centres(cloud, given, terms, np.random.default_rng(seed))
-        return pool.selection(
-            chosen, f"by k-center of {self.embedding}, {len(chosen)} of {len(view)}", meter, seed
-        )
+        return self._select(view, (budget, rng), self._centres)
+
+    def _centres(self, rows: Source, pool: Pool, rng: np.random.Generator) -> Chosen:
+        assert isinstance(rows, Column), "items are those of a view"
+        middle = mean(rows).astype(np.float32)
+        points = partial(PiecePoints, column=self.embedding, mean=middle)
+        with rows.view.resident(points, piece_rows(rows.view, self.embedding)) as held:
+            cloud, given = HeldCloud(held, rows.rows, len(middle)), np.empty((0, len(middle)), np.float32)
+            chosen = choose_centres(cloud, given, pool.within.terms(len(pool), pool.amount), rng)
+        return chosen, f"by k-center of {self.embedding}"
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""
@@ -112,7 +111,7 @@ class Herding(Unscored):
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""
-        return effort(touched=0.25 * n * budget * (d + 16), held=8.0 * n * d)
+        return effort(touched=0.25 * n * budget * (d + 16), held=4.0 * n * d + 5e8)
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ class GraphCut(Unscored):
 
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""
-        return effort(touched=0.25 * n * budget * (d + 32), held=8.0 * n * d)
+        return effort(touched=0.25 * n * budget * (d + 32), held=4.0 * n * d + 5e8)
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ class GradMatch(Unscored):
         """Seconds and bytes that a choice will take, without groups."""
         active = min(budget, d)
         touched = 0.25 * n * budget * d + 2.0 * budget * active * (active + d)
-        return effort(touched=touched, held=8.0 * n * d + 24.0 * active * (active + d))
+        return effort(touched=touched, held=4.0 * n * d + 5e8 + 24.0 * active * (active + d))
 
 
 @dataclass(frozen=True)
@@ -237,7 +236,9 @@ class Prototypes(Unscored):
         sample = min(n, max(4096, 32 * count))
         work = float(count) * (8 * sample + n)
         spread = 0.25 * count * sample * d if count <= 1024 else 0.0
-        return effort(products=work * d, touched=2 * work + spread, held=12.0 * n * d + 8192.0 * count * 4)
+        return effort(
+            products=work * d, touched=2 * work + spread, held=12.0 * sample * d + 64.0 * n + 32768.0 * count
+        )
 
 
 @dataclass(frozen=True)
@@ -262,5 +263,6 @@ class SemDeDup(Unscored):
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""
         count = self.clusters or (1 if n <= 8192 else round(n**0.5))
-        pairs = float(n) * n / count
-        return effort(products=(pairs + 10.0 * n * count) * d, touched=2 * pairs, held=12.0 * n * d)
+        pairs, sample = float(n) * n / count, min(n, max(4096, 32 * count))
+        held = 12.0 * (sample + n / count) * d + 64.0 * n + 32768.0 * count
+        return effort(products=(pairs + 10.0 * n * count) * d, touched=2 * pairs, held=held)

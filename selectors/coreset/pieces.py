@@ -9,40 +9,24 @@ import numpy.typing as npt
 
 from curate.choosing import finite_rows
 from curate.contracts import Held, View
-from curate.errors import SchemaError
 from curate.fitting import read_vectors, without_lists
 from curate.selectors.coreset.centres import Points
-from curate.selectors.coreset.rows import Floats, Ints, prepare
+from curate.selectors.coreset.rows import Floats, Ints
 
-__all__ = ["HeldCloud", "PiecePoints", "centre", "finite"]
-
-Mask = npt.NDArray[np.bool_]
+__all__ = ["HeldCloud", "PiecePoints"]
 
 
 class PiecePoints(Points):
-    """The vectors of one piece as points: a state of `contracts.Held`. Those that are null or not finite lie anywhere."""
+    """The vectors of one piece as points about a mean (d,): a state of `contracts.Held`. Those that are null or not finite lie
+    anywhere."""
 
-    def __init__(self, piece: View, first: int, column: str) -> None:
+    def __init__(self, piece: View, first: int, column: str, mean: Floats) -> None:
         if without_lists(piece, column):
-            x: npt.NDArray[Any] = np.empty((len(piece), 0), np.float32)
-            self._known = np.zeros(len(piece), bool)
+            x: npt.NDArray[Any] = np.zeros((len(piece), len(mean)), np.float32)
         else:
             x = read_vectors(piece, column, np.arange(len(piece)))
-            self._known = finite_rows(x)
-            x = prepare(np.where(self._known[:, None], x, 0))
-        super().__init__(x)
-
-    def finite(self) -> npt.NDArray[np.uint8]:
-        """Which rows are finite, as bits."""
-        return np.packbits(self._known)
-
-    def total(self) -> npt.NDArray[np.float64]:
-        """The sum of all rows that are."""
-        return np.asarray(self.z.sum(0, dtype=np.float64))
-
-    def move(self, mean: Floats) -> None:
-        """Lie about this point from now on."""
-        self.z = self.z - mean if self.z.shape[1] else np.zeros((len(self.z), len(mean)), np.float32)
+            x = np.where(finite_rows(x)[:, None], x, 0).astype(np.float32)
+        super().__init__(x - mean)
 
     def at(self, rows: Ints) -> Floats:
         """Copies of these rows of the piece."""
@@ -68,23 +52,3 @@ class HeldCloud:
     def nearest(self, centres: Floats) -> Floats:
         squared: Floats = np.concatenate(self.held.ask("nearest", centres))
         return squared[self.rows]
-
-
-def finite(held: Held, n: int) -> Mask:
-    """Which of the n rows are finite."""
-    sizes = np.diff([*held.firsts, n]).tolist()
-    bits = zip(held.ask("finite"), sizes, strict=True)
-    return np.concatenate([np.unpackbits(some, count=size) for some, size in bits]).astype(bool)
-
-
-def centre(held: Held, count: int, column: str) -> int:
-    """Let all points lie about the mean of the `count` that are finite, and tell how many dimensions there are.
-
-    Raises SchemaError where pieces are of several widths.
-    """
-    sums = [total for total in held.ask("total") if len(total)]
-    widths = sorted({len(total) for total in sums})
-    if len(widths) != 1:
-        raise SchemaError(f"column {column!r} holds lists of {widths[:5]} numbers: one length is meant")
-    held.tell("move", (np.sum(sums, axis=0) / count).astype(np.float32))
-    return widths[0]

@@ -140,7 +140,7 @@ class D2(Embedded):
         return effort(
             products=looked * d,
             touched=looked + 500.0 * n * self.neighbours,
-            held=n * (12.0 * d + 120 * self.neighbours),
+            held=n * (64.0 + 120 * self.neighbours) + 2e8,
         )
 
 
@@ -187,5 +187,5 @@ class Query(Embedded):
         return effort(
             products=looked * d + 2.0 * n * budget * d,
             touched=looked,
-            held=n * (12.0 * d + 32 * self.neighbours),
+            held=n * (64.0 + 32 * self.neighbours) + 2e8,
         )

@@ -28,9 +28,11 @@ __all__ = [
     "Source",
     "along",
     "blocks",
+    "flags",
     "largest",
     "mean",
     "piece_rows",
+    "read_rows",
     "rows_of",
     "shifted",
     "squares",
@@ -108,6 +110,11 @@ class Column:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return len(self) * int(self._vectors.shape[1])
 
     @cached_property
     def _vectors(self) -> Vectors:

@@ -15,7 +15,8 @@ import curate
 from curate.contracts import Selection, View
 from curate.errors import InputError, SchemaError
 from curate.memory import ArrayView
-from curate.selectors.coreset import clustered, k_center, neighbours, rounds, sources
+from curate.selectors import coreset
+from curate.selectors.coreset import clustered, middle, neighbours, rounds, sources
 from curate.selectors.coreset.items import (
     Craig,
     FacilityLocation,
@@ -27,12 +28,12 @@ from curate.selectors.coreset.items import (
     Prototypes,
     SemDeDup,
 )
-from curate.selectors.coreset.pieces import HeldCloud, PiecePoints, finite
+from curate.selectors.coreset.pieces import HeldCloud, PiecePoints
 from curate.selectors.coreset.scored import D2, Query
 
 pytest.importorskip("numba")
 
-BOUND = {"cost": "price", "mandatory": "id = 'i014'", "forbidden": "label = 'class 1'"}
+BOUND: dict[str, Any] = {"cost": "price", "mandatory": "id = 'i014'", "forbidden": "label = 'class 1'"}
 ROUNDS = [
     Herding(embedding="v"),
     Herding(embedding="v", **BOUND),
@@ -114,21 +115,24 @@ def test_any_number_of_pieces_chooses_the_same(how: Any, monkeypatch: pytest.Mon
     for rows in (44, 10):
         monkeypatch.setattr(Cut, "rows", rows)
         view = Cut(make_table())
-        with view.resident(partial(PiecePoints, column="v")) as held:
-            assert len(held.firsts) == -(-130 // rows)
-            assert np.flatnonzero(~finite(held, 130)).tolist() == [5, *range(80, 91)]
+        assert len(list(view.spread(lambda piece, first: first))) == -(-130 // rows)
+        assert np.flatnonzero(~sources.survey(view, "v")).tolist() == [5, *range(80, 91)]
         assert_same(select(how, view), whole)
 
 
-def test_it_is_the_function() -> None:
-    rows = np.random.default_rng(1).standard_normal((40, 3))
-    chosen = select(KCenter(embedding="v"), Cut({"id": [f"{i:03d}" for i in range(40)]}, {"v": rows}), 8)
-    assert_same(chosen, k_center(rows, 8, rng=np.random.default_rng(chosen.seed)))
+@pytest.mark.parametrize(
+    "selector", [KCenter, Herding, GraphCut, GradMatch, FacilityLocation, Prototypes], ids=str
+)
+def test_it_is_the_function(selector: Any) -> None:
+    rows = np.random.default_rng(1).standard_normal((40, 3)) + 0.2
+    chosen = select(selector(embedding="v"), Cut({"id": [f"{i:03d}" for i in range(40)]}, {"v": rows}), 8)
+    function = getattr(coreset, selector.name.replace("-", "_"))
+    assert_same(chosen, function(rows, 8, rng=np.random.default_rng(chosen.seed)))
 
 
 def test_rows_come_back_in_the_order_asked_for() -> None:
     view = Cut({"id": [str(i) for i in range(40)]}, {"v": np.arange(80.0).reshape(40, 2)})
-    with view.resident(partial(PiecePoints, column="v")) as held:
+    with view.resident(partial(PiecePoints, column="v", mean=np.zeros(2, np.float32))) as held:
         cloud = HeldCloud(held, np.arange(40)[::-1], 2)
         assert cloud.take(np.array([0, 25, 1, 39, 12]))[:, 0].tolist() == [78, 28, 76, 0, 54]
         assert cloud.take(np.arange(0)).shape == (0, 2)
@@ -144,6 +148,17 @@ def test_pieces_that_cannot_be() -> None:
         select(KCenter(embedding="v"), Cut({"v": [[1.0]] * 10 + [[1.0, 2]] * 10}), 1)
     with pytest.raises(InputError, match="none of 30 items has a finite 'v'"):
         select(KCenter(embedding="v"), Cut({"v": pa.nulls(30, pa.list_(pa.float32()))}), 1)
+
+
+@pytest.mark.parametrize("rows", [44, 10])
+@pytest.mark.parametrize("last", [129, 130])
+def test_a_median_that_nobody_sees_whole(last: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = {name: values[:last] for name, values in make_table().items()}
+    whole = select(Moderate(embedding="v"), ArrayView(table))
+    monkeypatch.setattr(middle, "_WHOLE", 0)
+    monkeypatch.setattr(Cut, "rows", rows)
+    monkeypatch.setattr(np, "median", None)
+    assert_same(select(Moderate(embedding="v"), Cut(table)), whole)
 
 
 @pytest.mark.parametrize("how", [*ROUNDS[:3], *SEARCHES[:2]], ids=str)
