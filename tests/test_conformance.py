@@ -227,7 +227,13 @@ SELECTORS = {
         {"target": "near_duplicate", "mandatory": "id = 'item-5'"}, ("pixel_embedding", "near_duplicate")
     ),
     "pursuit": Example(
-        {"gradients": "pixel_embedding", "target": "near_duplicate", "tasks": "label", "rank": 2},
+        {
+            "gradients": "pixel_embedding",
+            "target": "near_duplicate",
+            "tasks": "label",
+            "rank": 2,
+            "typical": 0.5,
+        },
         ("pixel_embedding", "near_duplicate", "label"),
     ),
     "soft-cap": Example({"by": "sharpness", "cap": 1}, ("sharpness",)),

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from curate.selectors.pursuit.projection import information_projection
     from curate.selectors.pursuit.pursuing import Pursued, pursue
     from curate.selectors.pursuit.softcap import soft_cap
-    from curate.selectors.pursuit.trajectory import leading_directions, target_subspaces
+    from curate.selectors.pursuit.trajectory import (
+        leading_directions,
+        target_subspaces,
+        usual_product,
+    )
 
 _HOMES = {
     "Pursued": "pursuing",
@@ -23,6 +27,7 @@ _HOMES = {
     "pursue": "pursuing",
     "soft_cap": "softcap",
     "target_subspaces": "trajectory",
+    "usual_product": "trajectory",
 }
 
 __all__ = [
@@ -33,6 +38,7 @@ __all__ = [
     "pursue",
     "soft_cap",
     "target_subspaces",
+    "usual_product",
 ]
 
 

@@ -17,7 +17,7 @@ from curate.fitting import Blanked, open_vectors, order_by_id, read_labels, with
 from curate.selectors.pursuit.sources import Shard
 from curate.selectors.pursuit.trajectory import Trajectory
 
-__all__ = ["PieceShard", "hold_column", "open_column", "read_targets"]
+__all__ = ["PieceShard", "hold_column", "open_column", "read_tasks"]
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -110,16 +110,13 @@ def _piece_rows(view: View, column: str) -> int:
     return int(np.clip(_NUMBERS // max(1, width), 1024, PIECE_ROWS))
 
 
-def read_targets(
-    view: View, values: npt.NDArray[Any], rows: Ints, tasks: str | None
-) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
-    """The mean gradients (m, D) of the target's tasks, of which `values` (t, D) are those of the items `rows`, and their names.
+def read_tasks(view: View, rows: Ints, tasks: str | None) -> tuple[Ints, tuple[str, ...]]:
+    """The number (t,) of the task of each of the target's items `rows`, and the tasks' names.
 
     Items without a task (null) are one, named "".
     """
     if tasks is None:
-        return values.mean(axis=0, dtype=np.float64)[None], ("",)
+        return np.zeros(len(rows), np.int64), ("",)
     labels = np.array(read_labels(view, tasks, rows).fill_null("").to_pylist(), str)
     names, codes = np.unique(labels, return_inverse=True)
-    means = [values[codes == j].mean(axis=0, dtype=np.float64) for j in range(len(names))]
-    return np.stack(means), tuple(str(name) for name in names)
+    return codes, tuple(str(name) for name in names)

@@ -13,12 +13,12 @@ from curate.choosing import Constrained, Constraints, Meter, Pool, capacity, dra
 from curate.contracts import Budget, Held, Selection, View
 from curate.errors import InputError
 from curate.fitting import columns_of, true_rows
-from curate.selectors.pursuit.gradients import hold_column, read_targets
+from curate.selectors.pursuit.gradients import hold_column, read_tasks
 from curate.selectors.pursuit.projection import information_projection
 from curate.selectors.pursuit.pursuing import Pursued, pursue
 from curate.selectors.pursuit.softcap import soft_cap
 from curate.selectors.pursuit.sources import Shards
-from curate.selectors.pursuit.trajectory import Trajectory, target_subspaces
+from curate.selectors.pursuit.trajectory import Trajectory, target_subspaces, usual_product
 
 __all__ = ["InformationProjection", "Pursuit", "SoftCap"]
 
@@ -50,6 +50,8 @@ class Pursuit(_Aimed):
     `rates`       the learning rate of each checkpoint; all alike if empty.
     `rank`        at each checkpoint, see gradients in the `rank` strongest directions of the target's (of a sample of all
                   items', without a target); 0 for as they are.
+    `typical`   a share: items may come in that are more like the target than such a share of its own items is, by the product
+                with its mean (`usual_product`; for each task), as long as there are enough. Without it all may.
     `ridge`, `passes` and `swaps` as in `pursue`.
     """
 
@@ -59,6 +61,7 @@ class Pursuit(_Aimed):
     rates: tuple[float, ...] = ()
     rank: int = 0
     ridge: float = 0.0
+    typical: float | None = None
     passes: int = 128
     swaps: int = 4
 
@@ -71,6 +74,10 @@ class Pursuit(_Aimed):
         if self.tasks and not self.target:
             raise InputError(
                 f"tasks {self.tasks!r} are those of target items: say which these are by `target`"
+            )
+        if self.typical is not None and not (self.target and 0 <= self.typical <= 1):
+            raise InputError(
+                f"typical {self.typical} is a share from 0 to 1 of target items: say also which these are by `target`"
             )
         if self.rates and len(self.rates) != self.checkpoints:
             raise InputError(f"{len(self.rates)} rates for {self.checkpoints} checkpoints: one each is meant")
@@ -105,7 +112,7 @@ class Pursuit(_Aimed):
         place = np.empty(len(view), np.int64)
         place[pool.rows] = np.arange(len(view))
         plain = Shards(held, place)
-        target, sample = None, None
+        target, sample, of = None, None, None
         names: tuple[str, ...] = ("",)
         if self.target:
             rows = pool.rows[(aims & ~hidden)[pool.rows]]
@@ -114,7 +121,8 @@ class Pursuit(_Aimed):
                     "no item of the target has finite gradients: say which items stand for what is to be learnt"
                 )
             sample = plain.take(rows)
-            target, names = read_targets(view, sample, rows, self.tasks)
+            of, names = read_tasks(view, rows, self.tasks)
+            target = np.stack([sample[of == j].mean(axis=0, dtype=np.float64) for j in range(len(names))])
         elif self.rank:
             sample = plain.take(_sample(pool.rows[~barred[pool.rows]], given))
         path = self._path(plain.width, sample)
@@ -127,10 +135,17 @@ class Pursuit(_Aimed):
             rng=given,
             within=within,
             ridge=self.ridge,
+            least=None if sample is None or of is None else self._least(path.bring(sample), of),
             passes=self.passes,
             swaps=self.swaps,
         )
         return chosen, 0 if within.mandatory is None else len(within.mandatory), names
+
+    def _least(self, sample: npt.NDArray[np.float64], of: Ints) -> list[float] | None:
+        """The least product of each task, whose items are `sample` as they count."""
+        if self.typical is None:
+            return None
+        return [usual_product(sample[of == j], self.typical) for j in range(int(of.max()) + 1)]
 
     def _path(self, width: int, sample: npt.NDArray[np.float64] | None) -> Trajectory:
         rates = self.rates or ([1.0] * self.checkpoints if self.checkpoints > 1 else None)

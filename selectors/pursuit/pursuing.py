@@ -52,6 +52,7 @@ def pursue(
     subspaces: Sequence[npt.NDArray[Any]] | None = None,
     within: Constraints | None = None,
     ridge: float = 0.0,
+    least: float | Sequence[float] | None = None,
     passes: int = 128,
     swaps: int = 4,
     tolerance: float = 1e-5,
@@ -76,6 +77,8 @@ def pursue(
     `shards`    cut the rows into so many pieces that are searched side by side: the selection is the same for any number.
     `rng`       draws the random choice in `random`, and nothing else; without it there is none.
     `within`    mandatory and forbidden rows, and groups that get shares; no costs.
+    `least`     only rows whose product with the target (m: with each) is above it come in, as long as there are enough; else those
+                with the highest. `usual_product` tells what the target's own items have.
     `passes`    about how often all rows are read until the budget is full: 8 for a store on disk, at a residual some per
                 cent higher; a budget below `passes` lets one row in for each.
     `ties`      (n,) numbers; of equal rows the lowest goes first. By default the row's own number.
@@ -92,7 +95,7 @@ def pursue(
     if not (terms.cost == 1).all():
         raise InputError("costs are given, and a pursuit has none: its budget is a count. Leave them out")
     course = _course(passes, swaps, tolerance, ridge)
-    tasks = make_tasks(source, path, target, terms)
+    tasks = make_tasks(source, path, target, terms, least)
     merged = _chase_and_merge(source, tasks, course)
     last = float(merged.residual[-1])
     against = {} if rng is None else {"objective": last, "random": _at_random(source, tasks, terms, rng)}

@@ -21,15 +21,25 @@ Ints = npt.NDArray[np.int64]
 
 
 class Task(NamedTuple):
-    """One target (D,), the rows it may not have, how many it is to get, and the rows it must have."""
+    """One target (D,), the rows it may not have, how many it is to get, and the rows it must have.
+
+    A row's product with the target is to be above `least` while there are enough such rows.
+    """
 
     target: Floats
     barred: Ints
     share: int
     must: Ints
+    least: float = -np.inf
 
 
-def make_tasks(source: Rows, path: Trajectory, target: npt.NDArray[Any] | None, terms: Terms) -> list[Task]:
+def make_tasks(
+    source: Rows,
+    path: Trajectory,
+    target: npt.NDArray[Any] | None,
+    terms: Terms,
+    least: float | Sequence[float] | None = None,
+) -> list[Task]:
     """A task for each target in each group."""
     n, groups = len(terms.cost), len(terms.left)
     everyone = np.arange(n)
@@ -40,12 +50,23 @@ def make_tasks(source: Rows, path: Trajectory, target: npt.NDArray[Any] | None, 
         closed = everyone[~((terms.open & mine) | np.isin(everyone, must))] if groups > 1 else None
         barred = np.setdiff1d(everyone[~terms.open], must) if closed is None else closed
         aims = _aims(source, path, target, None if groups == 1 else everyone[mine])
+        floors = _floors(least, len(aims))
         share = round(float(terms.left[g])) + len(must)
         for j, aim in enumerate(aims):
             part = share // len(aims) + (j < share % len(aims))
             own, must = must[:part], must[part:]  # there are not more of these than share
-            tasks.append(Task(aim, barred, part, own))
+            tasks.append(Task(aim, barred, part, own, floors[j]))
     return [task for task in tasks if task.share]
+
+
+def _floors(least: float | Sequence[float] | None, count: int) -> list[float]:
+    """The least product of each of so many targets."""
+    given = np.asarray(-np.inf if least is None else least, np.float64)
+    if given.shape not in ((), (count,)) or np.isnan(given).any() or (given == np.inf).any():
+        raise InputError(
+            f"least {given.tolist()}: one number for all targets, or one for each of {count}, is meant"
+        )
+    return [float(floor) for floor in np.broadcast_to(given, count)]
 
 
 def _aims(source: Rows, path: Trajectory, target: Any, group: Ints | None) -> Floats:
@@ -84,7 +105,9 @@ def chase_all(source: Rows, tasks: Sequence[Task], course: Course) -> list[list[
     for task, rounds in zip(tasks, found, strict=True):
         want = task.share - len(task.must)
         if len(task.must):
-            barred = np.concatenate([task.barred, np.setdiff1d(taken, task.must)])
+            barred = _unlike(
+                source, task, want, np.concatenate([task.barred, np.setdiff1d(taken, task.must)])
+            )
             first = run_round(source, task.target, task.share, course, barred, task.must)
             fresh = np.setdiff1d(first.rows, task.must)
             rounds += [first] if len(first.rows) else []
@@ -103,7 +126,7 @@ def _chase(source: Rows, task: Task, course: Course, state: tuple[int, Ints], ro
     """Pursue the target again and again among what is not taken, until so many rows are found or none is of use."""
     want, taken = state
     while want > 0:
-        barred = np.concatenate([task.barred, taken])
+        barred = _unlike(source, task, want, np.concatenate([task.barred, taken]))
         found = run_round(source, task.target, want, course, barred, np.empty(0, np.int64))
         if not len(found.rows):
             break
@@ -111,3 +134,17 @@ def _chase(source: Rows, task: Task, course: Course, state: tuple[int, Ints], ro
         taken = np.concatenate([taken, found.rows])
         want -= len(found.rows)
     return taken
+
+
+def _unlike(source: Rows, task: Task, want: int, barred: Ints) -> Ints:
+    """The rows barred, and those less like the target than `task.least`; the `want` that are most like it stay in any case."""
+    if task.least == -np.inf:
+        return barred
+    length = float(np.linalg.norm(task.target))
+    direction = task.target / length
+    rows, _ = source.best(direction, len(source), barred, task.least / length)
+    if len(rows) < want:
+        rows, _ = source.best(direction, want, barred, -np.inf)
+    out = np.ones(len(source), bool)
+    out[rows] = False
+    return np.flatnonzero(out)

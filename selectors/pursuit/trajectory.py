@@ -12,7 +12,7 @@ from curate.contracts import Vectors
 from curate.errors import InputError
 from curate.selectors.pursuit.sources import Shard
 
-__all__ = ["Trajectory", "leading_directions", "target_subspaces"]
+__all__ = ["Trajectory", "leading_directions", "target_subspaces", "usual_product"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,6 +46,31 @@ def target_subspaces(gradients: npt.NDArray[Any], rank: int, checkpoints: int = 
     if x.ndim != 2 or checkpoints < 1 or x.shape[1] % checkpoints:
         raise InputError(f"gradients {x.shape} are not (m, T x d) with T = {checkpoints} checkpoints")
     return [leading_directions(part, rank) for part in np.split(x, checkpoints, axis=1)]
+
+
+def usual_product(
+    gradients: npt.NDArray[Any],
+    share: float = 0.5,
+    *,
+    rates: Sequence[float] | None = None,
+    subspaces: Sequence[npt.NDArray[Any]] | None = None,
+) -> float:
+    """What a `share` of the target's items (m, D) do not exceed by their product with the mean of all others.
+
+    A quantile (linear between two items) of g_i . mean of g_j, j not i, in gradients as they count (`rates` and `subspaces`
+    as in `pursue`): rows with less are less like the target than most of the target is. -inf for a single item, which tells
+    nothing. Raises InputError for a share not within [0, 1], and for gradients that are not finite, or not (m, D), m > 0.
+    """
+    x = np.asarray(gradients)
+    if x.ndim != 2 or not len(x) or not np.isfinite(x).all() or not 0 <= share <= 1:
+        raise InputError(
+            f"gradients {x.shape} and share {share}: at least one row, all finite, and a share from 0 to 1 are meant"
+        )
+    rows = Trajectory(x.shape[1], rates, subspaces).bring(x)
+    if len(rows) == 1:
+        return -np.inf
+    products = (rows @ rows.sum(axis=0) - np.einsum("ij,ij->i", rows, rows)) / (len(rows) - 1)
+    return float(np.quantile(products, share))
 
 
 class Trajectory:

@@ -10,7 +10,7 @@ import pytest
 from curate.contracts import Selection
 from curate.errors import InputError
 from curate.memory import ArrayView
-from curate.selectors.pursuit import information_projection, pursue, soft_cap, target_subspaces
+from curate.selectors.pursuit import information_projection, pursue, soft_cap, target_subspaces, usual_product
 from curate.selectors.pursuit.items import InformationProjection, Pursuit, SoftCap
 
 
@@ -80,6 +80,23 @@ def test_the_ways_of_a_pursuit_reach_the_function() -> None:
     assert select(Pursuit(ridge=5.0), view, 12).weight.std() < select(Pursuit(), view, 12).weight.std()
 
 
+def test_items_less_typical_than_the_targets_own_stay_out() -> None:
+    view, rows = make_view()
+    aims = [rows[108::2], rows[109::2]]
+    least = [usual_product(own, 0.9) for own in aims]
+    means = np.stack([own.mean(0) for own in aims])
+    how = Pursuit(target="split = 'wanted'", tasks="task", typical=0.9)
+    plain = pursue(rows[:108], means, 10, least=least)
+    assert select(how, view, 10).index.tolist() == plain.index.tolist()
+    assert plain.index.tolist() != pursue(rows[:108], means, 10).index.tolist()
+    inside = Pursuit(target="split = 'wanted'", rank=3, checkpoints=2, rates=(0.9, 0.1), typical=0.9)
+    bases = target_subspaces(rows[108:], 3, 2)
+    known = {"subspaces": bases, "rates": [0.9, 0.1]}
+    floor = usual_product(rows[108:], 0.9, **known)
+    seen = pursue(rows[:108], rows[108:].mean(0), 5, least=floor, **known)
+    assert select(inside, view, 5).index.tolist() == seen.index.tolist()
+
+
 def test_items_without_gradients_and_constraints() -> None:
     view, rows = make_view()
     first = select(Pursuit(target="split = 'wanted'"), view, 10)
@@ -114,6 +131,8 @@ def test_items_without_gradients_and_constraints() -> None:
         ({"cost": "quality"}, "cost"),
         ({"tasks": "task"}, "target"),
         ({"rates": (1.0,), "checkpoints": 2}, "rates"),
+        ({"typical": 0.5}, "typical 0.5"),
+        ({"typical": 2.0, "target": "split = 'wanted'"}, "typical 2.0"),
     ],
 )
 def test_a_pursuit_that_cannot_be(how: dict[str, Any], told: str) -> None:

@@ -291,6 +291,32 @@ def test_a_ridge_evens_the_weights() -> None:
     check(rows, target, shrunk, 40)
 
 
+def test_rows_unlike_the_target_stay_out_while_there_are_others() -> None:
+    rows, target = np.array([[1.0, 0.5], [1, 0.6], [0.2, -1]]), np.array([1.0, 0])
+    assert sorted(pursue(rows, target, 2).index) == [0, 2]  # 1 and 0.5 of them are (1.1, 0)
+    like = pursue(rows, target, 2, least=0.5)  # products 1, 1 and 0.2
+    assert like.index.tolist() == [0, 1] and like.round is not None and like.round.tolist() == [0, 1]
+    assert sorted(pursue(rows, target, 2, least=0.2).index) == [0, 1]  # above it is meant
+    assert sorted(pursue(rows, target, 2, least=0.19).index) == [0, 2]
+    assert sorted(pursue(rows, target, 2, least=5.0).index) == [0, 1]  # none is: those that are most like it
+    assert sorted(pursue(rows, target, 3, least=0.5).index) == [0, 1, 2]
+    must = pursue(rows, target, 2, least=0.5, within=Constraints(mandatory=np.array([2])))
+    assert must.index.tolist() == [2, 1]
+    both = pursue(rows, np.stack([target, [0.0, 1]]), 2, least=[0.5, 0.55])
+    assert both.index.tolist() == [0, 1]  # that along (0, 1) is the second: 0.6
+
+
+@pytest.mark.parametrize("shards", [2, 7, 40])
+def test_what_is_unlike_is_so_in_any_shards(shards: int) -> None:
+    rows, target = clustered(noise=2.0)
+    least = float(np.sort(rows @ target.astype(np.float32))[-80])
+    whole = pursue(rows, target, 50, least=least)
+    cut = pursue(rows, target, 50, least=least, shards=shards)
+    assert cut.index.tolist() == whole.index.tolist() and (cut.weight == whole.weight).all()
+    assert whole.index.tolist() != pursue(rows, target, 50).index.tolist()
+    assert (rows[whole.index] @ target > least - 1e-6).all()
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -314,6 +340,8 @@ def test_a_ridge_evens_the_weights() -> None:
         ({"shards": 31}, "shards"),
         ({"passes": 0}, "passes"),
         ({"ridge": -1.0}, "ridge"),
+        ({"least": [0.1, 0.2]}, "least"),
+        ({"least": np.nan}, "least nan"),
         ({"rates": [1.0, 1.0, 1.0]}, "3 checkpoints"),
         ({"rates": [-1.0, 1.0]}, "rates"),
         ({"subspaces": [np.ones((3, 1))]}, "subspace 0"),

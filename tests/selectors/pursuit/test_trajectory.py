@@ -12,7 +12,7 @@ from curate.errors import InputError
 from curate.fitting import Blanked
 from curate.memory import ArrayVectors, ArrayView
 from curate.scorers.influence import GradientStore, Header, Projection
-from curate.selectors.pursuit import leading_directions, pursue, target_subspaces
+from curate.selectors.pursuit import leading_directions, pursue, target_subspaces, usual_product
 from curate.selectors.pursuit.gradients import hold_column, open_column
 from curate.selectors.pursuit.trajectory import Trajectory
 
@@ -34,6 +34,23 @@ def test_no_subspace(rows: Array, rank: int) -> None:
         leading_directions(rows, rank)
     with pytest.raises(InputError, match="3 checkpoints"):
         target_subspaces(np.ones((2, 4)), 1, 3)
+
+
+def test_what_the_targets_own_items_have() -> None:
+    rows = np.array([[1.0, 0], [0, 1], [1, 1]])  # with the mean of the others: 0.5, 0.5 and 1
+    found = [usual_product(rows, share) for share in (0.0, 0.5, 0.75, 1.0)]
+    assert found == pytest.approx([0.5, 0.5, 0.75, 1.0])
+    assert usual_product(rows, 1.0, rates=[4.0, 1.0]) == pytest.approx(2.5)  # (2, 1) . ((2, 0) + (0, 1)) / 2
+    assert usual_product(rows, 0.5, subspaces=[np.array([[1.0], [0]])]) == pytest.approx(0.5)
+    assert usual_product(rows[:1]) == -np.inf
+
+
+@pytest.mark.parametrize(
+    ("rows", "share"), [(np.ones((0, 2)), 0.5), (np.ones(2), 0.5), (np.ones((2, 2)), 1.5), ([[np.nan]], 0.5)]
+)
+def test_nothing_usual(rows: Any, share: float) -> None:
+    with pytest.raises(InputError, match="share"):
+        usual_product(rows, share)
 
 
 def test_rows_as_they_count() -> None:
