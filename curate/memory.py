@@ -99,6 +99,8 @@ class ArrayView:
         stored = self.to_arrow([column]).column(0)
         if not (pa.types.is_fixed_size_list(stored.type) or pa.types.is_list(stored.type)):
             raise SchemaError(f"column {column!r} is {stored.type}, not a vector")
+        if pa.types.is_fixed_size_list(stored.type) and pa.types.is_integer(stored.type.value_type):
+            return ArrayVectors(_whole_numbers(stored.combine_chunks()))
         rows = stored.to_pylist()
         widths = {len(r) for r in rows if r is not None}
         if len(widths) > 1:
@@ -166,6 +168,15 @@ class ArrayView:
             grown._vectors[name] = grown._vectors[name].astype(np.float32)
             grown._vectors[name][-1] = np.nan
         return ArrayView(table, grown._vectors)
+
+
+def _whole_numbers(column: pa.FixedSizeListArray) -> npt.NDArray[Any]:
+    """Rows of integers as they are, 0 where null: as a store gives them."""
+    width = column.type.list_size
+    flat = column.values.slice(column.offset * width, len(column) * width)
+    rows = np.array(flat.fill_null(0)).reshape(len(column), width)
+    rows[np.asarray(column.is_null(), np.bool_)] = 0
+    return rows
 
 
 def _fixed_size(array: npt.NDArray[Any]) -> pa.Array:

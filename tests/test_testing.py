@@ -296,6 +296,9 @@ def test_a_vector_of_nan_is_null_and_a_column_of_lists_a_vector() -> None:
     assert view.to_arrow(["v"]).column(0).to_pylist() == [[1, 2], None]
     lists = ArrayView({"v": pa.array([[1, 2], None], pa.list_(pa.float32()))})
     np.testing.assert_array_equal(lists.vectors("v").to_numpy(), [[1, 2], [np.nan, np.nan]])
+    whole = pa.array([[0, 0], [2**32 - 1, 1], None], pa.list_(pa.uint32(), 2)).slice(1)
+    integers = ArrayView({"v": whole}).vectors("v").to_numpy()
+    assert integers.dtype == np.uint32 and integers.tolist() == [[2**32 - 1, 1], [0, 0]]
 
 
 def test_a_view_refuses_what_it_does_not_have() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["expand", "first_equal"]
+__all__ = ["crowds", "expand", "first_equal"]
 
 Rows = npt.NDArray[np.int64]
 
@@ -40,3 +40,15 @@ def first_equal(columns: npt.NDArray[np.uint64]) -> Rows:
         starts = np.flatnonzero(new)
         first[order] = np.repeat(order[starts], np.diff(np.append(starts, len(order))))
     return first
+
+
+def crowds(keys: npt.NDArray[np.uint64], rows: int = 1 << 20) -> Iterator[Rows]:
+    """Where keys are that are there more than once: places, ascending, about so many at a time, equal keys together."""
+    order = np.argsort(keys, kind="stable")
+    again = keys[order][1:] == keys[order][:-1]
+    order = order[np.append(again, False) | np.append(False, again)] if len(again) else order[:0]
+    ordered, start = keys[order], 0
+    while start < len(order):
+        stop = int(np.searchsorted(ordered, ordered[min(start + rows, len(order)) - 1], side="right"))
+        yield np.sort(order[start:stop])
+        start = stop

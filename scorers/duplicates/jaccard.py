@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.errors import InputError
-from curate.scorers.duplicates.buckets import expand
+from curate.scorers.duplicates.buckets import crowds, expand
+from curate.scorers.duplicates.cosines import Alone, Source
 from curate.scorers.duplicates.leaders import Leaders, Pairs, Rows, choose_leaders, restore_copies
 from curate.scorers.duplicates.shingles import Unit, normalise_texts, shingle_texts
 
-__all__ = ["JaccardNeighbours", "jaccard", "near_duplicate_texts"]
+__all__ = [
+    "Alike",
+    "AtHand",
+    "JaccardNeighbours",
+    "TextWork",
+    "choose_texts",
+    "fold",
+    "jaccard",
+    "near_duplicate_texts",
+]
+
+T = TypeVar("T")
+R = TypeVar("R")
+Signatures = npt.NDArray[np.uint32]
+Keys = npt.NDArray[np.uint64]
 
 _RECALL = 0.99
 _PIECE = 1 << 16
-Signatures = npt.NDArray[np.uint32]
+"""Pairs that are looked at together."""
+_TASKS = 32
+"""So many such lots are looked at before what is left of them is compared text by text."""
+_CHUNK = 1 << 12
+"""Pairs of signatures compared at once, which stay in the cache."""
+_BYTES = 1 << 21
+"""Of texts that are compared at once; their shingles take eight times as much and more."""
 
 
 def near_duplicate_texts(
@@ -38,34 +64,97 @@ def near_duplicate_texts(
 
     Returns Leaders. Raises InputError for a similarity out of range or lengths that do not match.
     """
-    if not 0 < similarity <= 1:
-        raise InputError(f"similarity {similarity}: the shared part of the shingles lies in (0, 1]")
+    alike = Alike(similarity, unit, size, normalise)
     if len(texts) != len(signatures):
         raise InputError(f"{len(texts)} texts for {len(signatures)} signatures")
-    first = _first_same(texts, signatures, normalise)
+    return choose_texts(AtHand(signatures, texts), np.arange(len(texts)), alike)
+
+
+@dataclass(frozen=True)
+class Alike:
+    """When two texts are alike: the parameters of `near_duplicate_texts`. Raises InputError for a similarity out of range."""
+
+    similarity: float = 0.7
+    unit: Unit = "char"
+    size: int = 5
+    normalise: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.similarity <= 1:
+            raise InputError(f"similarity {self.similarity}: the shared part of the shingles lies in (0, 1]")
+
+
+class TextWork(Protocol):
+    """Texts and their signatures, (n, `permutations`), and whoever looks at them: here, or wherever the pieces are."""
+
+    @property
+    def permutations(self) -> int:
+        """Numbers in a signature."""
+        ...
+
+    def keys(self, low: int, high: int) -> Keys:
+        """`fold` of these columns of the signatures, (n,)."""
+        ...
+
+    def texts(self, rows: Rows) -> pa.StringArray:
+        """The texts of these rows, none null."""
+        ...
+
+    def share(self, function: Callable[[Source, T], R], tasks: Iterable[T]) -> Iterator[R]:
+        """What a function says of the signatures of all rows for each task, in their order."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class AtHand(Alone):
+    """Signatures and texts in memory."""
+
+    every: pa.StringArray
+
+    @property
+    def permutations(self) -> int:
+        return int(self.vectors.shape[1])
+
+    def keys(self, low: int, high: int) -> Keys:
+        return fold(np.asarray(self.vectors)[:, low:high])
+
+    def texts(self, rows: Rows) -> pa.StringArray:
+        return self.every.take(pa.array(rows))
+
+
+def choose_texts(work: TextWork, ranked: Rows, alike: Alike) -> Leaders:
+    """`near_duplicate_texts` among the rows `ranked` (m,), in this order of preference: Leaders over places in `ranked`."""
+    first = _first_same(work, ranked, alike.normalise)
     own = np.flatnonzero(first == np.arange(len(first)))
-    if len(own) < len(first):  # a million signatures are half a gigabyte: not copied for nothing
-        texts, signatures = texts.take(pa.array(own)), signatures[own]
-    neighbours = JaccardNeighbours(texts, signatures, similarity, unit, size, normalise)
-    return restore_copies(first, choose_leaders(neighbours))
+    return restore_copies(first, choose_leaders(JaccardNeighbours(work, ranked[own], alike)))
 
 
-def _first_same(texts: pa.StringArray, signatures: Signatures, normalise: bool) -> Rows:
-    """The first row with the very same text (after normalising), looked for only where signatures are equal."""
-    first = np.arange(len(texts), dtype=np.int64)
-    keys = _fold(signatures)
-    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    crowded = np.flatnonzero(counts[inverse] > 1)
-    if len(crowded):
-        same = texts.take(pa.array(crowded))
-        codes = (normalise_texts(same) if normalise else same).dictionary_encode().indices.to_numpy()
-        _, starts, inverse = np.unique(codes, return_index=True, return_inverse=True)
-        first[crowded] = crowded[starts[inverse]]
+def _first_same(work: TextWork, ranked: Rows, normalise: bool) -> Rows:
+    """The first place with the very same text (after normalising), looked for only where signatures are equal."""
+    first = np.arange(len(ranked), dtype=np.int64)
+    taken: deque[Rows] = deque()
+
+    def tasks() -> Iterator[pa.StringArray]:
+        for places in crowds(work.keys(0, work.permutations)[ranked]):
+            taken.append(places)
+            yield work.texts(ranked[places])
+
+    for same in work.share(partial(_same, normalise), tasks()):
+        places = taken.popleft()
+        first[places] = places[same]
     return first
 
 
-def _fold(columns: Signatures) -> npt.NDArray[np.uint64]:
-    """One 64-bit key of several columns."""
+def _same(normalise: bool, _: Source, texts: pa.StringArray) -> Rows:
+    """Of each text the first that is the same."""
+    codes = (normalise_texts(texts) if normalise else texts).dictionary_encode().indices.to_numpy()
+    _, starts, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    first: Rows = starts[inverse]
+    return first
+
+
+def fold(columns: Signatures) -> Keys:
+    """One 64-bit key of several columns, (n,)."""
     key = np.zeros(len(columns), np.uint64)
     for k in range(columns.shape[1]):
         key = (key ^ columns[:, k]) * np.uint64(0x9E3779B97F4A7C15)
@@ -75,37 +164,35 @@ def _fold(columns: Signatures) -> npt.NDArray[np.uint64]:
 
 @dataclass(frozen=True, eq=False)
 class JaccardNeighbours:
-    """Pairs whose shingle sets share at least `similarity` of their union.
+    """Pairs whose shingle sets share at least `alike.similarity` of their union; rows are places in `ranked` (m,).
 
     Signatures are cut into bands; texts that agree in a whole band are candidates. The band is as long as lets 99 % of
     the pairs at the threshold agree in one. Candidates whose signatures agree in far fewer places than the threshold
     asks (four standard deviations) are left out before the exact check.
     """
 
-    texts: pa.StringArray
-    signatures: Signatures
-    similarity: float
-    unit: Unit
-    size: int
-    normalise: bool
+    work: TextWork
+    ranked: Rows
+    alike: Alike
 
     def __len__(self) -> int:
-        return len(self.signatures)
+        return len(self.ranked)
 
     def pairs(self, left: Rows, right: Rows | None = None) -> Iterator[Pairs]:
         waiting: list[tuple[Rows, Rows]] = []
-        for candidates in self._candidates(left, right):
-            waiting.append(candidates)
+        for likely in self._likely(self._candidates(left, right)):
+            waiting.append(likely)
             if sum(len(i) for i, _ in waiting) >= _PIECE:
-                yield self._verify(waiting)
+                yield from self._verify(waiting)
                 waiting = []
         if waiting:
-            yield self._verify(waiting)
+            yield from self._verify(waiting)
 
-    def _candidates(self, left: Rows, right: Rows | None) -> Iterator[tuple[Rows, Rows]]:
-        rows = band_rows(self.similarity, self.signatures.shape[1])
-        for band in range(self.signatures.shape[1] // rows):
-            keys = _fold(self.signatures[:, band * rows : (band + 1) * rows])
+    def _candidates(self, left: Rows, right: Rows | None) -> Iterator[_Candidates]:
+        """Pairs that agree in a band, some thousands at a time."""
+        rows = band_rows(self.alike.similarity, self.work.permutations)
+        for band in range(self.work.permutations // rows):
+            keys = self.work.keys(band * rows, (band + 1) * rows)[self.ranked]
             own = left[np.argsort(keys[left], kind="stable")]
             other = own if right is None else right[np.argsort(keys[right], kind="stable")]
             start = np.searchsorted(keys[other], keys[own], side="left")
@@ -113,28 +200,90 @@ class JaccardNeighbours:
             stop = np.arange(len(own)) if within else np.searchsorted(keys[other], keys[own], side="right")
             for mine, theirs in expand(start, stop, _PIECE):
                 i, j = own[mine], other[theirs]
-                likely = self._likely(i, j, band, rows)
-                i, j = i[likely], j[likely]
-                yield (np.minimum(i, j), np.maximum(i, j)) if within else (i, j)
+                yield _Candidates(band, *((np.minimum(i, j), np.maximum(i, j)) if within else (i, j)))
 
-    def _likely(self, i: Rows, j: Rows, band: int, rows: int) -> npt.NDArray[np.bool_]:
-        """Pairs that agree in enough places and meet in this band for the first time."""
-        agree = self.signatures[i] == self.signatures[j]
-        places = agree.shape[1]
-        least = self.similarity - 4 * (self.similarity * (1 - self.similarity) / places) ** 0.5
-        bands = agree[:, : places // rows * rows].reshape(len(i), -1, rows).all(axis=2)
-        meets_first = bands[:, band] & ~bands[:, :band].any(axis=1)
-        return np.asarray(meets_first & (agree.mean(axis=1) >= least))
+    def _likely(self, candidates: Iterator[_Candidates]) -> Iterator[tuple[Rows, Rows]]:
+        """Those that agree in enough places and meet for the first time."""
+        least = band_rows(self.alike.similarity, self.work.permutations), self.alike.similarity
+        while some := list(
+            islice(candidates, _TASKS)
+        ):  # all of these before any is verified: one kind of work at a time
+            tasks = (_Candidates(one.band, self.ranked[one.i], self.ranked[one.j]) for one in some)
+            for one, likely in zip(some, self.work.share(partial(_agree, least), tasks), strict=True):
+                if len(likely):
+                    yield one.i[likely], one.j[likely]
 
-    def _verify(self, candidates: list[tuple[Rows, Rows]]) -> Pairs:
+    def _verify(self, candidates: list[tuple[Rows, Rows]]) -> Iterator[Pairs]:
         i, j = (np.concatenate(side) for side in zip(*candidates, strict=True))
-        texts, place = np.unique(np.concatenate([i, j]), return_inverse=True)
-        offsets, hashes = shingle_texts(
-            self.texts.take(pa.array(texts)), self.unit, self.size, self.normalise
-        )
-        shared = jaccard(offsets, hashes, place[: len(i)], place[len(i) :])
-        alike = shared >= np.float32(self.similarity)
-        return i[alike], j[alike], shared[alike]
+        order = np.lexsort((j, i))  # what shares a text is compared together
+        i, j = i[order], j[order]
+        places, at = np.unique(np.concatenate([i, j]), return_inverse=True)
+        texts = self.work.texts(self.ranked[places])
+        parts = list(_portions(at[: len(i)], at[len(i) :], pc.binary_length(texts).to_numpy()))
+        tasks = (_Pairs(texts.take(pa.array(part.places)), part.i, part.j) for part in parts)
+        start = 0
+        for shared in self.work.share(partial(_compare, self.alike), tasks):
+            alike, stop = shared >= np.float32(self.alike.similarity), start + len(shared)
+            yield i[start:stop][alike], j[start:stop][alike], shared[alike]
+            start = stop
+
+
+class _Candidates(NamedTuple):
+    """Pairs that agree in this band."""
+
+    band: int
+    i: Rows
+    j: Rows
+
+
+class _Portion(NamedTuple):
+    """Pairs, by places among those of some texts."""
+
+    places: Rows
+    i: Rows
+    j: Rows
+
+
+class _Pairs(NamedTuple):
+    """Pairs of texts by their places among these."""
+
+    texts: pa.StringArray
+    i: Rows
+    j: Rows
+
+
+def _agree(least: tuple[int, float], signatures: Source, pairs: _Candidates) -> Rows:
+    """Which pairs of rows agree in enough places, and in no band before this one."""
+    rows, similarity = least
+    unique, at = np.unique(np.concatenate([pairs.i, pairs.j]), return_inverse=True)
+    taken = signatures[unique] if isinstance(signatures, np.ndarray) else signatures.take(unique)
+    places = taken.shape[1]
+    enough = similarity - 4 * (similarity * (1 - similarity) / places) ** 0.5
+    found = [np.empty(0, np.int64)]
+    for low in range(0, len(pairs.i), _CHUNK):
+        high = min(low + _CHUNK, len(pairs.i))
+        agree = taken[at[low:high]] == taken[at[len(pairs.i) + low : len(pairs.i) + high]]
+        bands = agree[:, : places // rows * rows].reshape(high - low, -1, rows).all(axis=2)
+        meets_first = bands[:, pairs.band] & ~bands[:, : pairs.band].any(axis=1)
+        found.append(np.flatnonzero(meets_first & (agree.mean(axis=1) >= enough)) + low)
+    return np.concatenate(found)
+
+
+def _portions(i: Rows, j: Rows, lengths: npt.NDArray[np.int32]) -> Iterator[_Portion]:
+    """Pairs in their order, as many at a time as have texts of some megabytes in all."""
+    places, at = np.unique(np.concatenate([i, j]), return_inverse=True)
+    if len(i) <= 1 or int(lengths[places].sum(dtype=np.int64)) <= _BYTES:
+        yield _Portion(places, at[: len(i)], at[len(i) :])
+    else:
+        half = len(i) // 2
+        yield from _portions(i[:half], j[:half], lengths)
+        yield from _portions(i[half:], j[half:], lengths)
+
+
+def _compare(alike: Alike, _: Source, pairs: _Pairs) -> npt.NDArray[np.float32]:
+    """The similarity of each pair."""
+    offsets, hashes = shingle_texts(pairs.texts, alike.unit, alike.size, alike.normalise)
+    return jaccard(offsets, hashes, pairs.i, pairs.j)
 
 
 def band_rows(similarity: float, permutations: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,12 @@ from curate.contracts import Scorer, View, detail, flag
 from curate.errors import InputError, SchemaError
 from curate.kinds import KINDS
 from curate.scorers.duplicates.cosines import ColumnWork, whole
-from curate.scorers.duplicates.hamming import near_duplicate_images
-from curate.scorers.duplicates.jaccard import near_duplicate_texts
+from curate.scorers.duplicates.hamming import Look, choose_images
+from curate.scorers.duplicates.jaccard import Alike, choose_texts
 from curate.scorers.duplicates.leaders import Leaders, Rows
 from curate.scorers.duplicates.semdedup import Asked, choose_rows, usable_rows
 from curate.scorers.duplicates.shingles import Unit
+from curate.scorers.duplicates.signed import SignedPiece, ViewTexts
 from curate.scorers.duplicates.verdicts import answer, reasons, rows_of
 
 __all__ = ["NearDuplicate"]
@@ -146,28 +147,21 @@ class NearDuplicate:
         return _Fitted(leaders, followers, ids, groups, usable, _MISSING[chosen.by], self.gives)
 
     def _by_image(self, view: View, order: Rows) -> tuple[Leaders, npt.NDArray[np.bool_]]:
-        hashes, usable = _column(view, "phash")
+        parts = list(view.spread(_hashes))
+        hashes = np.concatenate([np.empty(0, np.uint64), *(hashes for hashes, _ in parts)])
+        usable = np.concatenate([np.zeros(0, np.bool_), *(usable for _, usable in parts)])
         ranked = order[usable[order]]
-        colours = _vectors(view, _THUMB)[0][ranked] if _THUMB in view.columns else None
-        found = near_duplicate_images(
-            hashes.astype(np.uint64)[ranked], colours, self.distance, self.tolerance
-        )
+        colours = ColumnWork(view, _THUMB) if _THUMB in view.columns else None
+        found = choose_images(hashes[ranked], Look(colours, ranked, self.distance, self.tolerance))
         return _unrank(found, ranked, len(view)), usable
 
     def _by_text(self, view: View, order: Rows) -> tuple[Leaders, npt.NDArray[np.bool_]]:
-        signatures, usable = _vectors(view, "minhash")
-        ranked = order[usable[order]]
-        texts = pc.fill_null(
-            view.take(ranked, ["text"]).column("text").combine_chunks().cast(pa.string()), ""
-        )
-        found = near_duplicate_texts(
-            texts,
-            signatures[ranked],
-            self.similarity,
-            unit=self.unit,
-            size=self.size,
-            normalise=self.normalise,
-        )
+        alike = Alike(self.similarity, self.unit, self.size, self.normalise)
+        with view.resident(SignedPiece) as held:
+            usable = np.concatenate([np.zeros(0, np.bool_), *held.ask("usable")])
+            ranked = order[usable[order]]
+            widths: list[int] = held.ask("width") or [1]
+            found = choose_texts(ViewTexts(view, held, widths[0]), ranked, alike)
         return _unrank(found, ranked, len(view)), usable
 
     def _by_embedding(self, view: View, order: Rows) -> tuple[Leaders, npt.NDArray[np.bool_]]:
@@ -185,27 +179,14 @@ def _preference(view: View, prefer: str | None) -> Rows:
     return np.asarray(order.to_numpy(), np.int64)
 
 
-def _column(
-    view: View, name: str
-) -> tuple[npt.NDArray[np.int64] | npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
-    """A column of integers, 0 where null, and where it is not."""
-    column = view.to_arrow([name]).column(0).combine_chunks()
+def _hashes(piece: View, first: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
+    """The perceptual hashes of a piece, 0 where null, and where it is not."""
+    column = piece.to_arrow(["phash"]).column(0).combine_chunks()
     if not pa.types.is_integer(column.type):
-        raise SchemaError(f"column {name!r} is {column.type}, not a 64-bit hash. Score phash anew")
-    return pc.fill_null(column, 0).to_numpy(), pc.is_valid(column).to_numpy(zero_copy_only=False)
-
-
-def _vectors(view: View, name: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """A column of unsigned vectors, anything where null, and where it is not."""
-    column = view.to_arrow([name]).column(0)
-    if not pa.types.is_fixed_size_list(column.type):
-        raise SchemaError(f"column {name!r} is {column.type}, not a vector of fixed length. Score it anew")
-    width = column.type.list_size
-    inner = [chunk.values.slice(chunk.offset * width, len(chunk) * width) for chunk in column.chunks]
-    pieces = [(pc.fill_null(v, 0) if v.null_count else v).to_numpy().reshape(-1, width) for v in inner]
-    empty = np.zeros((0, width), np.uint32)
-    values = pieces[0] if len(pieces) == 1 else np.concatenate(pieces) if pieces else empty
-    return values, pc.is_valid(column).to_numpy()
+        raise SchemaError(f"column 'phash' is {column.type}, not a 64-bit hash. Score phash anew")
+    return pc.fill_null(column, 0).to_numpy().astype(np.uint64), pc.is_valid(column).to_numpy(
+        zero_copy_only=False
+    )
 
 
 def _unrank(found: Leaders, ranked: Rows, n: int) -> Leaders:

@@ -13,15 +13,21 @@ import curate
 from curate.contracts import ROW
 from curate.memory import ArrayView
 from curate.scorers.duplicates.exact import ExactDuplicate
+from curate.scorers.duplicates.minhash import minhash_signatures
 from curate.scorers.duplicates.near import NearDuplicate
+from curate.scorers.duplicates.shingles import shingle_texts
 from curate.scorers.noise.confident import ConfidentLearning
 from curate.scorers.noise.label_noise.scorer import LabelErrors
 from curate.selectors.threshold.top import Top
 from curate.store import StoreView
 
 N, PIECE = 400, 50
-EXACT = ExactDuplicate(columns=("caption",))
-NEAR = NearDuplicate(embedding="vector", by="embedding")
+DUPLICATES = (
+    ExactDuplicate(columns=("caption",)),
+    NearDuplicate(embedding="vector", by="embedding"),
+    NearDuplicate(by="text"),
+    NearDuplicate(by="image", tolerance=26.0),
+)
 CLASSES = ("ant", "bee", "cat")
 LABELS = (ConfidentLearning(filter_by="both"), LabelErrors())
 DEATHS = (4, 13, 40)
@@ -30,7 +36,7 @@ DEATHS = (4, 13, 40)
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[curate.Store]:
-    """400 items in parts of 25 rows: a third of the captions repeat, and a fifth of the vectors nearly do."""
+    """400 items in parts of 25 rows: captions and hashes of which many repeat or nearly do, and a fifth of the vectors."""
     rng = np.random.default_rng(0)
     ids = [f"i{n:03d}" for n in rng.permutation(N)]
     vectors = rng.standard_normal((N, 8)).astype(np.float32)
@@ -40,10 +46,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[curate.Store]:
         "image": [f"https://a.org/{i}.jpg" for i in ids],
         "caption": [f"caption {c}" for c in rng.integers(0, 300, N)],
         "size": rng.integers(0, 40, N).astype(np.float32),
+        "phash": rng.integers(0, 2**63, N, np.uint64)[rng.integers(0, N, N)]
+        ^ rng.integers(0, 4, N, np.uint64),
     }
+    signed = minhash_signatures(*shingle_texts(pa.array(columns["caption"]), "char", 5))
     with curate.open(tmp_path_factory.mktemp("steps") / "s.curate", create=True) as opened:
         opened.add(pa.table(columns), kind="image-text", check="none", part_rows=25)
         opened.attach(vectors, name="vector", ids=ids)
+        opened.attach(signed, name="minhash", ids=ids)
+        opened.attach(rng.integers(0, 80, (N, 48)).astype(np.uint8), name="phash_thumb", ids=ids)
         yield opened
 
 
@@ -71,6 +82,9 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curate.scorers.duplicates.exact._RANGE", 6)
     monkeypatch.setattr("curate.scorers.duplicates.semdedup._EXACT", 10)
     monkeypatch.setattr("curate.scorers.duplicates.cosines._TASK", 1000)
+    monkeypatch.setattr("curate.scorers.duplicates.hamming._PIECE", PIECE)
+    monkeypatch.setattr("curate.scorers.duplicates.jaccard._PIECE", 200)
+    monkeypatch.setattr("curate.scorers.duplicates.jaccard._BYTES", 500)
 
 
 def found(view: Any) -> Mapping[str, bytes]:
@@ -79,7 +93,7 @@ def found(view: Any) -> Mapping[str, bytes]:
         return {scorer.name: scored(scorer, view) for scorer in LABELS}
     top = Top(by="size").select(view, 0.3, np.random.default_rng(0))
     answers = {"top": top.index.tobytes() + np.asarray(top.gain).tobytes()}
-    return answers | {scorer.name: scored(scorer, view) for scorer in (EXACT, NEAR)}
+    return answers | {repr(scorer): scored(scorer, view) for scorer in DUPLICATES}
 
 
 def scored(scorer: Any, view: Any) -> bytes:
@@ -101,7 +115,9 @@ def views(store: curate.Store, labelled: curate.Store) -> list[StoreView]:
 def in_memory(view: StoreView) -> ArrayView:
     """The same rows, all in one piece."""
     table = view.to_arrow()
-    (name,) = (name for name in ("vector", "pred_probs") if name in table.column_names)
+    if "text" not in table.column_names:  # which a store knows by its role
+        table = table.append_column("text", view.to_arrow(["text"]).column(0))
+    name = "vector" if "vector" in table.column_names else "pred_probs"
     return ArrayView(table.drop_columns([name]), {name: np.array(table[name].to_pylist(), np.float32)})
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import InputError
-from curate.scorers.duplicates.hamming import HammingNeighbours, _bands, near_duplicate_images
+from curate.scorers.duplicates.hamming import HammingNeighbours, Look, _bands, near_duplicate_images
 
 
 def crowded(seed: int, n: int) -> np.ndarray:
@@ -28,7 +28,7 @@ def test_all_pairs_within_the_distance_and_no_other(
 ) -> None:
     hashes = crowded(seed, n)
     near = np.bitwise_count(hashes[:, None] ^ hashes[None, :]) <= distance
-    neighbours = HammingNeighbours(hashes, None, distance, 0.0)
+    neighbours = HammingNeighbours(hashes, Look(None, np.arange(n), distance))
     expected = {(i, j) for i, j in zip(*np.nonzero(near), strict=True) if i < j}
     assert written(neighbours.pairs(np.arange(n))) == expected
     cut = data.draw(st.integers(0, n))

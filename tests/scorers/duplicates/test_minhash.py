@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import InputError
-from curate.scorers.duplicates.jaccard import JaccardNeighbours, band_rows, jaccard, near_duplicate_texts
+from curate.scorers.duplicates.jaccard import (
+    Alike,
+    AtHand,
+    JaccardNeighbours,
+    band_rows,
+    jaccard,
+    near_duplicate_texts,
+)
 from curate.scorers.duplicates.minhash import MinHash, minhash_signatures
 from curate.scorers.duplicates.shingles import Unit, normalise_texts, shingle_texts
 from curate.testing import ArrayView, check_scorer, score_all
@@ -147,7 +154,7 @@ def test_pairs_of_real_captions_are_those_of_comparing_all(
     texts, signatures, i, j, shared = compared
     alike = shared.astype(np.float32) >= np.float32(similarity)
     expected = set(zip(i[alike].tolist(), j[alike].tolist(), strict=True))
-    neighbours = JaccardNeighbours(texts, signatures, similarity, "char", 5, True)
+    neighbours = JaccardNeighbours(AtHand(signatures, texts), np.arange(len(texts)), Alike(similarity))
     found = [pair for x, y, _ in neighbours.pairs(np.arange(len(texts))) for pair in zip(x, y, strict=True)]
     got = {(int(a), int(b)) for a, b in found}
     assert len(found) == len(got)  # each pair once
