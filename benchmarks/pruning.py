@@ -1,7 +1,7 @@
 """Which classes of a source to keep for a target: target accuracy against classes kept, random classes beside.
 
     python benchmarks/pruning.py --data DIR [--target usps|digits] [--seeds 5] [--items 300] [--shares 0.2 0.4 0.6] [--steps]
-    python benchmarks/pruning.py --data DIR --fonts /usr/share/fonts/truetype --items 100 --shares 0.05 0.1 0.2 0.4 0.6
+    python benchmarks/pruning.py --data DIR --fonts /usr/share/fonts/truetype --items 100 --shares 0.05 0.1 0.2 0.4 0.6 [--without WORD ...]
 
 Source: thirty classes of 16 x 16 grey pictures, so many `--items` of each: ten of MNIST, ten of CIFAR-10 (the first
 15,000 training images), and ten of USPS or of scikit-learn's digits, whichever is not the target; with `--fonts` 62 more, the
@@ -12,7 +12,7 @@ classes that are kept, twelve rounds whatever their number (`--steps`: as many s
 regression on its last layer learns the target.
 Label mapping reads what a network trained on all thirty classes says of the target's training items, feature mapping its last layer;
 "parts" is feature mapping with every class cut into four by k-means of its features, which are then kept or pruned.
-The sets are small and the classes few: this shows the mechanism and the numbers below, not ImageNet.
+Ways whose name has one of the words of `--without` are left out. The sets are small and the classes few: this shows the mechanism and the numbers below, not ImageNet.
 """
 
 from __future__ import annotations
@@ -260,13 +260,16 @@ def main() -> None:
     parser.add_argument("--shares", type=float, nargs="+", default=[0.2, 0.4, 0.6])
     parser.add_argument("--fonts", type=Path)
     parser.add_argument("--steps", action="store_true")
+    parser.add_argument("--without", nargs="*", default=[])
     told = parser.parse_args()
     d = build(told.target, told.data, told.items, told.fonts)
     few, rest = len(d["y_train"]), len(d["y_test"])
     print(f"source {d['x'].shape}, target {told.target}: {few} to train, {rest} to measure")
     ways, seconds = mapped(d, told.shares)
+    ways = {name: way for name, way in ways.items() if not any(word in name for word in told.without)}
     for name in ("label mapping", "feature mapping", "feature mapping, parts"):
-        print(describe(name, ways[name]))
+        if name in ways:
+            print(describe(name, ways[name]))
     steps = ROUNDS * -(-len(d["y"]) // BATCH) if told.steps else None
     trials, spent = compared(d, ways, told.seeds, steps)
     print(shown(trials))
