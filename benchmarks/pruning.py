@@ -1,18 +1,19 @@
 """Which classes of a source to keep for a target: target accuracy against classes kept, random classes beside.
 
     python benchmarks/pruning.py --data DIR [--target usps|digits] [--seeds 5] [--items 300] [--shares 0.2 0.4 0.6] [--steps]
-    python benchmarks/pruning.py --data DIR --fonts /usr/share/fonts/truetype --items 100 --shares 0.05 0.1 0.2 0.4 0.6 [--without WORD ...]
+    python benchmarks/pruning.py --data DIR --fonts /usr/share/fonts/truetype --items 100 [--without WORD ...]
 
 Source: thirty classes of 16 x 16 grey pictures, so many `--items` of each: ten of MNIST, ten of CIFAR-10 (the first
 15,000 training images), and ten of USPS or of scikit-learn's digits, whichever is not the target; with `--fonts` 62 more, the
 digits and Latin letters, large and small, as the DejaVu and Liberation faces in that folder print them, turned, moved and
 scaled a little: a fifth of thirty classes are fewer than the target has, a fifth of ninety-two are not. Target: USPS or digits, ten
 labelled items of each class to train on and all others (2,000 at most) to measure. A small network (256-128-64) learns the source
-classes that are kept, twelve rounds whatever their number (`--steps`: as many steps as all thirty take); a logistic
+classes that are kept, twelve rounds whatever their number (`--steps`: as many steps as all classes take); a logistic
 regression on its last layer learns the target.
-Label mapping reads what a network trained on all thirty classes says of the target's training items, feature mapping its last layer;
+Label mapping reads what a network trained on all classes says of the target's training items, feature mapping its last layer;
 "parts" is feature mapping with every class cut into four by k-means of its features, which are then kept or pruned.
-Ways whose name has one of the words of `--without` are left out. The sets are small and the classes few: this shows the mechanism and the numbers below, not ImageNet.
+Ways whose name has one of the words of `--without` are left out. The sets are small and the classes few: this shows the
+mechanism and the numbers below, not ImageNet.
 """
 
 from __future__ import annotations
