@@ -44,7 +44,7 @@ class LabelStudio:
     media: Media = "auto"
     files: str = ""
     files_there: str = ""
-    chunk: int = 1000
+    chunk: int = 2000
     patience: float = 30.0
 
     name: ClassVar[str] = "label-studio"

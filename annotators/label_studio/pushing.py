@@ -23,8 +23,11 @@ from curate.errors import AnnotatorError, InputError, MediaError
 
 __all__ = ["Asked", "push"]
 
+FIRST = 1000
+"""The first import has no more tasks: it is made while the server makes the project, which takes it no longer."""
 CHUNK_BYTES = 16 << 20
 """An import is not longer: the server fails at bodies over 250 MB, and holds each several times."""
+_written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 NOW = ("task_number", "total_predictions_number", "model_version")
 """What a push wants to know of its project in the end, beside the settings."""
 
@@ -42,7 +45,7 @@ class Asked:
     media: Media = "auto"
     files: str = ""
     there: str = ""
-    chunk: int = 1000
+    chunk: int = 2000
     patience: float = 30.0
     dry_run: bool = False
     recreate: bool = False
@@ -188,14 +191,14 @@ class _Making:
 
     def _chunks(self) -> Iterator[list[Parcel]]:
         waiting: list[Parcel] = []
-        size = 0
+        size, most = 0, min(FIRST, self.asked.chunk)
         for row, plain in self._missing():
             parcel = self._parcel(row, plain)
             if parcel is None:
                 continue
-            if waiting and (len(waiting) >= self.asked.chunk or size + len(parcel.json) > CHUNK_BYTES):
+            if waiting and (len(waiting) >= most or size + len(parcel.json) > CHUNK_BYTES):
                 yield waiting
-                waiting, size = [], 0
+                waiting, size, most = [], 0, self.asked.chunk
             waiting.append(parcel)
             size += len(parcel.json)
         if waiting:
@@ -239,7 +242,7 @@ class _Making:
         body = (
             {"data": task.data, "predictions": task.predictions} if task.predictions else {"data": task.data}
         )
-        return Parcel(task, json.dumps(body, ensure_ascii=False).encode(), data_digest(task.data))
+        return Parcel(task, _written(body).encode(), data_digest(task.data))
 
     def _guess(self, row: Mapping[str, Any], task: Task) -> tuple[dict[str, Any], ...]:
         assert self.asked.guesses is not None

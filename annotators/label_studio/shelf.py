@@ -66,7 +66,7 @@ class Shelf:
     unguessed: int = 0
     refused: list[tuple[Task, str]] = field(default_factory=list)
     _under_way: bool = False
-    _arrivals: list[Sent] = field(default_factory=list)
+    _arrivals: list[tuple[Parcel, int]] = field(default_factory=list)
 
     # --- Looking ------------------------------------------------------------------------------------------------
 
@@ -156,8 +156,8 @@ class Shelf:
     def send(self, parcels: Sequence[Parcel], meanwhile: Meanwhile | None = None) -> None:
         """Bring tasks onto the server that are not there; what it will not take goes to `refused`.
 
-        What arrived is entered in the ledger while the server takes what is sent next, before `meanwhile`; after the
-        last, `enter` it. Raises AnnotatorError where the server cannot be reached; run again, nothing is there twice then.
+        What arrived is noted while the server takes what is sent next, before `meanwhile`; after the last, `enter` it.
+        Raises AnnotatorError where the server cannot be reached; run again, nothing is there twice then.
         """
         try:
             self._send(parcels, meanwhile)
@@ -172,9 +172,12 @@ class Shelf:
             self.send(parcels[half:])
 
     def enter(self) -> None:
-        """Enter in the ledger what arrived; where nothing is under way, that nothing is."""
-        if self._arrivals:
-            self.ledger.remember_tasks(self.project.source, self._arrivals)
+        """Note what arrived, here and in the ledger; where nothing is under way, that nothing is."""
+        sent = [Sent(t.key, number, t.item, t.hash, digest_) for (t, _, digest_), number in self._arrivals]
+        if sent:
+            self.there.update((one.key, one) for one in sent)
+            self.last = max(self.last, *(one.id for one in sent))
+            self.ledger.remember_tasks(self.project.source, sent)
             self._arrivals = []
         if not self._under_way:
             self.ledger.land(self.project.source)
@@ -223,6 +226,7 @@ class Shelf:
 
     def _numbers(self, keys: Sequence[str], error: Lost | None) -> list[int]:
         """The ids of tasks that were imported without our being told."""
+        self.enter()
         self._look_further()
         missing = [k for k in keys if k not in self.there]
         if missing:
@@ -234,8 +238,5 @@ class Shelf:
 
     def _landed(self, parcels: Sequence[Parcel], numbers: Sequence[int]) -> None:
         self._under_way = False
-        for (task, _, digest_), number in zip(parcels, numbers, strict=True):
-            sent = self.there[task.key] = Sent(task.key, number, task.item, task.hash, digest_)
-            self._arrivals.append(sent)
-        self.last = max([self.last, *numbers])
+        self._arrivals += zip(parcels, numbers, strict=True)
         self.created += len(parcels)

@@ -243,8 +243,8 @@ class Wire:
 
 
 def _listen(line: socket.socket) -> None:
-    """Say at once that the beginning of an answer came: the server sends no more of it before it knows, which takes the system
-    40 ms where it hopes to say so with the next request.
+    """Acknowledge the beginning of an answer at once: the server sends the rest when it knows, and the system waits 40 ms
+    for a next request that could carry the news.
     """
     if hasattr(socket, "TCP_QUICKACK"):
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from curate.annotators.tasks.control import Control
-from curate.annotators.tasks.result import check_result
 from curate.annotators.tasks.template import Template, build_template
 from curate.contracts import View
 from curate.errors import InputError, UnknownNameError
@@ -83,10 +82,7 @@ class PreAnnotations:
                 except InputError as error:
                     scale = control.form == "rating" and name not in self.scales
                     problems.append(f"column {column!r}: {error}{NO_SCALE if scale else ''}")
-                    continue
-                wrong = check_result(template.parsed, result, data)
-                problems += wrong
-                if not wrong:
+                else:
                     values[wanted] = result
         if not values:
             return [], problems
