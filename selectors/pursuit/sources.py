@@ -14,7 +14,7 @@ from curate.contracts import Held, Vectors
 from curate.errors import InputError
 from curate.selectors.pursuit.kernels import add_exactly, compiled, products
 
-__all__ = ["Beside", "Rows", "Shard", "Shards", "best_of", "shard_rows"]
+__all__ = ["Beside", "Few", "Rows", "Shard", "Shards", "best_of", "shard_rows"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -23,7 +23,12 @@ _PIECE = 1 << 22
 
 
 class Rows(Protocol):
-    """Rows of gradients (n, D) that know their own numbers: three questions are all a pursuit asks."""
+    """Rows of gradients (n, D) that know their own numbers: three questions are all a pursuit asks.
+
+    `rank` (n,) decides between equal products, lower first; by default the row's own number.
+    """
+
+    rank: Ints | None
 
     def __len__(self) -> int: ...
     @property
@@ -181,6 +186,39 @@ class Shards:
         mask = np.zeros(len(self), bool)
         mask[rows] = True
         return np.packbits(mask)
+
+
+class Few:
+    """Some rows of others, read once and held here: what is asked of them is asked of no other."""
+
+    def __init__(self, source: Rows, rows: Ints) -> None:
+        rank = rows if source.rank is None else source.rank[rows]
+        self.rows, self.rank = rows[np.argsort(rank, kind="stable")], source.rank
+        self._sorter = np.argsort(self.rows)
+        self._shard = Shard(source.take(self.rows), 0, len(rows))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def width(self) -> int:
+        return self._shard.width
+
+    def total(self, rows: Ints | None = None) -> tuple[Floats, int]:
+        return self._shard.total(None if rows is None else self._own(rows))
+
+    def best(
+        self, direction: Floats, count: int, taken: Ints, least: float = 0.0
+    ) -> tuple[Ints, npt.NDArray[np.floating]]:
+        held = self._own(taken[np.isin(taken, self.rows)])
+        rows, scores = self._shard.best(direction, count, held, least)
+        return self.rows[rows], scores
+
+    def take(self, rows: Ints) -> Floats:
+        return self._shard.take(self._own(rows))
+
+    def _own(self, rows: Ints) -> Ints:
+        return np.asarray(self._sorter[np.searchsorted(self.rows, rows, sorter=self._sorter)], np.int64)
 
 
 @dataclass(frozen=True, eq=False)

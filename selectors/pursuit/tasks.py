@@ -11,13 +11,15 @@ import numpy.typing as npt
 from curate.choosing import Terms
 from curate.errors import InputError
 from curate.selectors.pursuit.rounds import Course, Round, run_round
-from curate.selectors.pursuit.sources import Rows
+from curate.selectors.pursuit.sources import Few, Rows
 from curate.selectors.pursuit.trajectory import Trajectory
 
 __all__ = ["Task", "chase_all", "make_tasks"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+_HELD = 1 << 24
+"""So many numbers of rows that may come in are held here, 128 MB; more are asked for where they lie."""
 
 
 class Task(NamedTuple):
@@ -105,10 +107,8 @@ def chase_all(source: Rows, tasks: Sequence[Task], course: Course) -> list[list[
     for task, rounds in zip(tasks, found, strict=True):
         want = task.share - len(task.must)
         if len(task.must):
-            barred = _unlike(
-                source, task, want, np.concatenate([task.barred, np.setdiff1d(taken, task.must)])
-            )
-            first = run_round(source, task.target, task.share, course, barred, task.must)
+            free = _like(source, task, want, np.concatenate([task.barred, np.setdiff1d(taken, task.must)]))
+            first = run_round(free[0], task.target, task.share, course, free[1], task.must)
             fresh = np.setdiff1d(first.rows, task.must)
             rounds += [first] if len(first.rows) else []
             taken, want = np.concatenate([taken, fresh]), want - len(fresh)
@@ -126,8 +126,8 @@ def _chase(source: Rows, task: Task, course: Course, state: tuple[int, Ints], ro
     """Pursue the target again and again among what is not taken, until so many rows are found or none is of use."""
     want, taken = state
     while want > 0:
-        barred = _unlike(source, task, want, np.concatenate([task.barred, taken]))
-        found = run_round(source, task.target, want, course, barred, np.empty(0, np.int64))
+        free, barred = _like(source, task, want, np.concatenate([task.barred, taken]))
+        found = run_round(free, task.target, want, course, barred, np.empty(0, np.int64))
         if not len(found.rows):
             break
         rounds.append(found)
@@ -136,15 +136,18 @@ def _chase(source: Rows, task: Task, course: Course, state: tuple[int, Ints], ro
     return taken
 
 
-def _unlike(source: Rows, task: Task, want: int, barred: Ints) -> Ints:
-    """The rows barred, and those less like the target than `task.least`; the `want` that are most like it stay in any case."""
+def _like(source: Rows, task: Task, want: int, barred: Ints) -> tuple[Rows, Ints]:
+    """Where to look for rows, and which of these are barred: those above `task.least`, or else the `want` next to it."""
     if task.least == -np.inf:
-        return barred
+        return source, barred
     length = float(np.linalg.norm(task.target))
     direction = task.target / length
     rows, _ = source.best(direction, len(source), barred, task.least / length)
     if len(rows) < want:
         rows, _ = source.best(direction, want, barred, -np.inf)
-    out = np.ones(len(source), bool)
-    out[rows] = False
-    return np.flatnonzero(out)
+    rows = np.union1d(rows, np.setdiff1d(task.must, barred))
+    if 0 < len(rows) <= _HELD // source.width:
+        return Few(source, rows), np.empty(0, np.int64)
+    closed = np.ones(len(source), bool)
+    closed[rows] = False
+    return source, np.flatnonzero(closed)

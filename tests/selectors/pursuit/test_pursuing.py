@@ -12,8 +12,8 @@ import pytest
 from curate.choosing import Constraints
 from curate.errors import InputError
 from curate.memory import ArrayVectors
-from curate.selectors.pursuit import Pursued, nonnegative_least_squares, pursue, target_subspaces
-from curate.selectors.pursuit.sources import Beside, Shard, Shards, best_of
+from curate.selectors.pursuit import Pursued, nonnegative_least_squares, pursue, target_subspaces, tasks
+from curate.selectors.pursuit.sources import Beside, Few, Shard, Shards, best_of
 
 Array = np.ndarray[Any, Any]
 
@@ -307,7 +307,7 @@ def test_rows_unlike_the_target_stay_out_while_there_are_others() -> None:
 
 
 @pytest.mark.parametrize("shards", [2, 7, 40])
-def test_what_is_unlike_is_so_in_any_shards(shards: int) -> None:
+def test_what_is_unlike_is_so_in_any_shards(shards: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, target = clustered(noise=2.0)
     least = float(np.sort(rows @ target.astype(np.float32))[-80])
     whole = pursue(rows, target, 50, least=least)
@@ -315,6 +315,24 @@ def test_what_is_unlike_is_so_in_any_shards(shards: int) -> None:
     assert cut.index.tolist() == whole.index.tolist() and (cut.weight == whole.weight).all()
     assert whole.index.tolist() != pursue(rows, target, 50).index.tolist()
     assert (rows[whole.index] @ target > least - 1e-6).all()
+    monkeypatch.setattr(tasks, "_HELD", 0)  # too many to be held here: asked for where they lie
+    assert pursue(rows, target, 50, least=least, shards=shards).index.tolist() == whole.index.tolist()
+
+
+def test_a_few_rows_answer_as_all_do() -> None:
+    rows, target = clustered(noise=2.0)
+    rank = np.random.default_rng(2).permutation(600)
+    rows[7], rows[450] = rows[300], rows[300]  # of equal products the lowest rank goes first
+    source = Shard(rows, 0, 600, rank)
+    some = np.array([450, 2, 300, 7, 99, 12])
+    few = Few(source, some)
+    assert (few.take(np.array([12, 450])) == rows[[12, 450]]).all() and len(few) == 6
+    closed = np.setdiff1d(np.arange(600), some)
+    for count, taken in ((3, []), (6, [2, 599]), (1, [300])):
+        here = few.best(target, count, np.array(taken, np.int64), -np.inf)
+        there = source.best(target, count, np.append(closed, np.array(taken, np.int64)), -np.inf)
+        assert here[0].tolist() == there[0].tolist() and here[1] == pytest.approx(there[1], rel=1e-5)
+    assert few.total(some[:2])[0][0] == pytest.approx(rows[some[:2]].sum(0), rel=1e-5)
 
 
 @pytest.mark.parametrize(
