@@ -12,11 +12,13 @@ from curate.choosing import Constraints
 from curate.contracts import Selection
 from curate.scorers.influence import gist, less
 from curate.selectors.coreset import craig, grad_match
-from curate.selectors.pursuit import information_projection, pursue
+from curate.selectors.pursuit import information_projection, pursue, usual_product
 
 Array = npt.NDArray[Any]
 RIDGE = 1.0
 """Of pursuits, whose rows have squared length T: DeepCore's default for the same objective; not fitted to any of the tasks."""
+TYPICAL = 0.5
+"""Rows are to be more like their target than half of its own items are, while there are enough."""
 
 
 class Seen(NamedTuple):
@@ -120,13 +122,23 @@ def cover_pool(seen: Seen, k: int) -> Any:
     return _chosen(craig(seen.train[:, -seen.dim :], k, within=Constraints(group=seen.groups)))
 
 
-def _pursue(seen: Seen, k: int, tasks: Array, ridge: float = RIDGE) -> tuple[Array, Array]:
-    targets = _means(_unit(seen, seen.wanted), tasks)
-    return _chosen(pursue(_unit(seen, seen.train), targets, k, rates=seen.rates, ridge=ridge))
+def _pursue(
+    seen: Seen, k: int, tasks: Array, *, ridge: float = RIDGE, typical: float | None = TYPICAL
+) -> tuple[Array, Array]:
+    wanted, least = _unit(seen, seen.wanted), None
+    if typical is not None:
+        own = (wanted[tasks == c] for c in np.unique(tasks))
+        least = [usual_product(rows, typical, rates=seen.rates) for rows in own]
+    targets = _means(wanted, tasks)
+    return _chosen(pursue(_unit(seen, seen.train), targets, k, rates=seen.rates, ridge=ridge, least=least))
 
 
 def gtp(seen: Seen, k: int) -> Any:
     return _pursue(seen, k, seen.tasks)
+
+
+def gtp_open(seen: Seen, k: int) -> Any:
+    return _pursue(seen, k, seen.tasks, typical=None)
 
 
 def gtp_unweighted(seen: Seen, k: int) -> Any:
@@ -134,7 +146,7 @@ def gtp_unweighted(seen: Seen, k: int) -> Any:
 
 
 def gtp_unridged(seen: Seen, k: int) -> Any:
-    return _pursue(seen, k, seen.tasks, ridge=0.0)
+    return _pursue(seen, k, seen.tasks, ridge=0.0, typical=None)
 
 
 def gtp_one_target(seen: Seen, k: int) -> Any:
@@ -159,6 +171,7 @@ METHODS: dict[str, Callable[[Seen, int], Any]] = {
     "information projection": projected,
     "GTP": gtp,
     "GTP, weights unused": gtp_unweighted,
+    "GTP, ridge alone": gtp_open,
     "GTP, no ridge": gtp_unridged,
     "GTP, one target": gtp_one_target,
 }
