@@ -143,8 +143,8 @@ def curate_top_selector(folder: Path, out: Path) -> int:
     from curate.store import PartStore
 
     view = PartStore.open(folder / "store").view()
-    chosen = Top(by=SUM).select(view, 0.3, np.random.default_rng(0))
-    return _write(view.at(view.seqs_at(chosen.index)).batches(["id", *SCORES]), out)
+    chosen = view.at(view.seqs_at(Top(by=SUM).select(view, 0.3, np.random.default_rng(0)).index))
+    return _write(chosen.batches(["id", *SCORES]), out)
 
 
 def curate_add_score(folder: Path, out: Path) -> int:
@@ -155,12 +155,11 @@ def curate_add_score(folder: Path, out: Path) -> int:
 
     store = PartStore.open(folder / "store")
     set_ = _column_set(f"new_{time.time_ns()}")
-    values = np.random.default_rng(0).random(len(store.view()), np.float32)
-    schema, done, parts = set_.schema(), 0, []
+    random, schema, done, parts = np.random.default_rng(0), set_.schema(), 0, []
     with store.writer() as writer:
         for base in store.snapshot().items:
-            piece = pa.array(values[done : done + base.rows])
-            parts += writer.columns(pa.table([piece], schema=schema), base, set_)
+            values = pa.array(random.random(base.rows, np.float32))
+            parts += writer.columns(pa.table([values], schema=schema), base, set_)
             done += base.rows
         store.commit(Changes("score", set_.name, add=parts, columns=[set_]))
         store.commit(Changes("drop", f"drop-{set_.name}", drop_columns=[set_.name]))

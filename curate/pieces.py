@@ -76,7 +76,11 @@ class Here:
     @contextmanager
     def hold(self, make: Callable[[View, int], Any], pieces: Sequence[Piece]) -> Iterator[Held]:
         making = partial(put, make)
-        yield _HeldHere(pieces, [attempted(making, piece) for piece in pieces])
+        states = [attempted(making, piece) for piece in pieces]
+        try:
+            yield _HeldHere(pieces, states)
+        finally:
+            states.clear()  # whoever still has a name for what was held does not keep it
 
 
 HERE = Here()

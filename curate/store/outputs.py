@@ -119,8 +119,10 @@ def computed(query: Query, expression: Expression) -> pa.ChunkedArray:
     for piece in query.pieces():
         with piece.open(names) as (cursor, sql):
             reader = cursor.sql(f"SELECT {text} AS value FROM ({sql})").to_arrow_reader(1 << 17)
+            type_ = reader.schema.field(0).type
             chunks += [batch.column(0) for batch in reader]  # as they come: a table would be held twice
-    return pa.chunked_array(chunks, reader.schema.field(0).type)
+            del reader  # it holds the query, and what that holds of its files
+    return pa.chunked_array(chunks, type_)
 
 
 @contextmanager

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 20
 """Rows, about, that one query reads."""
+MANY = 64
+"""Files after which memory is handed back: that takes about as long as opening a few."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +78,8 @@ class Query:
                 start, size = stop, 0
             size += part.rows
         yield replace(self, parts=self.parts[start:])
+        if len(self.parts) - start >= MANY:
+            give_back_memory()
 
     def _filtered(self, made: Relation, columns: Sequence[str], wanted: int) -> str:
         listed = ", ".join([*(f"c{i}" for i in range(wanted)), SEQ])

@@ -49,6 +49,14 @@ def _mark(engine: Engine, files: Sequence[Part], found: RowSet, value: bool) -> 
             found.mark(int64_values(batch.column(0)), value)
 
 
+def around(parts: Sequence[Part], seqs: npt.NDArray[np.int64]) -> tuple[Part, ...]:
+    """The parts between the least of these seqs, in any order, and the greatest."""
+    if not len(seqs):
+        return ()
+    low, high = int(seqs.min()), int(seqs.max())
+    return tuple(p for p in parts if p.seq_lo + p.rows > low and p.seq_lo <= high)
+
+
 def holding(parts: Sequence[Part], seqs: npt.NDArray[np.int64]) -> tuple[Part, ...]:
     """Those of the parts that hold any of these ascending seqs."""
     first = np.searchsorted(seqs, [p.seq_lo for p in parts])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import blake3
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -53,7 +54,9 @@ class RowSet:
             self.flags[place if inside.all() else place[inside]] = value
 
     def of(self, start: int, stop: int) -> Flags:
-        """Flags of seq `start` to `stop`; rows outside the span are not in the set."""
+        """Flags of seq `start` to `stop`, not to be written to; rows outside the span are not in the set."""
+        if start >= self.start and stop - self.start <= len(self.flags):
+            return self.flags[start - self.start : stop - self.start]
         out = np.zeros(stop - start, np.bool_)
         lo, hi = max(start, self.start), min(stop, self.start + len(self.flags))
         if lo < hi:
@@ -63,8 +66,16 @@ class RowSet:
     def among(self, parts: Sequence[Part]) -> RowSet:
         """What of the set lies between the first and the last of these parts, without a copy where all of that is known."""
         start, stop = span(parts)
-        lo, hi = start - self.start, stop - self.start
-        return RowSet(start, self.flags[lo:hi] if lo >= 0 and hi <= len(self.flags) else self.of(start, stop))
+        return RowSet(start, self.of(start, stop))
+
+    def inside(self, parts: Sequence[Part]) -> RowSet:
+        """What of the set is a row of one of these parts: itself where no rows lie between them that are none's."""
+        start, stop = span(parts)
+        if (start, stop) == (self.start, self.start + len(self.flags)) and sum(
+            p.rows for p in parts
+        ) == stop - start:
+            return self
+        return RowSet.spanning(parts, full=True) & self
 
     def count(self, start: int, stop: int) -> int:
         """How many of seq `start` to `stop` are in the set."""
@@ -75,11 +86,24 @@ class RowSet:
         """The members, ascending."""
         return np.flatnonzero(self.flags).astype(np.int64, copy=False) + self.start
 
+    def hexdigest(self) -> str:
+        """Hash of the members, ascending, as eight bytes each."""
+        hasher = blake3.blake3()
+        for first in range(0, len(self.flags), _BLOCK):
+            found = np.flatnonzero(self.flags[first : first + _BLOCK]).astype(np.int64, copy=False)
+            hasher.update((found + (self.start + first)).view(np.uint8).data)
+        return str(hasher.hexdigest())
+
     def __len__(self) -> int:
         return int(np.count_nonzero(self.flags))
 
     def __and__(self, other: RowSet) -> RowSet:
         return RowSet(self.start, self.flags & other.of(self.start, self.start + len(self.flags)))
+
+    def spans(self, seqs: Seqs) -> bool:
+        """Whether the set knows of each of these, as a member or not."""
+        stop = self.start + len(self.flags)
+        return not len(seqs) or bool(seqs.min() >= self.start and seqs.max() < stop)
 
     def touches(self, part: Part) -> bool:
         """Whether any row of the part is in the set."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import blake3
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -114,20 +113,23 @@ class StoreView:
 
         Raises InputError where one of them is not a live item of this view.
         """
-        wanted = distinct(seqs)
-        base = self._settled()
-        holders = rows.holding(base.query.parts, wanted)
-        chosen = RowSet.of_seqs(holders, wanted)
-        known = chosen & (RowSet.spanning(holders, full=True) if base._rowset is None else base._rowset)
-        if len(known) < len(wanted):
-            missing = np.setdiff1d(wanted, known.seqs(), assume_unique=True)
+        seqs, base = np.asarray(seqs, np.int64), self._settled()
+        parts = rows.around(base.query.parts, seqs)
+        chosen = RowSet.of_seqs(parts, seqs)
+        known = (chosen if base._rowset is None else chosen & base._rowset).inside(parts)
+        if len(known) < len(chosen) or not chosen.spans(seqs):
+            missing = np.setdiff1d(distinct(seqs), known.seqs(), assume_unique=True)
             raise InputError(
                 f"no such item in this view: seq {int(missing[0])} and {len(missing) - 1} more. It was removed, left "
                 "out by a filter, or never there; `view.seqs()` lists those that are"
             )
-        query = replace(base.query, parts=holders, predicates=())
-        step = ("at", blake3.blake3(wanted.view(np.uint8).data).hexdigest())
-        return replace(base, query=query, sets=(rows.LazyRows(lambda: chosen),), steps=(*base.steps, step))
+        query = replace(base.query, parts=tuple(filter(chosen.touches, parts)), predicates=())
+        return replace(
+            base,
+            query=query,
+            sets=(rows.LazyRows(lambda: chosen),),
+            steps=(*base.steps, ("at", chosen.hexdigest())),
+        )
 
     def distinct(self, columns: str | Sequence[str], prefer: str | None = None) -> StoreView:
         """One row for each different value of `columns`; a null equals a null, as in SQL's DISTINCT.
@@ -189,7 +191,7 @@ class StoreView:
         return self._seqs
 
     def seqs_at(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Sequence numbers of the rows at these positions (0 = first), in the order asked for.
+        """Sequence numbers of the rows at these positions (0 = first), in the order asked for; do not write to them.
 
         Raises InputError for positions that the view does not have.
         """
@@ -203,6 +205,8 @@ class StoreView:
         # All rows of its parts are in the view: no list of them need be made.
         starts = np.cumsum([0, *(p.rows for p in self.query.parts)])
         shift = np.array([p.seq_lo for p in self.query.parts], np.int64) - starts[:-1]
+        if not shift.any():
+            return positions
         found = np.empty(len(positions), np.int64)
         done = 0
         for block in blocks(positions):
@@ -340,10 +344,10 @@ class StoreView:
         """Rows that the sets leave, of the parts that are asked for; None = all."""
         if not self.sets:
             return None
-        chosen = RowSet.spanning(self.query.parts, full=True)
-        for lazy in self.sets:
-            chosen = chosen & lazy.rows
-        return chosen
+        chosen, *others = (lazy.rows.among(self.query.parts) for lazy in self.sets)
+        for other in others:
+            chosen = chosen & other
+        return chosen.inside(self.query.parts)
 
     @cached_property
     def _rowset(self) -> RowSet | None:

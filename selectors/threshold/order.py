@@ -87,7 +87,8 @@ def by_key_and_id(
     `tied` marks what has an equal beside it. Ids are compared by their first eight bytes, and only what is still equal is
     read whole. They are read in the order of rows, in which a block of them lies in few files.
     """
-    near = np.sort(rows[tied])
+    near = rows[tied]
+    near.sort()
     heads = np.empty(len(near), np.uint64)
     for start in range(0, len(near), _BLOCK):
         block = near[start : start + _BLOCK].astype(np.int64)

@@ -45,7 +45,7 @@ class Top:
             totals = held.ask("total")
             known = sum(count for count, _, _ in totals)
             count = capacity(budget, len(view), known, f"a value of {self.by!r}")
-            best = leading(held.ask, len(view), count, self.lowest)
+            best = leading(held, len(view), count, self.lowest)
         chance = sum(total for _, total, _ in totals) / max(known, 1)
         random = {}
         rows, values = best.in_order(ViewIds(view))

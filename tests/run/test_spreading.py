@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import weakref
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -130,6 +131,13 @@ def test_cuts_cover_all_rows_once(sizes: list[int], rows: int) -> None:
     assert all(h - sizes[b - 1] < rows for h, (_, b) in zip(held, runs, strict=True)), (
         "no more than is needed"
     )
+
+
+def test_what_was_held_here_is_gone_after_the_block(store: curate.Store) -> None:
+    with store.items.resident(work.Sums, 10) as held:
+        states = [weakref.ref(state) for state in held.states]  # type: ignore[attr-defined]
+        assert len(states) == 5 and all(state() for state in states)
+    assert len(held.firsts) == 5 and not any(state() for state in states)
 
 
 @pytest.mark.slow
