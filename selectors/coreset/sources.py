@@ -17,7 +17,7 @@ import numpy.typing as npt
 from curate.choosing import finite_rows
 from curate.contracts import PIECE_ROWS, Vectors, View
 from curate.errors import InputError, SchemaError
-from curate.fitting import open_vectors, read_vectors, without_lists
+from curate.fitting import read_vectors, without_lists
 from curate.selectors.coreset.rows import Floats, Ints, prepare
 
 __all__ = [
@@ -114,26 +114,40 @@ class Column:
     @property
     def size(self) -> int:
         """How many numbers there are."""
-        return len(self) * int(self._vectors.shape[1])
+        return len(self) * int(self.take(slice(0, 1)).shape[1])
 
     @cached_property
-    def _vectors(self) -> Vectors:
+    def vectors(self) -> Vectors | None:
+        """The column; None where it holds lists that came with the items: those are read whole, once and here, or by pieces."""
         try:
             return self.view.vectors(self.column)
-        except SchemaError:  # lists that came with the items, or else this says why not
-            return open_vectors(self.view, self.column)[0]
+        except SchemaError:
+            return None
+
+    @cached_property
+    def lists(self) -> npt.NDArray[np.floating]:
+        """All rows of such lists."""
+        return read_vectors(self.view, self.column, self.rows)
 
     def take(self, rows: Ints | slice) -> Floats:
-        return _changed(self._vectors.take(self.rows[rows]), self.changes)
+        found = self.lists[rows] if self.vectors is None else self.vectors.take(self.rows[rows])
+        return _changed(found, self.changes)
 
     def mapped(self, change: Change) -> Column:
-        return replace(self, changes=(*self.changes, change))
+        made = replace(self, changes=(*self.changes, change))
+        known = {"vectors", "lists", "bits"} & self.__dict__.keys()
+        made.__dict__.update(
+            {name: self.__dict__[name] for name in known}
+        )  # what is open is not opened again
+        return made
 
     def spread(self, function: Callable[[Floats], R]) -> Iterator[R]:
         reading = partial(_of_piece, function, self.column, self.bits, self.changes)
         return self.view.spread(reading, piece_rows(self.view, self.column))
 
     def share(self, function: Callable[[Source, T], R], tasks: Iterable[T]) -> Iterator[R]:
+        if self.vectors is None:
+            return (function(self, task) for task in tasks)
         return self.view.share(_Opened(function, (self.column, self.rows, self.changes)), tasks)
 
     @cached_property

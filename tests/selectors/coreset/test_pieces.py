@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,10 @@ def test_on_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from curate.run.ray_runner import RayRunner
     from curate.store import pieces
 
-    table = pa.table(make_table())
+    vectors = np.array(
+        [[np.nan] * 6 if row is None else row for row in make_table()["v"].to_pylist()], np.float32
+    )
+    table = pa.table(make_table()).rename_columns(["id", "price", "label", "lists"])
     images = pa.array([f"https://a.org/{i}.jpg" for i in range(len(table))])
     table = table.append_column("image", images).append_column("caption", table["id"])
     whole = pieces.cut
@@ -186,9 +190,12 @@ def test_on_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         with curate.open(tmp_path / "s.curate", create=True) as store:
             store.add(table, kind="image-text", check="none", part_rows=10)
+            store.attach(vectors, name="v", ids=table["id"].to_pylist())
             here, there = store.items, store.items.worked_by(runner)
             for how in (CENTRES[1], *ROUNDS[5:], *SEARCHES[3:5], SEARCHES[7], SEARCHES[9]):
                 assert_same(select(how, there), select(how, here))
+            lists = replace(SEARCHES[0], embedding="lists")
+            assert_same(select(lists, there), select(SEARCHES[0], here))
             alone = [select(how, here) for how in (ROUNDS[1], SEARCHES[1])]
             monkeypatch.setattr(rounds, "_of_piece", deaths.deadly_piece)
             monkeypatch.setattr(neighbours, "_in_clusters", deaths.die_in_clusters)
