@@ -7,6 +7,7 @@ out. A component inherits the fields of `Constrained`, whose `pool` reads the it
 from curate.choosing.budgets import Balance, allot, capacity, cost_budget, level
 from curate.choosing.constraints import Account, Constraints, Terms, at_random, highest, in_order
 from curate.choosing.effort import effort
+from curate.choosing.heads import ceilings, places_to_ask
 from curate.choosing.pool import (
     Constrained,
     Meter,
@@ -30,6 +31,7 @@ __all__ = [
     "as_matrix",
     "at_random",
     "capacity",
+    "ceilings",
     "cost_budget",
     "draw_seed",
     "effort",
@@ -38,5 +40,6 @@ __all__ = [
     "in_order",
     "level",
     "peak_memory",
+    "places_to_ask",
     "strata",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -13,8 +14,9 @@ import pyarrow as pa
 from curate.contracts import Budget, Selection, View, resolve_budget
 from curate.errors import InputError, UnknownNameError, require
 from curate.fitting import numbers
+from curate.selectors.threshold.grouped import PIECE, GroupedPiece, Merged, SomeIds, drawn_groups, lowest_rows
 from curate.selectors.threshold.stratified import stratified_rows
-from curate.selectors.threshold.uniform import draw_seed, random_keys, random_rows
+from curate.selectors.threshold.uniform import draw_seed
 
 __all__ = ["Balanced", "BalancedQuotas", "Solver", "balanced_quotas"]
 
@@ -158,19 +160,26 @@ class Balanced:
         """Raises InputError for a budget that is none, UnknownNameError for a column that is not there."""
         start, seed = time.perf_counter(), draw_seed(rng)
         count = resolve_budget(budget, len(view))
-        ids = view.to_arrow(["id"]).column("id")
-        axes = np.column_stack([self._codes(view, column) for column in self.by])
-        cells, code = np.unique(axes, axis=0, return_inverse=True)
-        code = code.reshape(-1).astype(np.int64)
-        sizes = np.bincount(code, minlength=len(cells)).astype(np.int64)
-        found = balanced_quotas(cells, sizes, count, solver=self.solver, nodes=self.nodes)
-        rows = stratified_rows(code, random_keys(ids, seed), ids, found.quotas)
-        drawn = np.bincount(code[random_rows(ids, count, seed + 1)], minlength=len(cells))
+        with view.resident(partial(GroupedPiece, self.by, seed, None), PIECE) as held:
+            held.tell("group", self._cuts(view))
+            cells = np.zeros((0, len(self.by)), np.int64)
+
+            def code(table: pa.Table) -> Ints:
+                nonlocal cells
+                axes = np.column_stack([_codes(table.column(name)) for name in self.by])
+                cells, codes = np.unique(axes, axis=0, return_inverse=True)
+                return codes.reshape(-1).astype(np.int64)
+
+            merged = Merged.of(held.ask("groups"), code)
+            found = balanced_quotas(cells, merged.sizes, count, solver=self.solver, nodes=self.nodes)
+            some = lowest_rows(held, merged, found.quotas)
+            drawn = np.bincount(drawn_groups(held, merged, count, view), minlength=len(cells))
+        at = stratified_rows(some.groups, some.keys, SomeIds(view, some.rows), found.quotas)
         member, target = _classes(cells, count)
         scale = 2 * max(count, 1) * len(self.by)
         how = "the least imbalance there is" if found.exact else "not proved to be the best"
         return Selection(
-            rows,
+            some.rows[at],
             reason=f"balanced over {', '.join(self.by)}: {found.imbalance:g} items from even, {how}",
             seed=seed,
             seconds=time.perf_counter() - start,
@@ -180,26 +189,29 @@ class Balanced:
             },
         )
 
-    def _codes(self, view: View, column: str) -> Ints:
-        """Classes as whole numbers in the order of their values."""
-        if column not in view.columns:
-            raise UnknownNameError("column", column, view.columns)
-        values = view.to_arrow([column]).column(0)
-        if pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
-            return _bins(numbers(values, column).astype(np.float64), self.bins)
-        if pa.types.is_nested(values.type):
-            raise InputError(f"balanced: {column!r} is {values.type}: an axis has one class for each item")
-        import polars as pl
+    def _cuts(self, view: View) -> dict[str, npt.NDArray[np.float64]]:
+        """Where the axes of numbers are cut, so that the bins are equally full."""
+        cuts = {}
+        for column in self.by:
+            if column not in view.columns:
+                raise UnknownNameError("column", column, view.columns)
+            type_ = view.take(np.empty(0, np.int64), [column]).schema.field(column).type
+            if pa.types.is_nested(type_):
+                raise InputError(f"balanced: {column!r} is {type_}: an axis has one class for each item")
+            if pa.types.is_floating(type_) or pa.types.is_decimal(type_):
+                known = np.concatenate([np.empty(0), *view.spread(partial(_numbers, column))])
+                share = np.arange(1, self.bins) / self.bins
+                cuts[column] = np.unique(np.quantile(known, share)) if len(known) else np.empty(0)
+        return cuts
 
-        ranks = pl.Series(column, values).rank("dense")
-        return ranks.fill_null(0).to_numpy().astype(np.int64)
+
+def _numbers(column: str, piece: View, first: int) -> npt.NDArray[np.float64]:
+    values = numbers(piece.to_arrow([column]).column(0), column).astype(np.float64)
+    return values[~np.isnan(values)]
 
 
-def _bins(values: npt.NDArray[np.float64], bins: int) -> Ints:
-    """Equally full bins from 1 on, equal values in one; 0 where there is none."""
-    known = ~np.isnan(values)
-    codes = np.zeros(len(values), np.int64)
-    if known.any():
-        cuts = np.unique(np.quantile(values[known], np.arange(1, bins) / bins))
-        codes[known] = 1 + np.searchsorted(cuts, values[known], side="left")
-    return codes
+def _codes(values: pa.ChunkedArray) -> Ints:
+    """Classes as whole numbers in the order of their values, 0 for null."""
+    import polars as pl
+
+    return pl.Series("values", values).rank("dense").fill_null(0).to_numpy().astype(np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,8 +15,8 @@ import pyarrow as pa
 from curate.choosing import Balance, allot, capacity, draw_seed, strata
 from curate.contracts import Budget, Selection, View
 from curate.errors import InputError
-from curate.selectors.threshold.order import ascending, columns_of, numbers
-from curate.selectors.threshold.uniform import random_keys, random_rows
+from curate.selectors.threshold.grouped import PIECE, GroupedPiece, Merged, SomeIds, drawn_groups, lowest_rows
+from curate.selectors.threshold.order import Ids, ascending, columns_of
 
 __all__ = ["Balance", "Stratified", "allot", "stratified_rows"]
 
@@ -55,36 +56,39 @@ class Stratified:
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         start, seed = time.perf_counter(), draw_seed(rng)
-        ids = view.to_arrow(["id"]).column("id")
-        values = numbers(view.compute(self.prefer), self.prefer) if self.prefer else None
-        usable = np.arange(len(view)) if values is None else np.flatnonzero(~np.isnan(values))
-        count = capacity(budget, len(view), len(usable), f"a value of {self.prefer!r}")
-        codes, names = strata(view.to_arrow(list(self.strata)), self.strata)
-        sizes = np.bincount(codes[usable], minlength=len(names))
-        quotas = allot(sizes, count, self.balance)
-        kept = usable if len(usable) < len(view) else slice(None)
-        keys = random_keys(ids, seed) if values is None else -values
-        rows = usable[stratified_rows(codes[kept], keys[kept], _taken(ids, usable, kept), quotas)]
-        baseline = usable[random_rows(_taken(ids, usable, kept), count, seed + 1)] if count else rows
+        with view.resident(partial(GroupedPiece, self.strata, seed, self.prefer), PIECE) as held:
+            held.tell("group", {})
+            names: list[str] = []
+
+            def code(table: pa.Table) -> npt.NDArray[np.int64]:
+                codes, found = strata(table, self.strata)
+                names.extend(found)
+                return codes
+
+            merged = Merged.of(held.ask("groups"), code)
+            sizes = merged.sizes
+            count = capacity(budget, len(view), int(sizes.sum()), f"a value of {self.prefer!r}")
+            quotas = allot(sizes, count, self.balance)
+            found = lowest_rows(held, merged, quotas)
+            drawn = drawn_groups(held, merged, count, view)
+        at = stratified_rows(found.groups, found.keys, SomeIds(view, found.rows), quotas)
+        codes = found.groups[at]
         target = sizes / max(1, sizes.sum()) if self.balance == "proportional" else quotas / max(1, count)
         return Selection(
-            rows,
-            weight=_weights(codes[rows], sizes, quotas) if self.reweight else None,
-            gain=values[rows].astype(np.float32) if values is not None else None,
-            reason=_reasons(codes[rows], names, quotas, sizes),
+            found.rows[at],
+            weight=_weights(codes, sizes, quotas) if self.reweight else None,
+            gain=(-found.keys[at]).astype(np.float32) if self.prefer else None,
+            reason=_reasons(codes, names, quotas, sizes),
             seed=seed,
             seconds=time.perf_counter() - start,
-            random={
-                "objective": _agreement(codes[rows], target),
-                "random": _agreement(codes[baseline], target),
-            },
+            random={"objective": _agreement(codes, target), "random": _agreement(drawn, target)},
         )
 
 
 def stratified_rows(
     codes: npt.NDArray[np.int64],
     keys: npt.NDArray[Any],
-    ids: pa.Array | pa.ChunkedArray,
+    ids: Ids,
     quotas: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.int64]:
     """Of each stratum the `quotas[code]` rows with the lowest keys, ties by id; strata take turns in the result.
@@ -100,10 +104,6 @@ def stratified_rows(
     turn = (place[kept] + 0.5) / quotas[ordered[kept]]
     result: npt.NDArray[np.int64] = rows[kept][np.lexsort((ordered[kept], turn))]
     return result
-
-
-def _taken(ids: pa.ChunkedArray, rows: npt.NDArray[np.int64], kept: Any) -> pa.ChunkedArray:
-    return ids if isinstance(kept, slice) else ids.take(pa.array(rows))
 
 
 def _weights(

@@ -15,7 +15,7 @@ from curate.choosing import draw_seed
 from curate.contracts import Budget, Selection, View, resolve_budget
 from curate.selectors.threshold.order import ascending
 
-__all__ = ["Random", "draw_seed", "random_keys", "random_rows"]
+__all__ = ["Random", "draw_seed", "hash_ids", "keys_of_hashes", "random_keys", "random_rows"]
 
 _PRIME = np.uint64(0x100000001B3)  # odd, so multiplying by it loses nothing modulo 2^64 (the prime of FNV-1a)
 
@@ -59,6 +59,16 @@ def random_keys(ids: pa.Array | pa.ChunkedArray, seed: int) -> npt.NDArray[np.ui
     The id's bytes are hashed as a polynomial modulo 2^64; the finaliser of SplitMix64 (Steele, Lea and Flood 2014)
     turns hash and seed into a uniform number.
     """
+    return keys_of_hashes(hash_ids(ids), seed)
+
+
+def keys_of_hashes(hashes: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.uint64]:
+    """`random_keys` of ids hashed before: for several seeds."""
+    return _splitmix(hashes + _splitmix(np.array([seed % 2**64], np.uint64)))
+
+
+def hash_ids(ids: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+    """The hash of each id, and of its length, that its lots are made of, (n,)."""
     chunk = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
     chunk = pc.cast(chunk, pa.large_binary())
     if len(chunk) == 0:
@@ -67,7 +77,7 @@ def random_keys(ids: pa.Array | pa.ChunkedArray, seed: int) -> npt.NDArray[np.ui
     data = chunk.buffers()[2]
     hashed = _polynomial(np.frombuffer(data if data is not None else b"", np.uint8), offsets)
     lengths = np.diff(offsets).astype(np.uint64)
-    return _splitmix(hashed + lengths * _PRIME + _splitmix(np.array([seed % 2**64], np.uint64)))
+    return hashed + lengths * _PRIME
 
 
 def _polynomial(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:

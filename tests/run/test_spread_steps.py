@@ -18,6 +18,8 @@ from curate.scorers.duplicates.near import NearDuplicate
 from curate.scorers.duplicates.shingles import shingle_texts
 from curate.scorers.noise.confident import ConfidentLearning
 from curate.scorers.noise.label_noise.scorer import LabelErrors
+from curate.selectors.threshold.balanced import Balanced
+from curate.selectors.threshold.stratified import Stratified
 from curate.selectors.threshold.top import Top
 from curate.store import StoreView
 
@@ -28,9 +30,10 @@ DUPLICATES = (
     NearDuplicate(by="text"),
     NearDuplicate(by="image", tolerance=26.0),
 )
+SELECTORS = (Top(by="size"), Stratified("kind", prefer="size"), Balanced(("size", "kind"), solver="greedy"))
 CLASSES = ("ant", "bee", "cat")
 LABELS = (ConfidentLearning(filter_by="both"), LabelErrors())
-DEATHS = (4, 13, 40)
+DEATHS = (4, 37, 92)
 """When workers die, in questions to what they hold: in `top`, in `exact-duplicate`, after labels were judged."""
 
 
@@ -45,6 +48,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[curate.Store]:
         "id": ids,
         "image": [f"https://a.org/{i}.jpg" for i in ids],
         "caption": [f"caption {c}" for c in rng.integers(0, 300, N)],
+        "kind": [("drawing", "photo", None)[c] for c in rng.integers(0, 3, N)],
         "size": rng.integers(0, 40, N).astype(np.float32),
         "phash": rng.integers(0, 2**63, N, np.uint64)[rng.integers(0, N, N)]
         ^ rng.integers(0, 4, N, np.uint64),
@@ -78,6 +82,8 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[curate.Store]
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curate.store.pieces.PIECE_ROWS", PIECE)
     monkeypatch.setattr("curate.selectors.threshold.top._PIECE", PIECE)
+    monkeypatch.setattr("curate.selectors.threshold.stratified.PIECE", PIECE)
+    monkeypatch.setattr("curate.selectors.threshold.balanced.PIECE", PIECE)
     monkeypatch.setattr("curate.scorers.duplicates.exact._PIECE", PIECE)
     monkeypatch.setattr("curate.scorers.duplicates.exact._RANGE", 6)
     monkeypatch.setattr("curate.scorers.duplicates.semdedup._EXACT", 10)
@@ -91,9 +97,13 @@ def found(view: Any) -> Mapping[str, bytes]:
     """What each step says of a view, as bytes."""
     if "label" in view.columns:
         return {scorer.name: scored(scorer, view) for scorer in LABELS}
-    top = Top(by="size").select(view, 0.3, np.random.default_rng(0))
-    answers = {"top": top.index.tobytes() + np.asarray(top.gain).tobytes()}
+    answers = {repr(selector): chosen(selector, view) for selector in SELECTORS}
     return answers | {repr(scorer): scored(scorer, view) for scorer in DUPLICATES}
+
+
+def chosen(selector: Any, view: Any) -> bytes:
+    found = selector.select(view, 0.3, np.random.default_rng(0))
+    return repr((found.index.tolist(), found.reason, found.random, np.asarray(found.gain).tolist())).encode()
 
 
 def scored(scorer: Any, view: Any) -> bytes:
@@ -125,7 +135,7 @@ def test_by_pieces_as_at_once(store: curate.Store, labelled: curate.Store) -> No
     for view in views(store, labelled):
         pieces, at_once = found(view), found(in_memory(view))
         assert len(list(view.spread(lambda piece, first: first))) > 4 and pieces == at_once
-        assert all(b"True" in answer for name, answer in pieces.items() if name != "top")
+        assert all(b"True" in answer for name, answer in pieces.items() if "Duplicate" in name)
 
 
 @pytest.mark.slow

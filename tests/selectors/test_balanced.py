@@ -106,6 +106,18 @@ def test_every_parameter_matters() -> None:
     assert other.index.tolist() != exact.index.tolist()
 
 
+def test_any_cut_and_any_order_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    view, selector = skewed(), Balanced(("category", "logic", "style", "depth"), solver="greedy")
+    whole = selector.select(view, 60, np.random.default_rng(0))
+    monkeypatch.setattr("curate.selectors.threshold.balanced.PIECE", 70)
+    monkeypatch.setattr("curate.memory.PIECE_ROWS", 90)
+    order = np.random.default_rng(1).permutation(600)
+    for rows in (np.arange(600), order):
+        cut = selector.select(view.rearranged(rows), 60, np.random.default_rng(0))
+        assert rows[cut.index].tolist() == whole.index.tolist()
+        assert cut.reason == whole.reason and cut.random == whole.random
+
+
 def test_null_is_a_class_of_its_own() -> None:
     assert 5 in check_selector(Balanced(("category", "depth")), skewed(), 60).index
 

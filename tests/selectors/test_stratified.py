@@ -127,3 +127,41 @@ def test_null_is_a_stratum_of_its_own_apart_from_the_word() -> None:
 def test_no_columns_is_an_error() -> None:
     with pytest.raises(InputError, match="name a column"):
         Stratified(())
+
+
+@pytest.mark.parametrize("prefer", [None, "s"])
+@pytest.mark.parametrize("rows", [7, 30])
+def test_any_cut_and_any_order_give_the_same(
+    prefer: str | None, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selector = Stratified(("label", "site"), "equal", prefer, reweight=True)
+    whole = selector.select(VIEW, 30, np.random.default_rng(0))
+    monkeypatch.setattr("curate.selectors.threshold.stratified.PIECE", rows)
+    order = np.random.default_rng(1).permutation(100)
+    moved = VIEW.rearranged(order)
+    for view, index in (
+        (VIEW, np.arange(100)),
+        (moved, order),
+        (moved.rearranged(np.argsort(order)), np.arange(100)),
+    ):
+        cut = selector.select(view, 30, np.random.default_rng(0))
+        assert index[cut.index].tolist() == whole.index.tolist()
+        assert cut.reason == whole.reason and cut.random == whole.random
+        assert np.asarray(cut.weight).tolist() == np.asarray(whole.weight).tolist()
+        assert np.array_equal(np.asarray(cut.gain), np.asarray(whole.gain)) or prefer is None
+
+
+def test_few_rows_come_from_the_pieces_whether_a_stratum_lies_in_all_or_in_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from curate.selectors.threshold import stratified
+
+    n, seen = 20_000, []
+    inside = stratified.lowest_rows
+    monkeypatch.setattr(stratified, "PIECE", 500)
+    monkeypatch.setattr(stratified, "lowest_rows", lambda *asked: seen.append(inside(*asked)) or seen[-1])
+    ids = [f"{i:05d}" for i in range(n)]
+    for labels in (np.arange(n) % 5, np.arange(n) * 5 // n):
+        view = ArrayView({"id": ids, "label": [f"l{c}" for c in labels]})
+        chosen = Stratified("label").select(view, 4000, np.random.default_rng(0))
+        assert len(chosen) == 4000 <= len(seen[-1].rows) < 8000

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from curate.choosing import ceilings, places_to_ask
 from curate.errors import InputError
 from curate.scorers.noise.confident.filters import lowest, prune_counts
 from curate.scorers.noise.confident.joint import Thresholds, calibrate_joint
@@ -121,25 +122,7 @@ def _by_rate(
 
 def _floor(portions: Asked, cells: Cells, count: int) -> Floats:
     """A margin for each cell (c,) that at least as many rows have as are wanted, and not many more."""
-    places = _halvings(cells.wanted, count)
-    heads = portions.ask("heads", cells, places)
-    floor = np.empty(len(places), np.result_type(*heads))
-    step = max(1, (1 << 22) // (count * places.shape[1]))
-    for low in range(0, len(floor), step):
-        block = slice(low, low + step)
-        values = np.concatenate([one[block] for one in heads], axis=1)
-        more = np.tile(
-            np.diff(places[block], axis=1, prepend=0), count
-        )  # rows that each value says there are
-        order = np.argsort(-values, axis=1)
-        enough = np.cumsum(np.take_along_axis(more, order, 1), axis=1) >= cells.wanted[block, None]
-        last = np.where(enough.any(1), enough.argmax(1), values.shape[1] - 1)
-        floor[block] = np.take_along_axis(values, np.take_along_axis(order, last[:, None], 1), 1)[:, 0]
+    places = places_to_ask(cells.wanted, count)
+    heads = [-one for one in portions.ask("heads", cells, places)]
+    floor: Floats = -ceilings(heads, places, cells.wanted)
     return floor
-
-
-def _halvings(wanted: Ints, portions: int) -> Ints:
-    """Of each number (c,) a share that is half of what one of so many portions may have, twice that, ... and all of it, (c, h)
-    ascending: whether a cell's rows are in all of them or in one, the margins at these places tell where to cut."""
-    powers = np.arange((2 * portions).bit_length() if portions > 1 else 1)[::-1]
-    return -(-wanted[:, None] >> powers)
