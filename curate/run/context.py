@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from curate.contracts import Held, View, component_params
+from curate.contracts import component_params
 from curate.errors import UnknownNameError
-from curate.pieces import Piece
+from curate.run.crew import RunCrew
 from curate.run.ledger import RunRecord, StepRecord
 from curate.run.progress import Progress
 from curate.run.runner import LocalRunner, Runner
 from curate.store import Changes, Commit, PartStore, StoreView
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 SHARE_EVERY = 300.0
 """Seconds between two publications of a run that goes through a published place: what the driver's disk can cost."""
@@ -44,8 +41,7 @@ class RunContext:
 
     def view(self, where: str | None = None, *, everything: bool = False) -> StoreView:
         """The current set at the head of the store, optionally narrowed by an expression."""
-        crew = self.runner if self.place == str(self.store.path) else Readers(self)
-        view = self.store.view().worked_by(crew, self.place)
+        view = self.store.view().worked_by(RunCrew(self), self.place)
         if self.kept and not everything:
             view = view.within(self.kept)
         return view.where(where) if where else view
@@ -84,6 +80,11 @@ class RunContext:
             self.published = self.store.publish(self.through).version
             self.shared = time.monotonic()
 
+    def share_news(self) -> None:
+        """`share`, if workers read what is published and there is something new."""
+        if self.place == self.through and self.published != self.store.snapshot().version:
+            self.share()
+
     def path(self, text: str) -> str:
         """A path of the recipe; see `located`."""
         return located(self.base, text)
@@ -104,27 +105,6 @@ class RunContext:
             record.after = self.count()
             record.version = self.store.snapshot().version
             self.store.log_step(self.run.run_id, record.ordinal, record.to_dict())
-
-
-@dataclass(frozen=True, eq=False)
-class Readers:
-    """The run's workers where they read what is published: it is, before they begin."""
-
-    context: RunContext
-
-    def each(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
-        """See `Crew`."""
-        self._share()
-        yield from self.context.runner.each(function, tasks)
-
-    def hold(self, make: Callable[[View, int], Any], pieces: Sequence[Piece]) -> AbstractContextManager[Held]:
-        """See `Crew`."""
-        self._share()
-        return self.context.runner.hold(make, pieces)
-
-    def _share(self) -> None:
-        if self.context.published != self.context.store.snapshot().version:
-            self.context.share()
 
 
 def plain_params(component: Any) -> dict[str, Any]:

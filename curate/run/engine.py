@@ -54,9 +54,9 @@ def begin(
     run = RunRecord(uuid.uuid4().hex, "running", time.time(), 0.0, plain, digest("recipe", plain), seed)
     store.begin_run(run.run_id, plain, run.recipe_digest, seed)
     shown, where = progress or default_progress(), Path(base).absolute()
-    return RunContext(
-        store, runner or LocalRunner(), shown, run, where, through=through and places.address(through)
-    )
+    working = runner or LocalRunner()
+    working.say = shown.note
+    return RunContext(store, working, shown, run, where, through=through and places.address(through))
 
 
 def execute(context: RunContext, steps: Iterable[Step]) -> RunRecord:

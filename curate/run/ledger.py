@@ -29,7 +29,8 @@ class StepRecord:
     killed and taken up again ends with the same counts as one that was not. `computed` is what this run did itself; `reused` that it did nothing.
     `times` are seconds of all workers together: `transfer` (parts and media from other machines), `read` (parts), `decode` (media
     waited for), `model`, `write`; of the driver: `commit`, and its share of `transfer`. `opening` is no share: what opening media
-    took over all threads, waited for or not. `slowest` are the parts that took longest, and how long.
+    took over all threads, waited for or not. Of a scorer that sees everything `model` is all that the run waits for until it has
+    its answers. `slowest` are the parts that took longest, by the rows of the import that they hold, and how long.
     `reasons` counts why: the conjunct that dropped an item, the reason a row could not be scored, a rejection's code.
     """
 
@@ -55,10 +56,12 @@ class StepRecord:
     times: dict[str, float] = field(default_factory=dict)
     slowest: dict[str, float] = field(default_factory=dict)
 
-    def spend(self, part: str, times: Mapping[str, float]) -> None:
-        """Add what one part took, and keep the slowest three."""
+    def spend(self, part: str | None, times: Mapping[str, float]) -> None:
+        """Add what one part took (or none in particular), and keep the slowest three."""
         for name, seconds in times.items():
             self.times[name] = self.times.get(name, 0.0) + seconds
+        if part is None:
+            return
         self.slowest[part] = sum(seconds for name, seconds in times.items() if name != "opening")
         self.slowest = dict(sorted(self.slowest.items(), key=lambda item: -item[1])[:3])
 
@@ -78,11 +81,11 @@ class StepRecord:
 
     def _time_spent(self) -> str:
         whole = sum(seconds for name, seconds in self.times.items() if name != "opening") or 1.0
-        shares = [f"{name} {self.times.get(name, 0.0) / whole:.0%}" for name in SHARES]
+        shares = [f"{name} {self.times[name] / whole:.0%}" for name in SHARES if name in self.times]
         opened = self.times.get("opening", 0.0)
         beside = f"; opening media took {opened:.1f} s over all threads" if opened else ""
         slow = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in self.slowest.items())
-        return f"time: {', '.join(shares)}{beside}; slowest parts: {slow}"
+        return f"time: {', '.join(shares)}{beside}{'; slowest parts: ' * bool(slow)}{slow}"
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"

@@ -68,9 +68,22 @@ class _LogMeter:
         now = time.monotonic()
         if not self.quiet and now - self.logged >= LOG_EVERY:
             self.logged = now
-            of = f" of {self.total:,}" if self.total else ""
-            rate = self.rows / max(now - self.started, 1e-9)
-            log.info("%s: %s%s rows, %.0f rows/s", self.title, f"{self.rows:,}", of, rate)
+            log.info("%s: %s", self.title, self.told(now - self.started))
+
+    def told(self, seconds: float) -> str:
+        """How far it is after so many seconds, how fast, and how long the rest will take at that rate."""
+        rate = self.rows / max(seconds, 1e-9)
+        if not self.total:
+            return f"{self.rows:,} rows, {rate:,.0f} rows/s"
+        left = (self.total - self.rows) / max(rate, 1e-9)
+        rest = (
+            f"{left:.0f} s"
+            if left < 120
+            else f"{left / 60:.0f} min"
+            if left < 7200
+            else f"{left / 3600:.1f} h"
+        )
+        return f"{self.rows:,} of {self.total:,} rows, {rate:,.0f} rows/s, {rest} left"
 
     def end(self) -> None:
         if not self.quiet and self.rows:

@@ -115,6 +115,7 @@ class HeldByRay:
         """Wait for a worker to come back, and where it does not, let the others hold what it held."""
         mine = [number for number, place in self.place.items() if place == worker]
         self.deaths += 1
+        self.runner.say(f"a worker died and {len(mine)} pieces are read again: {gone.why}")
         if self.deaths >= MAX_DEATHS:
             why = f"{self.deaths} workers died in one round (out of memory, or a crash): {gone.why}"
             raise failed(named(self.made_by), self.pieces[mine[0]], why)

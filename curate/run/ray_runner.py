@@ -7,6 +7,7 @@ done again, by Ray or by running the same command again.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -22,7 +23,7 @@ from curate.errors import CurateError, InputError, RunError, require
 from curate.pieces import Piece, failed, named
 from curate.run.ray_held import HeldByRay
 from curate.run.ray_worker import Gone, Worker
-from curate.run.runner import Outcome
+from curate.run.runner import Outcome, log
 
 __all__ = ["RayRunner"]
 
@@ -35,6 +36,8 @@ MAX_DEATHS = 5
 OBJECT_STORE = 128 << 20
 """Bytes of shared memory of a cluster started here: tasks and outcomes are small, parts go by the disk."""
 
+
+_AUTH = "ray._private.authentication.authentication_token_setup"
 
 RESTART = 0.1
 """Seconds between an actor's death and the first question whether it is back."""
@@ -66,6 +69,7 @@ class RayRunner:
     _actors: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
+        self.say: Callable[[str], None] = log.info
         if (self.asked is not None and self.asked < 1) or self.gpus < 0:
             raise InputError(
                 f"{self.asked} workers with {self.gpus} GPUs each: at least one worker, no negative share"
@@ -111,6 +115,7 @@ class RayRunner:
                 if isinstance(answer, CurateError):
                     raise answer
                 if isinstance(answer, Gone):
+                    self.say(f"a worker died and is started again: {answer.why}")
                     time.sleep(RESTART)
                     busy[actor.ready.remote()] = (actor, None)
                 else:
@@ -211,8 +216,15 @@ class RayRunner:
             ray: Any = require("ray", "ray")
             if not ray.is_initialized():
                 self._owned = True
+                self.say(
+                    f"joining the Ray cluster {self.address}"
+                    if self.address
+                    else "starting a Ray cluster here"
+                )
                 _start(ray, self.address, self.asked)
             self._ray = ray
+            share = f" and {self.gpus:g} GPUs" if self.gpus else ""
+            self.say(f"Ray: {self.workers} worker{'s' * (self.workers != 1)} of one CPU{share} each")
         return self._ray
 
     def _hired(self, count: int) -> list[Any]:
@@ -239,9 +251,15 @@ class _Numbered(Generic[T, R]):
         return self.function(task[1])
 
 
+def _is_warning(record: logging.LogRecord) -> bool:
+    """All but the news that the cluster asks for a token, as it should."""
+    return "is enabled for this Ray cluster" not in record.getMessage()
+
+
 def _start(ray: Any, address: str | None, workers: int | None) -> None:
     """Join a cluster, or start one: twice where it is slow, for Ray gives up on a busy machine after half a minute."""
     quiet = {"log_to_driver": False, "configure_logging": False}
+    logging.getLogger(_AUTH).addFilter(_is_warning)
     own = {"num_cpus": workers, "object_store_memory": OBJECT_STORE, "include_dashboard": False}
     for attempts_left in (1, 0):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from curate.errors import CurateError, InputError
 from curate.pieces import Crew, Here
 
+log = logging.getLogger("curate")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -40,6 +42,9 @@ class Runner(Crew, Protocol):
     with an error, and the rest goes on.
     """
 
+    say: Callable[[str], None]
+    """Told what somebody who waits should know."""
+
     @property
     def workers(self) -> int: ...
     def map(
@@ -54,6 +59,8 @@ class LocalRunner(Here):
     Workers are loky's: they never import the caller's script again, so no `if __name__ == "__main__"` is needed.
     After a worker dies, what was in flight is tried again one task at a time, which finds the one that kills.
     """
+
+    say: Callable[[str], None] = log.info
 
     def __init__(self, workers: int | None = None) -> None:
         self._workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1

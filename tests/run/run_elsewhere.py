@@ -35,6 +35,7 @@ class Elsewhere:
     folder: Path
     failpoints: dict[int, str] = field(default_factory=dict)
     after: Callable[[int], None] = lambda done: None
+    say: Callable[[str], None] = lambda text: None
     workers = 1
     attempts: int = 0
     deaths: int = 0

@@ -149,7 +149,9 @@ def _score(
     snapshot = context.store.snapshot()
     with context.progress.step(record.title, len(view)) as meter:
         if isinstance(scorer, FittingScorer):
+            started = time.perf_counter()
             fitted = scorer.fit(view)
+            record.spend(None, {"model": time.perf_counter() - started})
             record.notes = [str(note) for note in getattr(fitted, "notes", ())]
             for note in record.notes:
                 context.progress.note(f"{scorer.name}: {note}")
@@ -240,18 +242,28 @@ def _commit_all(
         record.computed += result.rows
         meter.advance(result.rows)
         if result.times:
-            record.spend(result.base, result.times)
-        now = time.monotonic()
-        if not atomic and now - last > COMMIT_EVERY:
-            context.commit("score", add=add, remove=remove, columns=[column_set])
-            record.times["commit"] = record.times.get("commit", 0.0) + time.monotonic() - now
+            record.spend(None if atomic else _rows_of(snapshot, result.base), result.times)
+        if not atomic and time.monotonic() - last > COMMIT_EVERY:
+            _commit(context, record, add=add, remove=remove, columns=[column_set])
             add, remove, last = [], [], time.monotonic()
     if atomic:
         for (owner, base), parts in snapshot.aligned.items():
             if owner == column_set.digest and base not in seen:
                 remove += sorted(part.part_id for part in parts)
     if add or remove:
-        context.commit("score", add=add, remove=remove, columns=[column_set])
+        _commit(context, record, add=add, remove=remove, columns=[column_set])
+
+
+def _commit(context: RunContext, record: StepRecord, **changes: Any) -> None:
+    started = time.perf_counter()
+    context.commit("score", **changes)
+    record.spend(None, {"commit": time.perf_counter() - started})
+
+
+def _rows_of(snapshot: Snapshot, base: str) -> str:
+    """How a person is told of a part: the rows of the import that it holds."""
+    part = next(part for part in snapshot.items if part.part_id == base)
+    return f"rows {part.seq_lo:,} to {part.seq_lo + part.rows - 1:,}"
 
 
 def _count(
