@@ -18,7 +18,8 @@ def places_to_ask(wanted: Ints, pieces: int) -> Ints:
     """Of each number (c,) a share that is half of what one of so many pieces may have, twice that, ... and all of it, (c, h)
     ascending, at least 1: whether a group lies in all pieces or in one, its values at these places tell where to cut."""
     powers = np.arange((2 * pieces).bit_length() if pieces > 1 else 1)[::-1]
-    return np.maximum(-(-wanted[:, None] >> powers), 1)
+    places: Ints = np.maximum(-(-wanted[:, None] >> powers), 1)
+    return places
 
 
 def ceilings(heads: Sequence[Values], places: Ints, wanted: Ints) -> Values:
