@@ -28,6 +28,7 @@ from curate.recipe.model import (
 from curate.run.components import configure, giver_of, has
 from curate.run.context import located
 from curate.run.sampling import default_workers, take_sample
+from curate.run.scoring import ScoreTask
 from curate.run.steps.importing import import_digest
 from curate.run.steps.scoring import bind, is_done, pending
 from curate.run.steps.selecting import spends
@@ -57,6 +58,7 @@ class _Planner:
     sample: int = 0
     workers: int = 1
     certain: bool = True
+    bound: StoreView | None = None  # no step works on more rows
 
     def path(self, text: str) -> str:
         """As a run would take it."""
@@ -77,7 +79,10 @@ def plan(
     With `sample`, so many rows of what each scorer of single items has to do are scored, and thrown away, to say what the
     rest will take on `workers` (default: one for each core).
     """
-    planner = _Planner(store, Path(base).absolute(), seed, store.view(), sample, workers or default_workers())
+    view = store.view()
+    planner = _Planner(
+        store, Path(base).absolute(), seed, view, sample, workers or default_workers(), bound=view
+    )
     return [_plan_step(planner, step) for step in steps]
 
 
@@ -96,7 +101,7 @@ def _plan_import(planner: _Planner, step: ImportStep) -> PlannedStep:
     known = planner.store.recall(import_digest(planner, step))
     if known and known.get("done"):
         return PlannedStep(step.title, "done", known["counts"].get("read"), 0, "the source has not changed")
-    planner.view = None
+    planner.view = planner.bound = None
     if known:
         read = known["counts"].get("read", 0)
         return PlannedStep(
@@ -117,9 +122,7 @@ def _plan_score(planner: _Planner, step: ScoreStep) -> PlannedStep:
         "scorers", step.score, step.params
     )  # an unknown scorer or parameter is told before anything runs
     if planner.view is None or not planner.certain:
-        return PlannedStep(
-            step.title, "to do", _rows(planner), None, "new rows only; how many depends on earlier steps"
-        )
+        return PlannedStep(step.title, "to do", _rows(planner), None, _at_most(planner, step))
     view = planner.store.view() if step.all else planner.view
     view = view.where(step.where) if step.where else view
     scorer = configure("scorers", step.score, step.params, view)
@@ -136,11 +139,31 @@ def _plan_score(planner: _Planner, step: ScoreStep) -> PlannedStep:
     tasks = list(pending(planner.store, view, snapshot, scorer, column_set))
     todo = sum(len(task.rows) for task in tasks)
     state = "done" if not todo else "to do" if todo == len(view) else "partly done"
-    note = ""
-    if todo and planner.sample:
-        sampled = take_sample(planner.store, tasks, min(planner.sample, todo))
-        note = sampled.foretell(todo, len(tasks), planner.workers)
-    return PlannedStep(step.title, state, len(view), todo, note)
+    return PlannedStep(step.title, state, len(view), todo, _foretold(planner, tasks))
+
+
+def _foretold(planner: _Planner, tasks: list[ScoreTask]) -> str:
+    """What these will take, if that was asked for."""
+    todo = sum(len(task.rows) for task in tasks)
+    if not todo or not planner.sample:
+        return ""
+    sampled = take_sample(planner.store, tasks, min(planner.sample, todo))
+    return sampled.foretell(todo, len(tasks), planner.workers)
+
+
+def _at_most(planner: _Planner, step: ScoreStep) -> str:
+    """What can be said of a scoring before those steps have run that decide on its rows: it has no more than there are."""
+    view = planner.bound
+    if view is None or not len(view):
+        return "new rows only; how many depends on earlier steps"
+    told = f"at most {len(view):,} rows; how many depends on earlier steps"
+    scorer = configure("scorers", step.score, step.params, view)
+    if isinstance(scorer, FittingScorer) or not all(has(view, need) for need in scorer.needs):
+        return told
+    snapshot = planner.store.snapshot()
+    tasks = list(pending(planner.store, view, snapshot, scorer, bind(scorer, step.name, snapshot)))
+    note = _foretold(planner, tasks)
+    return f"at most {sum(len(task.rows) for task in tasks):,} rows: {note}" if note else told
 
 
 def _plan_keep(planner: _Planner, step: KeepStep) -> PlannedStep:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from run_spies import Spy
 
-from curate.recipe.model import ScoreStep
+from curate.recipe.model import KeepStep, ScoreStep
 from curate.run.plan import plan
 from curate.run.sampling import Sample
 
@@ -28,6 +28,22 @@ def test_rows_are_spread_over_the_parts_and_nothing_is_kept(store, captions, spi
     Spy.asked(log)
     (done,) = plan(store.parts, [step], sample=8)
     assert (done.state, done.note) == ("done", "") and Spy.asked(log) == [], "what is done is not sampled"
+
+
+def test_what_depends_on_a_step_to_come_takes_so_much_at_most(store, captions, spies, tmp_path):
+    store.add(captions(*["x"] * 30), kind="image-text", part_rows=5)
+    steps = [
+        ScoreStep.model_validate({"score": "text-basics"}),
+        KeepStep.model_validate({"keep": "text_words > 0"}),
+        ScoreStep.model_validate({"score": "spy", "with": {"log": str(tmp_path / "log")}}),
+        ScoreStep.model_validate({"score": "exact-duplicate", "with": {"columns": ["caption"]}}),
+    ]
+    *_, spied, fitted = plan(store.parts, steps, sample=8, workers=4)
+    assert (spied.rows, spied.todo) == (None, None)
+    assert spied.note.startswith("at most 30 rows: 6 parts, about 1 s on 4 workers (")
+    assert fitted.note == "at most 30 rows; how many depends on earlier steps"
+    *_, spied, _ = plan(store.parts, steps)
+    assert spied.note == "at most 30 rows; how many depends on earlier steps"
 
 
 def test_what_the_rest_takes():
