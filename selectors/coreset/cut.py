@@ -78,11 +78,11 @@ def _cut(
 ) -> Selection:
     terms, rng, n = within.terms(len(source), how[0]), how[1], len(source)
     z, lam = source.mapped(unit), redundancy * n / (2 * max(1, terms.most))
-    typical = partial(_typical, n, mean(z, 1.001) * n)
     rows: list[int] = []
     gains: list[float] = []
     with contest(z, terms) as race:
-        total = np.zeros(z.take(slice(0, 1)).shape[1])
+        centre = mean(race, 1.001)
+        typical, total = partial(_typical, n, centre * n), np.zeros(len(centre))
 
         def add(row: int, vector: Floats) -> None:
             nonlocal total

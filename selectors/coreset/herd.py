@@ -15,7 +15,7 @@ from curate.contracts import Budget, Selection
 from curate.selectors.coreset.classes import in_classes
 from curate.selectors.coreset.rounds import Rivals, contest
 from curate.selectors.coreset.rows import Floats, generator
-from curate.selectors.coreset.sources import Source, mean, rows_of, shifted, squares
+from curate.selectors.coreset.sources import Source, Squared, mean, rows_of, shifted
 
 __all__ = ["herding"]
 
@@ -62,11 +62,11 @@ class _Nearer:
 
 def _herd(source: Source, within: Constraints, how: tuple[Budget, np.random.Generator]) -> Selection:
     terms, rng = within.terms(len(source), how[0]), how[1]
-    z = source.mapped(partial(shifted, mean(source).astype(np.float32)))
     rows: list[int] = []
-    errors = [float(np.sqrt(mean(z.mapped(squares))[0]))]
-    with contest(z, terms) as race:
-        total = np.zeros(z.take(slice(0, 1)).shape[1])
+    with contest(source, terms) as race:
+        centre = mean(race)
+        race.bring(partial(shifted, centre.astype(np.float32)))
+        total, errors = np.zeros(len(centre)), [float(np.sqrt(mean(Squared(race))[0]))]
 
         def add(row: int, vector: Floats) -> None:
             nonlocal total

@@ -15,7 +15,7 @@ from curate.errors import InputError
 from curate.selectors.coreset.classes import in_classes
 from curate.selectors.coreset.rounds import Contest, Rivals, contest
 from curate.selectors.coreset.rows import Floats, Ints, generator, prepare
-from curate.selectors.coreset.sources import Source, largest, mean, rows_of, squares
+from curate.selectors.coreset.sources import Source, Squared, largest, mean, rows_of
 
 __all__ = ["grad_match"]
 
@@ -78,14 +78,14 @@ def _match(
 ) -> Selection:
     """Rows and weights of one group; weights are such that n times the target is matched."""
     terms, rng = within.terms(len(source), how[0]), how[1]
-    b = (mean(source).astype(np.float32) if target is None else target).astype(np.float64)
-    long = largest(source.mapped(squares))
-    length, power = float(np.linalg.norm(b)), float(mean(source.mapped(squares), long)[0])
-    if not power:
-        raise InputError("all gradients are zero: there is nothing to match")
-    if length <= 1e-6 * power**0.5:
-        raise InputError("the target is zero: where gradients cancel out, give a target, or groups")
     with contest(source, terms) as race:
+        b = (mean(race).astype(np.float32) if target is None else target).astype(np.float64)
+        long = largest(Squared(race))
+        length, power = float(np.linalg.norm(b)), float(mean(Squared(race), long)[0])
+        if not power:
+            raise InputError("all gradients are zero: there is nothing to match")
+        if length <= 1e-6 * power**0.5:
+            raise InputError("the target is zero: where gradients cancel out, give a target, or groups")
         account, least = race.account, 1e-6 * length * long**0.5
         rounds = [_Pursuit(race, b, ridge * power, terms.first)]
         rounds[0].run(least)

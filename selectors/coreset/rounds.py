@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +26,12 @@ from curate.selectors.coreset.sources import (
     flags,
     piece_rows,
     read_rows,
+    squares,
 )
 
 __all__ = ["Contest", "Key", "Rivals", "contest"]
 
+R = TypeVar("R")
 Bits = npt.NDArray[np.uint8]
 Doubles = npt.NDArray[np.float64]
 Key = Callable[["Rivals", Floats], npt.NDArray[np.floating]]
@@ -45,13 +47,23 @@ class Rivals:
     """
 
     def __init__(self, z: Floats, rows: Ints, span: tuple[int, int], cost: Doubles) -> None:
-        self.z, self.rows, self.span, self.cost = z, rows, span, cost
+        self.rows, self.span, self.cost = rows, span, cost
         self.own = rows - span[0]
         self.plain = bool((cost == 1).all())
         self._place = np.full(span[1], -1, np.int64)
         self._place[self.own] = np.arange(len(rows))
-        self.squares = np.einsum("ij,ij->i", z, z)
         self.noted = np.empty(0)
+        self.z, self.squares = z, squares(z)[:, 0]
+
+    def say(self, function: Callable[[Floats], Any]) -> Any:
+        """What a function says of the rows."""
+        return function(self.z)
+
+    def bring(self, change: Change) -> None:
+        """Let the rows be what `change` makes of them."""
+        if len(self.z):
+            self.z = change(self.z)
+            self.squares = squares(self.z)[:, 0]
 
     def note(self, function: Callable[[Floats], Doubles]) -> None:
         """Keep what a function says of each row, (m,), as `noted`."""
@@ -123,6 +135,17 @@ class Contest:
         for row in self._banned:
             self._set(row, True)
         self._banned = []
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def spread(self, function: Callable[[Floats], R]) -> Iterator[R]:
+        """What a function says of the rows, as `Source.spread`."""
+        return iter(self.held.ask("say", function))
+
+    def bring(self, change: Change) -> None:
+        """Let the rows be what `change`, a partial of a module-level function, makes of them."""
+        self.held.tell("bring", change)
 
     def note(self, function: Callable[[Floats], Doubles]) -> None:
         """Have what a function, a partial of a module-level one, says of each row noted, for keys to use."""

@@ -15,6 +15,7 @@ from curate.selectors.coreset.rows import Floats, Ints, unit
 from curate.selectors.coreset.sources import (
     AtHand,
     Source,
+    Squared,
     blocks,
     largest,
     mean,
@@ -80,7 +81,7 @@ class Likeness:
             self.rows, self.metric = source.mapped(unit), Metric(similarity, 1.0)
             return
         self.rows = source.mapped(partial(shifted, mean(source).astype(np.float32)))
-        self.metric = Metric(similarity, 2 * largest(self.rows.mapped(squares)) ** 0.5)
+        self.metric = Metric(similarity, 2 * largest(Squared(self.rows)) ** 0.5)
 
     def __len__(self) -> int:
         return len(self.rows)

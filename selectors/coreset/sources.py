@@ -26,6 +26,7 @@ __all__ = [
     "Change",
     "Column",
     "Source",
+    "Squared",
     "along",
     "blocks",
     "flags",
@@ -48,7 +49,7 @@ Change = Callable[[Floats], Floats]
 BLOCK = 8192
 """Rows that are worked on at a time."""
 _NUMBERS = 1 << 26
-"""About so many numbers are one piece of a view."""
+"""About so many numbers are one piece of a view: 256 MB."""
 _LONG = 1e17
 
 
@@ -159,16 +160,18 @@ class Column:
 
 
 class _Opened(Generic[T, R]):
-    """A function of rows and a task as one of a view and a task; rows once opened stay so for the next."""
+    """A function of rows and a task as one of a view and a task; rows once opened stay so for the next, and in memory if few."""
 
     def __init__(self, function: Callable[[Source, T], R], of: tuple[str, Ints, tuple[Change, ...]]) -> None:
         self.function, self.of = function, of
-        self.opened: Column | None = None
+        self.opened: tuple[View, Source] | None = None
 
     def __call__(self, view: View, task: T) -> R:
-        if self.opened is None or self.opened.view is not view:
-            self.opened = Column(view, *self.of)
-        return self.function(self.opened, task)
+        if self.opened is None or self.opened[0] is not view:
+            column = Column(view, *self.of)
+            few = column.size <= _NUMBERS
+            self.opened = view, AtHand(column.take(slice(None))) if few else column
+        return self.function(self.opened[1], task)
 
 
 def _of_piece(
@@ -185,9 +188,13 @@ def _of_piece(
 
 def read_rows(piece: View, column: str, rows: Ints, changes: tuple[Change, ...]) -> Floats:
     """Rows of a piece that are known to be finite."""
-    if without_lists(piece, column):
+    if not len(rows):
         return np.empty((0, 0), np.float32)
-    return _changed(read_vectors(piece, column, rows), changes)
+    try:
+        x = piece.vectors(column).take(rows)
+    except SchemaError:  # lists that came with the items
+        x = read_vectors(piece, column, rows)
+    return _changed(x, changes)
 
 
 def flags(bits: npt.NDArray[np.uint8], first: int, count: int) -> Mask:
@@ -268,12 +275,36 @@ def shifted(centre: Floats, x: Floats) -> Floats:
     return x - centre
 
 
-def largest(source: Source) -> float:
+class Told(Protocol):
+    """Rows of which something can be told by those who have them."""
+
+    def __len__(self) -> int: ...
+    def spread(self, function: Callable[[Floats], R]) -> Iterator[R]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Squared:
+    """The squared lengths of rows as rows of one number."""
+
+    rows: Told
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def spread(self, function: Callable[[Floats], R]) -> Iterator[R]:
+        return self.rows.spread(partial(_of_squares, function))
+
+
+def _of_squares(function: Callable[[Floats], R], x: Floats) -> R:
+    return function(squares(x))
+
+
+def largest(source: Told) -> float:
     """The largest number, without its sign."""
     return max(source.spread(_largest), default=0.0)
 
 
-def mean(source: Source, most: float | None = None) -> npt.NDArray[np.float64]:
+def mean(source: Told, most: float | None = None) -> npt.NDArray[np.float64]:
     """The mean row (d,). `most` no number is larger than, without its sign; it is looked for where it is not known.
 
     Numbers are rounded to units of which no more than 2^52 come together, so that no sum is rounded: to within 2^-53 n of the
