@@ -128,7 +128,7 @@ def learnt(d: dict[str, np.ndarray], seed: int, ways: dict[str, Any]) -> dict[st
 def shown(trials: list[Trial], facts: dict[str, list[tuple[float, ...]]]) -> str:
     """`facts`: by way and seed, the seconds, the AUROC and the effective size."""
     table = {r["selector"]: r for r in tabulate(trials).to_pylist()}
-    full = np.mean([f[0] for f in facts["full reweighting"]])
+    full = np.mean([f[0] for f in facts.get("full reweighting", [(np.nan,)])])
     lines = []
     for name in facts:
         r = table["random" if name == PLAIN else name]
