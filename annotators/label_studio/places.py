@@ -98,7 +98,7 @@ class Places:
     ) -> tuple[Project, bool]:
         """A new project, and whether it is: somebody else may have made one since `find` looked, which is used then.
 
-        A crash right after leaves one that `find` finds.
+        It is not in the ledger yet: a crash right after leaves one that `find` finds.
         """
         mark = Mark(self.dataset, round, template.name, template.digest[:16], secrets.token_hex(6))
         fields = {
@@ -118,7 +118,6 @@ class Places:
         if first.source != mark.source:
             self.server.delete_project(made)  # theirs is older
         spec = dataclasses.asdict(template)
-        self.ledger.remember_project(self._project(first, number, spec))
         return self._project(first, number, spec), first.source == mark.source
 
     def _marked(self, round: int | None = None, template: str = "") -> list[tuple[Mark, int]]:
@@ -145,19 +144,21 @@ class Places:
         return project
 
 
-def look_up(server: Server, project: Project, *fields: str) -> Answer:
+def look_up(server: Server, project: Project, *fields: str, meanwhile: Meanwhile | None = None) -> Answer:
     """These fields of the project as the server sees it now. Raises Absent where it is gone, or another has its number."""
-    found = server.project(project.id, "description", *fields)
+    found = server.project(project.id, "description", *fields, meanwhile=meanwhile)
     mark = Mark.read(found.body.get("description", ""))
     if mark is None or mark.source != project.source:
         raise Absent(404, f"project {project.id} on {server.url} is not ours any more")
     return found
 
 
-def still_there(server: Server, project: Project, *fields: str) -> dict[str, Any]:
+def still_there(
+    server: Server, project: Project, *fields: str, meanwhile: Meanwhile | None = None
+) -> dict[str, Any]:
     """The same where it has to be there. Raises AnnotatorError where it is not."""
     try:
-        found: dict[str, Any] = look_up(server, project, *fields).body
+        found: dict[str, Any] = look_up(server, project, *fields, meanwhile=meanwhile).body
     except Absent:
         raise AnnotatorError(
             f"project {project.id} of round {project.round} is not on {server.url} any more, or its description has lost our "

@@ -66,6 +66,7 @@ def push(server: Server, ledger: Ledger, dataset: str, asked: Asked) -> PushRece
     """Bring a task for every item onto the server that has none there in this round; see `LabelStudio.push`."""
     places, making, new = Places(server, ledger, dataset), _Making(asked, dataset), False
     project = places.find(asked.round, asked.template, gone_is_none=asked.recreate)
+    unknown = project is None
     if project is None:
         if asked.dry_run:
             return making.plan()
@@ -74,7 +75,7 @@ def push(server: Server, ledger: Ledger, dataset: str, asked: Asked) -> PushRece
         if not new:
             making = _Making(asked, dataset)  # somebody else made it: some may be there
     project = places.settle_spec(project, asked.template)
-    shelf = Shelf(server, ledger, project, asked.patience)
+    shelf = Shelf(server, ledger, project, asked.patience, unknown)
     if not asked.dry_run:
         shelf.settle()
     if not new:
@@ -90,6 +91,8 @@ def push(server: Server, ledger: Ledger, dataset: str, asked: Asked) -> PushRece
     except Absent:
         still_there(server, project)  # says so, where the project is what is gone
         raise
+    finally:
+        shelf.enter()
     return making.receipt(project.page)
 
 
@@ -98,7 +101,8 @@ def _check(shelf: Shelf, making: _Making) -> Mapping[str, Any]:
 
     Gives the project as the server sees it.
     """
-    now = still_there(shelf.server, shelf.project, *NOW, *making.asked.settings)
+    fields = (*NOW, *making.asked.settings)
+    now = still_there(shelf.server, shelf.project, *fields, meanwhile=shelf.enter)
     if not shelf.lost and int(now["task_number"]) == shelf.count():
         return now
     shelf.look()
@@ -167,12 +171,9 @@ class _Making:
     def send(self) -> None:
         """Send what is missing, a chunk at a time."""
         assert self.shelf is not None
-        try:
-            while parcels := self._take():
-                self.shelf.send(parcels, self.meanwhile)
-                self.sent |= {p.task.key for p in parcels} - {t.key for t, _ in self.shelf.refused}
-        finally:
-            self.shelf.enter()
+        while parcels := self._take():
+            self.shelf.send(parcels, self.meanwhile)
+            self.sent |= {p.task.key for p in parcels} - {t.key for t, _ in self.shelf.refused}
 
     def _prepare(self) -> None:
         """Make the next chunk. What goes wrong is raised when it is taken: first the server's answer is to be heard."""

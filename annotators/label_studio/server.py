@@ -60,9 +60,10 @@ class Server:
         unique = {int(p["id"]): p for p in listed}
         return [unique[number] for number in sorted(unique)]
 
-    def project(self, number: int, *fields: str) -> Answer:
+    def project(self, number: int, *fields: str, meanwhile: Meanwhile | None = None) -> Answer:
         """One project as the server sees it: these fields alone, for it counts all that it is not kept from. Raises Absent."""
-        return self.wire.get(f"/api/projects/{number}/", {"include": ",".join(["id", *fields])})
+        query = {"include": ",".join(["id", *fields])}
+        return self.wire.get(f"/api/projects/{number}/", query, meanwhile=meanwhile)
 
     def create_project(self, fields: Mapping[str, Any], meanwhile: Meanwhile | None = None) -> int:
         """Make a project; its number."""

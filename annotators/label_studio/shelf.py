@@ -51,12 +51,15 @@ def _plain(value: Any) -> Any:
 
 @dataclass
 class Shelf:
-    """What is known of a project's tasks. `patience`: seconds after which an import that was cut off will not arrive."""
+    """What is known of a project's tasks. `patience`: seconds after which an import that was cut off will not arrive;
+    `unknown`: the ledger does not know the project yet.
+    """
 
     server: Server
     ledger: Ledger
     project: Project
     patience: float = 30.0
+    unknown: bool = False
     there: dict[str, Sent] = field(default_factory=dict)
     twice: dict[str, list[int]] = field(default_factory=dict)
     foreign: int = 0
@@ -173,6 +176,9 @@ class Shelf:
 
     def enter(self) -> None:
         """Note what arrived, here and in the ledger; where nothing is under way, that nothing is."""
+        if self.unknown:
+            self.ledger.remember_project(self.project)
+            self.unknown = False
         sent = [Sent(t.key, number, t.item, t.hash, digest_) for (t, _, digest_), number in self._arrivals]
         if sent:
             self.there.update((one.key, one) for one in sent)

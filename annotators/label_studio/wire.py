@@ -86,13 +86,15 @@ class Wire:
 
     # --- Requests -----------------------------------------------------------------------------------------------
 
-    def get(self, path: str, query: Mapping[str, Any] | None = None) -> Answer:
+    def get(
+        self, path: str, query: Mapping[str, Any] | None = None, *, meanwhile: Meanwhile | None = None
+    ) -> Answer:
         """Read, and again where the connection fails. Raises Absent, Refused, Lost."""
         full = f"{path}?{urlencode(query)}" if query else path
         pause = PAUSE
         for attempt in range(TRIES):
             try:
-                return self._ask("GET", full, None, {})
+                return self._ask("GET", full, None, {}, meanwhile=meanwhile)
             except Lost:
                 if attempt + 1 == TRIES:
                     raise

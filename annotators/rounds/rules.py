@@ -48,7 +48,8 @@ class Spread:
         strange = votes.filter(pl.col("number").is_null())
         if strange.height:
             raise InputError(
-                f"Spread needs numbers: {strange['value'][0]!r} of item {strange['item'][0]!r} is none. For labels use Agreement"
+                f"Spread needs numbers: {strange['value'][0]!r} of item {strange['item'][0]!r} is none. For labels use "
+                "Agreement (agreement=0.8)"
             )
         apart = pl.col("number").max() - pl.col("number").min()
         found = votes.group_by("unit").agg(apart=apart)

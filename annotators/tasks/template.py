@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -164,8 +165,10 @@ def build_template(name: str | Template, params: Mapping[str, Any] | None = None
         made: Template = TypeAdapter(cls).validate_python(dict(params or {}))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or name
-        raise InputError(f"template {name}: {where!r}: {first['msg']}, got {first['input']!r}") from error
+        where, given, why = ".".join(str(part) for part in first["loc"]) or name, first["input"], first["msg"]
+        if isinstance(given, str) and first["type"] == "tuple_type":
+            why = f"a list is meant, such as {json.dumps(given.split(','), ensure_ascii=False)}"
+        raise InputError(f"template {name}: {where!r}: {why}, got {given!r}") from error
     return made
 
 

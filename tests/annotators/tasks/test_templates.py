@@ -254,6 +254,8 @@ def test_names_and_parameters_that_do_not_exist_are_answered_with_those_that_do(
         build_template("image-classification", {"classes": ("a",)})
     with pytest.raises(InputError, match="'limit'"):
         build_template("image-text-alignment", {"limit": "many"})
+    with pytest.raises(InputError, match=r'a list is meant, such as \["good", "bad"\], got'):
+        build_template("text-classification", {"labels": "good,bad"})
     with pytest.raises(InputError, match="limit=1"):
         build_template("image-text-alignment", {"limit": 1})
     with pytest.raises(UnknownNameError, match="caption"):
