@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from curate.run.context import RunContext
 from curate.store import SelectionInfo
+from curate.store.streams import GROUP_ROWS, write_rows
 from curate.store.writer import SELECTION
 
 
@@ -30,21 +31,35 @@ def store_selection(
 ) -> None:
     """Commit a selection of items `seqs`, best first, under `name`; `identity` says how it was made."""
     k = len(seqs)
-    table = pa.table(
-        {
-            "seq": pa.array(seqs, pa.int64()),
-            "rank": pa.array(np.arange(k, dtype=np.int32)),
-            "weight": pa.nulls(k, pa.float32()) if weight is None else pa.array(weight, pa.float32()),
-            "gain": pa.nulls(k, pa.float32()) if gain is None else pa.array(gain, pa.float32()),
-            "reason": _repeat(reason, k) if isinstance(reason, str) else pa.array(list(reason), pa.string()),
-        },
-        schema=SELECTION,
-    )
+
+    def rows(low: int, high: int) -> pa.Table:
+        size = high - low
+        return pa.table(
+            {
+                "seq": pa.array(seqs[low:high], pa.int64()),
+                "rank": pa.array(np.arange(low, high, dtype=np.int32)),
+                "weight": _numbers(weight, low, high),
+                "gain": _numbers(gain, low, high),
+                "reason": _repeat(reason, size)
+                if isinstance(reason, str)
+                else pa.array(list(reason[low:high]), pa.string()),
+            },
+            schema=SELECTION,
+        )
+
     version = context.store.snapshot().version
     info = SelectionInfo(name, identity, k, seed, version, {"kind": kind, **(stats or {})})
     with context.store.writer() as writer:
-        part = writer.selection(table, identity)
+        if k <= GROUP_ROWS:
+            part = writer.selection(rows(0, k), identity)
+        else:  # what is written of each row takes several times what is held of it
+            runs = (rows(low, min(low + GROUP_ROWS, k)) for low in range(0, k, GROUP_ROWS))
+            part = write_rows(writer, "selection", runs, {}, {"owner": identity})
         context.commit(kind, add=[part], selections=[info], step=(identity, dict(result)))
+
+
+def _numbers(values: npt.NDArray[np.float32] | None, low: int, high: int) -> pa.Array:
+    return pa.nulls(high - low, pa.float32()) if values is None else pa.array(values[low:high], pa.float32())
 
 
 def _repeat(text: str, times: int) -> pa.Array:
