@@ -38,13 +38,15 @@ class Labelled:
         return self.order[self.usable]
 
 
-def read_labelled(view: View, columns: tuple[str, ...], classes: tuple[str, ...]) -> Labelled:
+def read_labelled(
+    view: View, columns: tuple[str, ...], classes: tuple[str, ...], label: str = "label"
+) -> Labelled:
     """Labels and probabilities of a view. Raises InputError where the whole input is wrong, not a few rows."""
     order = order_by_id(view)
     if not len(order):
         nothing = np.empty(0, np.int64)
         return Labelled(order, nothing, (), nothing, classes, np.empty(0, object))
-    labels = read_labels(view, "label", order)
+    labels = read_labels(view, label, order)
     read = [read_vectors(view, column, order) for column in columns]
     reasons = np.full(len(order), None, object)
     codes, named = encode_labels(labels, classes, read[0].shape[1])

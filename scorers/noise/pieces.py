@@ -46,9 +46,9 @@ class LabelledPiece:
     """The labels and probabilities of a piece of a view, in the order of its rows. It is asked for its `tally`, told to
     `settle` the classes, and then goes through the rows that can be scored, a block at a time."""
 
-    def __init__(self, columns: tuple[str, ...], piece: View, first: int) -> None:
+    def __init__(self, columns: tuple[str, ...], piece: View, first: int, *, label: str = "label") -> None:
         self.first = first
-        places, self.names = dictionary(read_labels(piece, "label", np.arange(len(piece), dtype=np.int64)))
+        places, self.names = dictionary(read_labels(piece, label, np.arange(len(piece), dtype=np.int64)))
         self.places = places.astype(np.int32)
         opened = [_open(piece, column) for column in columns]
         self.sources = [vectors for vectors, _ in opened if vectors is not None]
@@ -105,7 +105,12 @@ class LabelledPiece:
 
 
 def settle(
-    held: Held, view: View, columns: tuple[str, ...], classes: tuple[str, ...]
+    held: Held,
+    view: View,
+    columns: tuple[str, ...],
+    classes: tuple[str, ...],
+    *,
+    label: str = "label",
 ) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
     """Settle the classes of all `LabelledPiece`s: their names, and how many labels of each can be scored, (k,).
 
@@ -118,7 +123,9 @@ def settle(
     at_fault = [np.sum([tally.faults[i] for tally in tallies], axis=0).tolist() for i in range(len(columns))]
     for column, one, (present, bad) in zip(columns, widths, at_fault, strict=True):
         if len(one) != 1 or 2 * bad > present:
-            read_labelled(view, columns, classes)  # sees all at once, and says what is wrong by naming items
+            read_labelled(
+                view, columns, classes, label
+            )  # sees all at once, and says what is wrong by naming items
             raise InputError(f"{column!r} holds no probabilities: {bad} of {present} rows are at fault")
     labels: Counter[str] = Counter()
     for tally in tallies:

@@ -17,6 +17,7 @@ from curate.scorers.duplicates.minhash import minhash_signatures
 from curate.scorers.duplicates.near import NearDuplicate
 from curate.scorers.duplicates.shingles import shingle_texts
 from curate.scorers.noise.confident import ConfidentLearning
+from curate.scorers.noise.health.labels import LabelHealth
 from curate.scorers.noise.label_noise.scorer import LabelErrors
 from curate.selectors.threshold.balanced import Balanced
 from curate.selectors.threshold.stratified import Stratified
@@ -72,6 +73,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[curate.Store]
     probs = (rng.dirichlet(np.ones(3), N) * 5 + 12 * np.eye(3)[truth]).round() + 1
     probs = (probs / probs.sum(1, keepdims=True)).astype(np.float32)
     columns = {"id": ids, "text": [f"text {i}" for i in ids], "label": [CLASSES[c] for c in given]}
+    columns["checked"] = [CLASSES[c] if i % 9 == 0 else None for i, c in enumerate(truth)]
     with curate.open(tmp_path_factory.mktemp("labels") / "s.curate", create=True) as opened:
         opened.add(pa.table(columns), kind="label", check="none", part_rows=25)
         opened.attach(probs, name="pred_probs", ids=ids)
@@ -89,14 +91,17 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curate.scorers.duplicates.semdedup._EXACT", 10)
     monkeypatch.setattr("curate.scorers.duplicates.cosines._TASK", 1000)
     monkeypatch.setattr("curate.scorers.duplicates.hamming._PIECE", PIECE)
-    monkeypatch.setattr("curate.scorers.duplicates.jaccard._PIECE", 200)
-    monkeypatch.setattr("curate.scorers.duplicates.jaccard._BYTES", 500)
+    monkeypatch.setattr("curate.scorers.duplicates.jaccard._PIECE", 3000)
+    monkeypatch.setattr("curate.scorers.duplicates.jaccard._BYTES", 2000)
 
 
 def found(view: Any) -> Mapping[str, bytes]:
     """What each step says of a view, as bytes."""
     if "label" in view.columns:
-        return {scorer.name: scored(scorer, view) for scorer in LABELS}
+        health = LabelHealth(truth="checked").analyse(view)
+        told = [(one.text, one.table.to_pydict() if one.table else None) for one in health.findings]
+        answers = {scorer.name: scored(scorer, view) for scorer in LABELS}
+        return answers | {"label-health": repr((health.summary, told)).encode()}
     answers = {repr(selector): chosen(selector, view) for selector in SELECTORS}
     return answers | {repr(scorer): scored(scorer, view) for scorer in DUPLICATES}
 

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import Finding, Findings, View
-from curate.errors import InputError
-from curate.fitting import order_by_id, read_labels, read_vectors
 from curate.scorers.noise.confident.joint import round_rows
 from curate.scorers.noise.health.balance import class_balance
-from curate.scorers.noise.health.counts import confident_counts, predicted_counts
 from curate.scorers.noise.health.intervals import Shares
 from curate.scorers.noise.health.joint import Noise, bracket, label_noise, noise_rates, overlapping_classes
+from curate.scorers.noise.health.pieces import Checked, Counted, count_labels
 from curate.scorers.noise.health.verified import verified_rate
-from curate.scorers.noise.probabilities import calibration_notes, encode_labels, validate_pred_probs
 
 __all__ = ["LabelHealth"]
 
 _SHOWN = 30
-
-
-class _Read(NamedTuple):
-    """Rows that can be judged: `rows` of the view, probabilities, codes, truth (-1 unchecked), and what was left out."""
-
-    rows: npt.NDArray[np.int64]
-    probs: npt.NDArray[Any]
-    labels: npt.NDArray[np.int64]
-    truth: npt.NDArray[np.int64]
-    classes: tuple[str, ...]
-    left_out: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -63,9 +49,8 @@ class LabelHealth:
 
     def analyse(self, view: View) -> Findings:
         """Raises InputError where nothing can be judged: one class, no labels, no probabilities."""
-        read = self._read(view)
-        joint, counted = confident_counts(read.probs, read.labels)
-        predicted = predicted_counts(read.probs, read.labels)
+        read = count_labels(view, (self.pred_probs, self.label, self.truth), self.classes)
+        joint, counted, predicted, items = read.joint, read.counted, read.predicted, int(read.sizes.sum())
         noise = label_noise(joint, counted, predicted)
         findings = [
             self._overall(noise, read),
@@ -75,45 +60,18 @@ class LabelHealth:
             _joint(joint, read.classes),
             _balance(read),
         ]
-        if self.truth:
-            findings.insert(0, self._verified(read))
+        if read.checked is not None:
+            findings.insert(0, self._verified(read.checked, read.classes))
         findings.sort(key=lambda finding: not finding.serious)
         summary = (
-            f"about {noise.wrong:,} of {len(read.rows):,} labels ({noise.rate:.1%}, between {noise.low:.1%} and "
+            f"about {noise.wrong:,} of {items:,} labels ({noise.rate:.1%}, between {noise.low:.1%} and "
             f"{noise.high:.1%}) are wrong, in {len(read.classes)} classes"
         )
         return Findings(summary, tuple(findings))
 
-    def _read(self, view: View) -> _Read:
-        order = order_by_id(view)
-        labels, probs = read_labels(view, self.label, order), read_vectors(view, self.pred_probs, order)
-        if not len(order):
-            raise InputError("label-health: no items")
-        try:
-            reasons = validate_pred_probs(probs)
-        except InputError:
-            validate_pred_probs(probs, view.take(order, ["id"]).column("id").to_pylist())
-            raise
-        codes, classes = encode_labels(labels, self.classes, probs.shape[1])
-        reasons[codes == -1] = "no label"
-        reasons[codes == -2] = "a label that is none of the classes"
-        kinds, counts = np.unique(reasons[reasons != None].astype(str), return_counts=True)  # noqa: E711
-        usable = np.flatnonzero(reasons == None)  # noqa: E711 - element by element
-        if not len(usable):
-            told = "; ".join(f"{kind} ({count})" for kind, count in zip(kinds, counts, strict=True))
-            raise InputError(f"label-health: none of {len(order)} items can be judged: {told}")
-        truth = np.full(len(order), -1)
-        if self.truth:
-            right = read_labels(view, self.truth, order)
-            position = {name: i for i, name in enumerate(classes)}
-            # a right label that is none of the classes contradicts any given one
-            truth = np.array([-1 if v is None else position.get(v, len(classes)) for v in right.to_pylist()])
-        left_out = dict(zip(kinds.tolist(), counts.tolist(), strict=True))
-        return _Read(order[usable], probs[usable], codes[usable], truth[usable], classes, left_out)
-
-    def _overall(self, noise: Noise, read: _Read) -> Finding:
+    def _overall(self, noise: Noise, read: Counted) -> Finding:
         text = (
-            f"About {noise.wrong:,} of {len(read.rows):,} labels are wrong: {noise.rate:.1%}, between "
+            f"About {noise.wrong:,} of {int(read.sizes.sum()):,} labels are wrong: {noise.rate:.1%}, between "
             f"{noise.low:.1%} (what the model contradicts with confidence) and {noise.high:.1%} (all that it "
             f"contradicts), with 95 % intervals of both. Overall label health {1 - noise.rate:.3f} (1 = all right). "
         )
@@ -128,23 +86,23 @@ class LabelHealth:
             text += f" {left:,} items are left out: {told}."
         return Finding("Wrong labels", text.strip(), serious=noise.rate > self.tolerated)
 
-    def _verified(self, read: _Read) -> Finding:
+    def _verified(self, read: Checked, classes: tuple[str, ...]) -> Finding:
         checked = read.truth >= 0
         if not checked.any():
             return Finding(
                 "Checked labels", f"No item has a value of {self.truth}: nothing was checked.", serious=True
             )
-        flagged, wrong = read.probs.argmax(1) != read.labels, checked & (read.truth != read.labels)
+        flagged, wrong = read.flagged, checked & (read.truth != read.labels)
         rates = [verified_rate(flagged, checked, wrong)]
         held = []
-        for i in range(len(read.classes)):
+        for i in range(len(classes)):
             own = read.labels == i
             if (own & checked).any():
                 rates.append(verified_rate(flagged[own], checked[own], wrong[own]))
                 held.append(i)
         table = _table(
             Shares(*(np.concatenate([getattr(r, part) for r in rates]) for part in Shares._fields)),
-            ["all", *(read.classes[i] for i in held)],
+            ["all", *(classes[i] for i in held)],
             [int(checked.sum()), *(int((checked & (read.labels == i)).sum()) for i in held)],
             "checked",
         )
@@ -159,11 +117,10 @@ class LabelHealth:
         )
 
 
-def _doubts(read: _Read) -> tuple[Finding, ...]:
-    notes = calibration_notes(read.probs, read.labels)
-    if not notes:
+def _doubts(read: Counted) -> tuple[Finding, ...]:
+    if not read.notes:
         return ()
-    text = " ".join(note[0].upper() + note[1:].rstrip(".") + "." for note in notes)
+    text = " ".join(note[0].upper() + note[1:].rstrip(".") + "." for note in read.notes)
     return (Finding("Why these probabilities are doubtful evidence", text, serious=True),)
 
 
@@ -198,7 +155,7 @@ def _table(rates: Shares, names: list[str], items: list[int], what: str) -> pa.T
     return pa.table({"class": pa.array(names, pa.string()), **parts, what: items})
 
 
-def _overlaps(joint: npt.NDArray[Any], counted: npt.NDArray[Any], read: _Read) -> tuple[Finding, ...]:
+def _overlaps(joint: npt.NDArray[Any], counted: npt.NDArray[Any], read: Counted) -> tuple[Finding, ...]:
     found = overlapping_classes(joint, counted)
     shown = np.flatnonzero(found.share > 0)[:_SHOWN]
     if not len(shown):
@@ -255,8 +212,8 @@ def _matrix(
     return pa.table([pa.array(names, pa.string()), *columns], ["given \\ true", *names])
 
 
-def _balance(read: _Read) -> Finding:
-    counts = np.bincount(read.labels, minlength=len(read.classes))
+def _balance(read: Counted) -> Finding:
+    counts = read.sizes
     balance, k = class_balance(counts), len(read.classes)
     order = np.lexsort((np.arange(k), counts))
     rarest = order[0]

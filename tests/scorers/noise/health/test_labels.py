@@ -181,3 +181,23 @@ def test_human_noise_is_inside_the_interval(data_dir: Path) -> None:
         "class-1 / class-9",
         "class-3 / class-5",
     )  # cars and trucks, cats and dogs
+
+
+def test_any_cut_and_any_order_tell_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = planted(rare=20)
+    data["pred_probs"][[3, 500]] = np.nan
+    data["label"][7] = None
+    whole = view(data)
+    expected = LabelHealth(truth="right", classes=tuple(NAMES)).analyse(whole)
+    monkeypatch.setattr("curate.memory.PIECE_ROWS", 90)
+    monkeypatch.setattr("curate.scorers.noise.pieces.CELLS", 100)
+    for rows in (np.arange(800), np.random.default_rng(1).permutation(800)):
+        found = LabelHealth(truth="right", classes=tuple(NAMES)).analyse(whole.rearranged(rows))
+        assert found.summary == expected.summary
+        for one, other in zip(found.findings, expected.findings, strict=True):
+            assert (one.title, one.text) == (other.title, other.text)
+            assert one.table is None or one.table.equals(other.table)
+    assert (
+        "3 items are left out: no label (1); no predicted probabilities (2)"
+        in titled(expected, "Wrong labels").text
+    )
