@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _ray_ports import ports
 
 MODEL = "ViT-S-32-alt"
 BATCH = 64
@@ -69,13 +68,11 @@ def bare(folder: Path, workers: int) -> None:
 def start_ray(cpus: int) -> Any:
     """A cluster on this machine, with so many CPUs whether it has them or not; a busy one takes several attempts."""
     import ray
-    from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": cpus, "object_store_memory": 512 << 20, "include_dashboard": False}
     for left in (3, 2, 1, 0):
         try:
-            cluster = Cluster(initialize_head=True, head_node_args={**node, **ports()})
-            ray.init(address=cluster.address, log_to_driver=False)
+            quiet = {"include_dashboard": False, "log_to_driver": False}
+            ray.init(num_cpus=cpus, object_store_memory=512 << 20, **quiet)
             break
         except Exception:
             ray.shutdown()

@@ -28,7 +28,6 @@ import numpy as np
 import psutil
 import pyarrow as pa
 from _measure import markdown
-from _ray_ports import ports
 from PIL import Image
 
 PIECE = 300
@@ -107,7 +106,7 @@ class Doom:
         from ray.cluster_utils import Cluster
 
         self.rng, self.store = random.Random(seed), store
-        self.cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args={**PLAIN, **ports()}))
+        self.cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args=PLAIN))
         self.nodes = [self._node_more() for _ in range(2)]
         self.driver = self._started()
         self.died: collections.Counter[str] = collections.Counter()
@@ -141,7 +140,7 @@ class Doom:
         self.died["node"] += 1
 
     def _node_more(self) -> Any:
-        return patiently(lambda: self.cluster.add_node(num_cpus=1, **ports()))
+        return patiently(lambda: self.cluster.add_node(num_cpus=1))
 
     def close(self) -> None:
         """The end of the cluster."""
