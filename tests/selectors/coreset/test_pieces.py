@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ from curate.selectors.coreset.items import (
 )
 from curate.selectors.coreset.pieces import HeldCloud, PiecePoints
 from curate.selectors.coreset.scored import D2, Query
+from curate.store import pieces
 
 pytest.importorskip("numba")
 
@@ -111,14 +113,12 @@ class Cut(ArrayView):
 
 
 @pytest.mark.parametrize("how", WAYS, ids=str)
-def test_any_number_of_pieces_chooses_the_same(how: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_pieces_choose_the_same(how: Any) -> None:
     whole = select(how, ArrayView(make_table()))
-    for rows in (44, 10):
-        monkeypatch.setattr(Cut, "rows", rows)
-        view = Cut(make_table())
-        assert len(list(view.spread(lambda piece, first: first))) == -(-130 // rows)
-        assert np.flatnonzero(~sources.survey(view, "v")).tolist() == [5, *range(80, 91)]
-        assert_same(select(how, view), whole)
+    view = Cut(make_table())
+    assert len(list(view.spread(lambda piece, first: first))) == 13
+    assert np.flatnonzero(~sources.survey(view, "v")).tolist() == [5, *range(80, 91)]
+    assert_same(select(how, view), whole)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_pieces_that_cannot_be() -> None:
         select(KCenter(embedding="v"), Cut({"v": pa.nulls(30, pa.list_(pa.float32()))}), 1)
 
 
-@pytest.mark.parametrize("rows", [44, 10])
+@pytest.mark.parametrize("rows", [44])
 @pytest.mark.parametrize("last", [129, 130])
 def test_a_median_that_nobody_sees_whole(last: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     table = {name: values[:last] for name, values in make_table().items()}
@@ -171,12 +171,9 @@ def test_the_order_of_import_changes_no_byte(how: Any) -> None:
     assert one.gain.tobytes() == other.gain.tobytes() and one.random == other.random  # type: ignore[union-attr]
 
 
-@pytest.mark.slow
-def test_on_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray", reason="extra ray not installed")
-    from curate.run.ray_runner import RayRunner
-    from curate.store import pieces
-
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[curate.Store]:
+    """The items in parts of ten, in pieces of twenty: `v` are vectors, `lists` the same as lists that came with the items."""
     vectors = np.array(
         [[np.nan] * 6 if row is None else row for row in make_table()["v"].to_pylist()], np.float32
     )
@@ -184,23 +181,39 @@ def test_on_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = pa.array([f"https://a.org/{i}.jpg" for i in range(len(table))])
     table = table.append_column("image", images).append_column("caption", table["id"])
     whole = pieces.cut
-    monkeypatch.setattr(pieces, "cut", lambda view, known, rows=None: whole(view, known, 20))
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        curate.open(tmp_path_factory.mktemp("coreset") / "s.curate", create=True) as opened,
+    ):
+        patch.setattr(pieces, "cut", lambda view, known, rows=None: whole(view, known, 20))
+        opened.add(table, kind="image-text", check="none", part_rows=10)
+        opened.attach(vectors, name="v", ids=table["id"].to_pylist())
+        yield opened
+
+
+@pytest.mark.parametrize("how", [*WAYS, replace(SEARCHES[0], embedding="lists")], ids=str)
+def test_by_others_who_forget(how: Any, store: curate.Store) -> None:
+    few = store.items.where("price > 1.1")
+    assert_same(select(how, few.worked_by(deaths.Afar())), select(how, few))
+
+
+@pytest.mark.slow
+def test_on_a_cluster(store: curate.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="extra ray not installed")
+    from curate.run.ray_runner import RayRunner
+
     monkeypatch.setenv("CURATE_TEST_MARK", str(tmp_path))
+    ways = (ROUNDS[1], SEARCHES[1])
+    alone = [select(how, store.items) for how in ways]
     runner = RayRunner(None, 2)
     try:
-        with curate.open(tmp_path / "s.curate", create=True) as store:
-            store.add(table, kind="image-text", check="none", part_rows=10)
-            store.attach(vectors, name="v", ids=table["id"].to_pylist())
-            here, there = store.items, store.items.worked_by(runner)
-            for how in (CENTRES[1], *ROUNDS[5:], *SEARCHES[3:5], SEARCHES[7], SEARCHES[9]):
-                assert_same(select(how, there), select(how, here))
-            lists = replace(SEARCHES[0], embedding="lists")
-            assert_same(select(lists, there), select(SEARCHES[0], here))
-            alone = [select(how, here) for how in (ROUNDS[1], SEARCHES[1])]
-            monkeypatch.setattr(rounds, "_of_piece", deaths.deadly_piece)
-            monkeypatch.setattr(neighbours, "_in_clusters", deaths.die_in_clusters)
-            for how, chosen in zip((ROUNDS[1], SEARCHES[1]), alone, strict=True):
-                assert_same(select(how, there), chosen)
-            assert (tmp_path / "clusters").exists() and (tmp_path / "rounds").exists()
+        there = store.items.worked_by(runner)
+        for how in (CENTRES[1], SEARCHES[3], SEARCHES[7]):
+            assert_same(select(how, there), select(how, store.items))
+        monkeypatch.setattr(rounds, "_of_piece", deaths.deadly_piece)
+        monkeypatch.setattr(neighbours, "_in_clusters", deaths.die_in_clusters)
+        for how, chosen in zip(ways, alone, strict=True):
+            assert_same(select(how, there), chosen)
+        assert (tmp_path / "clusters").exists() and (tmp_path / "rounds").exists()
     finally:
         runner.close()
