@@ -21,6 +21,9 @@ __all__ = ["CoreWeighted", "cw_erm"]
 
 Ints = npt.NDArray[np.int64]
 
+_GIVEN_UP = 0.01
+"""A class whose mean weight is this part of the mean over classes, or less, is given up."""
+
 
 @dataclass(frozen=True, eq=False)
 class CoreWeighted(Weighted):
@@ -50,9 +53,10 @@ def cw_erm(
     from its median ("all": full reweighting, for comparison). (2) Meta-Weight-Net on the coreset (`meta_weights`; with
     `model` and `inputs` (n, ...) on those in place of the features). (3) Every item gets the mean weight of its
     `neighbours` nearest core items of the same class; with `spread` "network", what the coreset's own networks say of its
-    loss, one forward pass, which is better the better a small head tells the classes apart. (4) The weights are scaled to sum n; where `even`, in each
-    class to its number of items, for that a class is hard does not tell how much of it is wanted. `trusted`: rows whose
-    labels are known to be right; they are held out in place of a part of the coreset and have the largest weight (where
+    loss, one forward pass, which is better the better a small head tells the classes apart. (4) The weights are scaled to
+    sum n; where `even`, in each class to its number of items, for that a class is hard does not tell how much of it is
+    wanted; a class whose mean weight is below a hundredth of the others' was given up, not weighed: its items weigh 1, and
+    the reason names it. `trusted`: rows whose labels are known to be right; they are held out in place of a part of the coreset and have the largest weight (where
     `even`, of their class).
 
     Cost: |coreset| meta-steps of about three passes each, and one product of matrices for each class. With a `draw` as
@@ -84,8 +88,12 @@ def cw_erm(
         model=model,
     )
     weights = _spread(features, codes, (core, known), (run, fed), spread, neighbours)
-    weights = _even(weights, codes) if even else weights
     told = f"weights learnt on {len(core)} of {len(codes)} items, {_direction(run)}"
+    if even:
+        weights, lost = _even(weights, codes)
+        told += (
+            f"; classes given up, whose items weigh alike: {[names[i] for i in lost]}" if len(lost) else ""
+        )
     found = weigh(weights, told, draw)
     return CoreWeighted(**{**_fields(found), "core": core, "core_weight": run.weight})
 
@@ -122,10 +130,12 @@ def _spread(
     return every
 
 
-def _even(weights: npt.NDArray[np.float64], codes: Ints) -> npt.NDArray[np.float64]:
-    """Weights of mean 1 in each class; those of a class that has none stay 0."""
+def _even(weights: npt.NDArray[np.float64], codes: Ints) -> tuple[npt.NDArray[np.float64], Ints]:
+    """Weights of mean 1 in each class, and the classes that were given up. What the classifier never came to learn has high
+    losses, and with next to no weight it never will: then no weight tells its items apart, and all of them are 1."""
     mean = np.bincount(codes, weights) / np.bincount(codes)
-    return np.asarray(weights / np.where(mean > 0, mean, 1)[codes])
+    lost = mean <= _GIVEN_UP * mean.mean()
+    return np.where(lost[codes], 1.0, weights / np.where(lost, 1, mean)[codes]), np.flatnonzero(lost)
 
 
 def _fields(found: Weighted) -> dict[str, Any]:

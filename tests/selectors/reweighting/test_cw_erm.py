@@ -76,6 +76,26 @@ def test_classes_keep_their_shares_unless_told_otherwise() -> None:
     assert np.allclose(even, uneven / means[labels], rtol=1e-4)  # within a class nothing changes
 
 
+def test_a_class_that_was_given_up_is_weighed_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    from curate.selectors.reweighting import corewise
+
+    x, labels, _ = noisy(200)
+    plain = cw_erm(x, labels, 1.0, training=MetaTraining(epochs=2))
+    learnt = corewise.meta_weights
+
+    def starved(*given: Any, **told: Any) -> Any:
+        run = learnt(*given, **told)
+        return run._replace(weight=np.where(given[1] == 2, run.weight * 1e-4, run.weight))
+
+    monkeypatch.setattr(corewise, "meta_weights", starved)
+    found = cw_erm(x, labels, 1.0, training=MetaTraining(epochs=2))
+    assert np.allclose(found.by_row[labels == 2], 1) and "given up, whose items weigh alike: [2]" in str(
+        found.reason
+    )
+    assert np.allclose(found.by_row[labels != 2], plain.by_row[labels != 2], rtol=1e-4)
+    assert np.ptp(plain.by_row[labels == 2]) > 1e-3 and "given up" not in str(plain.reason)
+
+
 def test_every_parameter_of_the_training_tells() -> None:
     x, labels, _ = noisy(120)
     base: dict[str, Any] = {"epochs": 4, "batch_size": 20, "warm_up": 0}
