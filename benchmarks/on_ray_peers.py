@@ -75,11 +75,13 @@ def prepare(folder: Path, rows: int) -> None:
 
 def ours(name: str, folder: Path, workers: int) -> None:
     """In the measured process: import, run the recipe, export."""
-    import torch
-
     import curate
 
-    torch.set_num_threads(workers)
+    on, _, through = name.partition("-")[2].partition("-")
+    if on == "local":  # on Ray the driver needs no torch
+        import torch
+
+        torch.set_num_threads(workers)
     shutil.rmtree(folder / "s.curate", ignore_errors=True)
     shutil.rmtree(folder / name, ignore_errors=True)
     clip = {"model": MODEL, "pretrained": str(folder / "model.pt"), "device": "cpu", "batch_size": BATCH}
@@ -91,7 +93,6 @@ def ours(name: str, folder: Path, workers: int) -> None:
     ]
     with curate.open(folder / "s.curate", create=True) as store:
         store.add(folder / "pairs.parquet", kind="image-text", id="id", check="none", part_rows=512)
-        on, _, through = name.partition("-")[2].partition("-")
         url = str(folder / "published") if through else None
         shutil.rmtree(folder / "published", ignore_errors=True)
         store.run({"steps": steps}, on=on, workers=workers, through=url)
