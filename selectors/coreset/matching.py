@@ -58,7 +58,7 @@ def grad_match(
         width = rows.take(slice(0, 1)).shape[1]
         if len(target) != width:
             raise InputError(f"target has {len(target)} dimensions, x has {width}")
-    chosen = in_classes(partial(_match, target, ridge), rows, (budget, rng), within)
+    chosen = in_classes(partial(_match, (target, ridge)), rows, (budget, rng), within)
     assert chosen.weight is not None
     mean = float(chosen.weight.mean()) if len(chosen) else 1.0
     return dataclasses.replace(chosen, weight=(chosen.weight / mean).astype(np.float32), **meter.read())
@@ -70,14 +70,14 @@ def _per_cost(rivals: Rivals, product: Floats) -> npt.NDArray[np.floating]:
 
 
 def _match(
-    target: Floats | None,
-    ridge: float,
+    asked: tuple[Floats | None, float],
     source: Source,
     within: Constraints,
     how: tuple[Budget, np.random.Generator],
 ) -> Selection:
     """Rows and weights of one group; weights are such that n times the target is matched."""
-    terms, rng = within.terms(len(source), how[0]), how[1]
+    (target, ridge), (budget, rng) = asked, how
+    terms = within.terms(len(source), budget)
     with contest(source, terms) as race:
         b = (mean(race).astype(np.float32) if target is None else target).astype(np.float64)
         long = largest(Squared(race))

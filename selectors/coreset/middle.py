@@ -14,6 +14,7 @@ from curate.selectors.coreset.rows import Floats, Ints, generator
 from curate.selectors.coreset.sources import (
     Column,
     Source,
+    Where,
     blocks,
     flags,
     piece_rows,
@@ -92,9 +93,9 @@ def _band(distance: Floats) -> Floats:
 class Ordered:
     """Numbers of a piece as whole ones of the same order: a state of `contracts.Held`."""
 
-    def __init__(self, piece: View, first: int, column: str, bits: npt.NDArray[np.uint8]) -> None:
-        rows = np.flatnonzero(flags(bits, first, len(piece)))
-        whole = read_rows(piece, column, rows, ()).view(np.int32)
+    def __init__(self, piece: View, first: int, where: Where) -> None:
+        rows = np.flatnonzero(flags(where.bits, first, len(piece)))
+        whole = read_rows(piece, where, rows).view(np.int32)
         self.keys = np.where(whole < 0, whole ^ _TOP, whole)
 
     def up_to(self, bounds: Keys) -> Ints | None:
@@ -108,7 +109,7 @@ class Ordered:
 
 def _away(source: Column) -> Floats:
     """The squared distance of each row from the median: (n,)."""
-    view, making = source.view, partial(Ordered, column=source.column, bits=source.bits)
+    view, making = source.view, partial(Ordered, where=source.where)
     with view.resident(making, piece_rows(view, source.column)) as held:
         centre = _median(held, len(source), source.take(slice(0, 1)).shape[1])
     return np.concatenate(list(source.share(partial(_block_away, centre), blocks(len(source)))))

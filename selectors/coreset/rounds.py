@@ -22,6 +22,7 @@ from curate.selectors.coreset.sources import (
     Change,
     Column,
     Source,
+    Where,
     along,
     flags,
     piece_rows,
@@ -173,7 +174,7 @@ def contest(source: Source, terms: Terms) -> Iterator[Contest]:
     """A contest among the rows of a source, while the block lasts."""
     if isinstance(source, Column):
         view = source.view
-        make = partial(_of_piece, source.column, source.bits, source.changes, source.cost)
+        make = partial(_of_piece, source.where, source.cost)
         with view.resident(make, piece_rows(view, source.column)) as held:
             yield Contest(held, source.rows, len(view), terms)
         return
@@ -182,14 +183,12 @@ def contest(source: Source, terms: Terms) -> Iterator[Contest]:
     yield Contest(_Alone(Rivals(x, np.arange(n), (0, n), terms.cost)), np.arange(n), n, terms)
 
 
-def _of_piece(
-    column: str, bits: Bits, changes: tuple[Change, ...], cost: str | None, piece: View, first: int
-) -> Rivals:
+def _of_piece(where: Where, cost: str | None, piece: View, first: int) -> Rivals:
     """The rivals of one piece of a view, in the order of their ids."""
     order = order_by_id(piece)
-    order = order[flags(bits, first, len(piece))[order]]
+    order = order[flags(where.bits, first, len(piece))[order]]
     costs = np.ones(len(order)) if cost is None else numbers(piece.compute(cost), cost)[order].astype(float)
-    return Rivals(read_rows(piece, column, order, changes), order + first, (first, len(piece)), costs)
+    return Rivals(read_rows(piece, where, order), order + first, (first, len(piece)), costs)
 
 
 class _Alone:

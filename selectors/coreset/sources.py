@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ __all__ = [
     "Column",
     "Source",
     "Squared",
+    "Where",
     "along",
     "blocks",
     "flags",
@@ -96,6 +97,14 @@ class AtHand:
         return (function(self, task) for task in tasks)
 
 
+class Where(NamedTuple):
+    """A column of a view, which rows of it are meant, as bits, and what is to be made of them."""
+
+    column: str
+    bits: npt.NDArray[np.uint8]
+    changes: tuple[Change, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Column:
     """The rows `rows` of a view, in this order, of which the vectors `column` are finite: read where and when they are needed.
@@ -143,13 +152,18 @@ class Column:
         return made
 
     def spread(self, function: Callable[[Floats], R]) -> Iterator[R]:
-        reading = partial(_of_piece, function, self.column, self.bits, self.changes)
+        reading = partial(_of_piece, function, self.where)
         return self.view.spread(reading, piece_rows(self.view, self.column))
 
     def share(self, function: Callable[[Source, T], R], tasks: Iterable[T]) -> Iterator[R]:
         if self.vectors is None:
             return (function(self, task) for task in tasks)
         return self.view.share(_Opened(function, (self.column, self.rows, self.changes)), tasks)
+
+    @property
+    def where(self) -> Where:
+        """What pieces of the view are to know."""
+        return Where(self.column, self.bits, self.changes)
 
     @cached_property
     def bits(self) -> npt.NDArray[np.uint8]:
@@ -174,27 +188,19 @@ class _Opened(Generic[T, R]):
         return self.function(self.opened[1], task)
 
 
-def _of_piece(
-    function: Callable[[Floats], R],
-    column: str,
-    bits: npt.NDArray[np.uint8],
-    changes: tuple[Change, ...],
-    piece: View,
-    first: int,
-) -> R:
-    rows = np.flatnonzero(flags(bits, first, len(piece)))
-    return function(read_rows(piece, column, rows, changes))
+def _of_piece(function: Callable[[Floats], R], where: Where, piece: View, first: int) -> R:
+    return function(read_rows(piece, where, np.flatnonzero(flags(where.bits, first, len(piece)))))
 
 
-def read_rows(piece: View, column: str, rows: Ints, changes: tuple[Change, ...]) -> Floats:
+def read_rows(piece: View, where: Where, rows: Ints) -> Floats:
     """Rows of a piece that are known to be finite."""
     if not len(rows):
         return np.empty((0, 0), np.float32)
     try:
-        x = piece.vectors(column).take(rows)
+        x = piece.vectors(where.column).take(rows)
     except SchemaError:  # lists that came with the items
-        x = read_vectors(piece, column, rows)
-    return _changed(x, changes)
+        x = read_vectors(piece, where.column, rows)
+    return _changed(x, where.changes)
 
 
 def flags(bits: npt.NDArray[np.uint8], first: int, count: int) -> Mask:
