@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from curate.contracts import Held, View
@@ -93,21 +94,30 @@ class RayRunner:
         self, function: Callable[[T], R], tasks: Iterable[T], *, processes: bool
     ) -> Iterator[Outcome[T, R]]:
         """Outcomes in order of completion. Every task goes to a worker, whatever `processes` says: it is there that the
-        memory and the GPUs are; at most one a worker is under way."""
-        waiting = deque(_Try(task) for task in tasks)
+        memory and the GPUs are; at most one a worker is under way, and tasks are made as workers take them, one ahead."""
+        new = (_Try(task) for task in tasks)
+        again: deque[_Try[T]] = deque()  # those that took a worker with them
+        waiting = deque(islice(new, 1))
         if not waiting:
             return
+        waiting.extend(islice(new, self.workers - 1))
+
+        def left() -> bool:
+            if not waiting:
+                waiting.extend(islice(new, 1))
+            return bool(waiting or again)
+
         ray = self._connected()
         known = uuid.uuid4().hex, [ray.put(function)]  # sent to each worker once, whatever it brings along
         free: list[Any] = []
         # None: an actor that is being started, or started again; one that finds no place gets no task
         busy: dict[Any, tuple[Any, _Try[T] | None]] = {
-            actor.ready.remote(): (actor, None) for actor in self._hired(min(self.workers, len(waiting)))
+            actor.ready.remote(): (actor, None) for actor in self._hired(len(waiting))
         }
         try:
-            while waiting or any(held for _, held in busy.values()):
-                while waiting and free:
-                    actor, held = free.pop(), waiting.popleft()
+            while left() or any(held for _, held in busy.values()):
+                while free and left():
+                    actor, held = free.pop(), (waiting or again).popleft()
                     busy[actor.run.remote(*known, held.task)] = (actor, held)
                 (reference,), _ = ray.wait(list(busy), num_returns=1)
                 actor, held_back = busy.pop(reference)
@@ -125,7 +135,7 @@ class RayRunner:
                 if isinstance(answer, Outcome):
                     yield Outcome(held_back.task, answer.value, answer.error)
                 elif held_back.deaths + 1 < MAX_DEATHS:
-                    waiting.append(_Try(held_back.task, held_back.deaths + 1))
+                    again.append(_Try(held_back.task, held_back.deaths + 1))
                 else:
                     why = (
                         f"its worker died {MAX_DEATHS} times on it (out of memory, or a crash): {answer.why}"
@@ -260,7 +270,13 @@ def _start(ray: Any, address: str | None, workers: int | None) -> None:
     """Join a cluster, or start one: twice where it is slow, for Ray gives up on a busy machine after half a minute."""
     quiet = {"log_to_driver": False, "configure_logging": False}
     logging.getLogger(_AUTH).addFilter(_is_warning)
-    own = {"num_cpus": workers, "object_store_memory": OBJECT_STORE, "include_dashboard": False}
+    # "local", or Ray would join whatever cluster somebody else has started on this machine
+    own = {
+        "address": "local",
+        "num_cpus": workers,
+        "object_store_memory": OBJECT_STORE,
+        "include_dashboard": False,
+    }
     for attempts_left in (1, 0):
         try:
             ray.init(**quiet, **(own if address is None else {"address": address}))

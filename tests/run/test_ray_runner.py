@@ -37,6 +37,20 @@ def test_nothing_to_do(runner: RayRunner) -> None:
     assert list(runner.map(work.double, [], processes=True)) == []
 
 
+def test_tasks_are_made_as_workers_take_them(runner: RayRunner) -> None:
+    made = []
+
+    def tasks() -> Iterator[int]:
+        for i in range(50):
+            made.append(i)
+            yield i
+
+    outcomes = runner.map(work.double, tasks(), processes=True)
+    for done, _ in enumerate(outcomes):
+        assert len(made) <= done + 2 + 1, "one for each worker, and one ahead"
+    assert made == list(range(50))
+
+
 def test_a_failing_task_is_told_and_the_rest_goes_on(runner: RayRunner) -> None:
     outcomes = {o.task: o for o in runner.map(work.fail_on_three, range(6), processes=True)}
     assert outcomes[3].error == "ValueError: three"
