@@ -152,8 +152,9 @@ class PartVectors:
             )
         out = np.empty((len(rows), self._shape[1]), self._dtype)
         owner = np.searchsorted(self._starts, rows, side="right") - 1
-        for i in np.unique(owner):
-            mine = owner == i
+        order = np.argsort(owner, kind="stable")
+        hit, begins = np.unique(owner[order], return_index=True)
+        for i, mine in zip(hit, np.split(order, begins[1:]), strict=False):
             out[mine] = self._checked(self._pieces[i].take(rows[mine] - self._starts[i]))
         return out
 

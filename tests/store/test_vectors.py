@@ -49,6 +49,7 @@ def test_vectors_are_what_was_written(tmp_path: Path, dtype: type) -> None:
     np.testing.assert_array_equal(vectors.to_numpy(), values)
     np.testing.assert_array_equal(np.concatenate(list(vectors.chunks())), values)
     np.testing.assert_array_equal(vectors.take(np.array([7, 0, 5, 0])), values[[7, 0, 5, 0]])
+    assert vectors.take(np.array([], np.int64)).shape == (0, values.shape[1])
     assert [len(c) for c in vectors.chunks()] == [5, 3] and vectors.valid.all()
     assert repr(vectors) == f"<vectors 'pixels': 8 x 4 {np.dtype(dtype)}>"
 
