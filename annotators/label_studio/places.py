@@ -111,9 +111,8 @@ class Places:
         looked = self.newest
         made = self.server.create_project(fields, meanwhile)
         first, number = mark, made
-        if (
-            made != looked + 1
-        ):  # numbers are given in order: where ours is the next, nobody made another since
+        # Numbers are given in order: where ours is the next, nobody made another since.
+        if made != looked + 1:
             first, number = self._marked(round, template.name)[0]
         if first.source != mark.source:
             self.server.delete_project(made)  # theirs is older

@@ -207,9 +207,8 @@ class _Making:
 
     def _missing(self) -> Iterator[tuple[Mapping[str, Any], Task]]:
         """Rows that have no task yet, with the task they would be."""
-        there = (
-            dict(self.shelf.there) if self.shelf else {}
-        )  # what is sent meanwhile is added to the original
+        # a copy: what is sent meanwhile is added to the original
+        there = dict(self.shelf.there) if self.shelf else {}
         before = self.shelf.ledger.tasks(self.shelf.project.source) if self.shelf else {}
         for row in rows_of(self.asked.view, self.asked.columns):
             try:

@@ -293,6 +293,9 @@ def test_the_ledger_remembers(tmp_path: Path) -> None:
     ledger.remember_tasks(project.source, [Sent("k1", 7, "a", "h", "d")])
     ledger.land(project.source)
     assert ledger.flight(project.source) is None
+    for half in (b"", b'[17951234.5, "the ke'):  # killed while it was noted: nothing had left
+        ledger._flight(project.source).write_bytes(half)
+        assert ledger.flight(project.source) is None
     ledger.mark_deleted(project.source, ["k1"])
     ledger.close()
     assert Ledger(tmp_path).tasks(project.source) == {"k1": Sent("k1", 7, "a", "h", "d", True)}
