@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.contracts import ROW, Vectors, View, reason_name, role_of
+from curate.contracts import PIECE_ROWS, ROW, Vectors, View, reason_name, role_of
 from curate.errors import ExpressionError, InputError, SchemaError
 from curate.memory import ArrayVectors
 
@@ -24,6 +24,7 @@ __all__ = [
     "numbers",
     "open_vectors",
     "order_by_id",
+    "piece_rows",
     "read_labels",
     "read_vectors",
     "true_rows",
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 Mask = npt.NDArray[np.bool_]
+
+PIECE_NUMBERS = 1 << 26
+"""About so many numbers of a column of vectors are one piece of a view: 256 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +95,15 @@ def _arrow(values: Any, type_: pa.DataType) -> pa.Array:
     if values.dtype == object:
         return pa.array(values, type_, from_pandas=True)
     return pa.array(values, from_pandas=True).cast(type_)
+
+
+def piece_rows(view: View, column: str) -> int:
+    """Rows of a piece of a view whose vectors `column` are read: fewer where they are long."""
+    try:
+        width = view.vectors(column).shape[1]
+    except SchemaError:  # lists that came with the items, or vectors still to be made: opening a piece tells
+        return PIECE_ROWS
+    return int(np.clip(PIECE_NUMBERS // max(1, width), 1024, PIECE_ROWS))
 
 
 def order_by_id(view: View) -> npt.NDArray[np.int64]:

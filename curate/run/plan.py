@@ -27,6 +27,7 @@ from curate.recipe.model import (
 )
 from curate.run.components import configure, giver_of, has
 from curate.run.context import located
+from curate.run.progress import duration
 from curate.run.sampling import default_workers, take_sample
 from curate.run.scoring import ScoreTask
 from curate.run.steps.importing import import_digest
@@ -204,7 +205,7 @@ def _chooses(selector: Any, budget: Budget, rows: int, view: StoreView | None) -
     if width is None:
         return note
     takes = selector.estimate(rows, width, count)
-    return f"{note}, in about {_seconds(takes['seconds'])} of one core and {_bytes(takes['bytes'])} of memory"
+    return f"{note}, in about {duration(takes['seconds'])} of one core and {_bytes(takes['bytes'])} of memory"
 
 
 def _width(view: StoreView, needs: Iterable[str]) -> int | None:
@@ -215,10 +216,6 @@ def _width(view: StoreView, needs: Iterable[str]) -> int | None:
     if any(pa.types.is_list(t) or pa.types.is_large_list(t) for t in types):
         return None
     return next((t.list_size for t in types if pa.types.is_fixed_size_list(t)), 0)
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _bytes(size: float) -> str:

@@ -75,15 +75,8 @@ class _LogMeter:
         rate = self.rows / max(seconds, 1e-9)
         if not self.total:
             return f"{self.rows:,} rows, {rate:,.0f} rows/s"
-        left = (self.total - self.rows) / max(rate, 1e-9)
-        rest = (
-            f"{left:.0f} s"
-            if left < 120
-            else f"{left / 60:.0f} min"
-            if left < 7200
-            else f"{left / 3600:.1f} h"
-        )
-        return f"{self.rows:,} of {self.total:,} rows, {rate:,.0f} rows/s, {rest} left"
+        left = duration((self.total - self.rows) / max(rate, 1e-9))
+        return f"{self.rows:,} of {self.total:,} rows, {rate:,.0f} rows/s, {left} left"
 
     def end(self) -> None:
         if not self.quiet and self.rows:
@@ -137,3 +130,10 @@ def default_progress() -> Progress:
     if find_spec("ipywidgets") is not None if notebook else sys.stderr.isatty():
         return RichProgress()
     return LogProgress()
+
+
+def duration(seconds: float) -> str:
+    """So long, in the unit that a person would say it in."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

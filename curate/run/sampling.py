@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from curate.choosing import peak_memory
+from curate.run.progress import duration
 from curate.run.scoring import BATCH_ROWS, ScoreTask, answer
 from curate.store import PartStore, StoreView
 
@@ -34,7 +35,7 @@ class Sample:
         held = f"{self.memory / 1e6:.0f} MB a worker"
         rate = self.rows / max(self.seconds, 1e-9)
         return (
-            f"{parts:,} part{'s' * (parts != 1)}, about {_in_words(seconds)} on {busy} worker{'s' * (busy != 1)} "
+            f"{parts:,} part{'s' * (parts != 1)}, about {duration(max(1.0, seconds))} on {busy} worker{'s' * (busy != 1)} "
             f"({rate:,.0f} rows/s each in a sample of {self.rows}), {held}"
         )
 
@@ -69,12 +70,6 @@ def _seconds(store: PartStore, tasks: Sequence[ScoreTask]) -> float:
         for batch in view.batches(["id", *task.scorer.needs], rows=BATCH_ROWS):
             answer(task.scorer, batch, task.column_set)
     return time.perf_counter() - started
-
-
-def _in_words(seconds: float) -> str:
-    if seconds < 120:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def default_workers() -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from curate.choosing import Pool, effort
 from curate.contracts import Budget, Selection, View
+from curate.fitting import piece_rows
 from curate.selectors.coreset.centres import choose_centres
 from curate.selectors.coreset.choosers import Chosen, Embedded, Unscored
 from curate.selectors.coreset.clustered import Keep, prototypes, semdedup
@@ -20,7 +21,7 @@ from curate.selectors.coreset.matching import grad_match
 from curate.selectors.coreset.middle import moderate
 from curate.selectors.coreset.pieces import HeldCloud, PiecePoints
 from curate.selectors.coreset.similarity import Similarity
-from curate.selectors.coreset.sources import Column, Source, mean, piece_rows
+from curate.selectors.coreset.sources import Column, Source, mean
 from curate.selectors.coreset.weighted import craig
 
 __all__ = [

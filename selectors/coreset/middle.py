@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from curate.choosing import Constraints, Meter, at_random, highest
 from curate.contracts import Budget, Held, Selection, View
+from curate.fitting import piece_rows
 from curate.selectors.coreset.rows import Floats, Ints, generator
 from curate.selectors.coreset.sources import (
     Column,
@@ -17,7 +18,6 @@ from curate.selectors.coreset.sources import (
     Where,
     blocks,
     flags,
-    piece_rows,
     read_rows,
     rows_of,
     squares,

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from curate.choosing import Account, Terms
 from curate.contracts import Held, View
-from curate.fitting import numbers, order_by_id
+from curate.fitting import numbers, order_by_id, piece_rows
 from curate.selectors.coreset.rows import Floats, Ints
 from curate.selectors.coreset.sources import (
     Change,
@@ -25,7 +25,6 @@ from curate.selectors.coreset.sources import (
     Where,
     along,
     flags,
-    piece_rows,
     read_rows,
     squares,
 )

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.choosing import finite_rows
-from curate.contracts import PIECE_ROWS, Vectors, View
+from curate.contracts import Vectors, View
 from curate.errors import InputError, SchemaError
-from curate.fitting import read_vectors, without_lists
+from curate.fitting import PIECE_NUMBERS, piece_rows, read_vectors, without_lists
 from curate.selectors.coreset.rows import Floats, Ints, prepare
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "flags",
     "largest",
     "mean",
-    "piece_rows",
     "read_rows",
     "rows_of",
     "shifted",
@@ -49,8 +48,6 @@ Change = Callable[[Floats], Floats]
 
 BLOCK = 8192
 """Rows that are worked on at a time."""
-_NUMBERS = 1 << 26
-"""About so many numbers are one piece of a view: 256 MB."""
 _LONG = 1e17
 
 
@@ -145,10 +142,8 @@ class Column:
 
     def mapped(self, change: Change) -> Column:
         made = replace(self, changes=(*self.changes, change))
-        known = {"vectors", "lists", "bits"} & self.__dict__.keys()
-        made.__dict__.update(
-            {name: self.__dict__[name] for name in known}
-        )  # what is open is not opened again
+        for name in {"vectors", "lists", "bits"} & self.__dict__.keys():  # what is open is not opened again
+            made.__dict__[name] = self.__dict__[name]
         return made
 
     def spread(self, function: Callable[[Floats], R]) -> Iterator[R]:
@@ -183,7 +178,7 @@ class _Opened(Generic[T, R]):
     def __call__(self, view: View, task: T) -> R:
         if self.opened is None or self.opened[0] is not view:
             column = Column(view, *self.of)
-            few = column.size <= _NUMBERS
+            few = column.size <= PIECE_NUMBERS
             self.opened = view, AtHand(column.take(slice(None))) if few else column
         return self.function(self.opened[1], task)
 
@@ -224,15 +219,6 @@ def rows_of(x: npt.NDArray[Any] | Source) -> Source:
 def blocks(n: int) -> list[slice]:
     """n rows in blocks, the same whoever works on them."""
     return [slice(low, min(low + BLOCK, n)) for low in range(0, n, BLOCK)]
-
-
-def piece_rows(view: View, column: str) -> int:
-    """Rows of a piece: fewer where they are long."""
-    try:
-        width = view.vectors(column).shape[1]
-    except SchemaError:
-        return PIECE_ROWS
-    return int(np.clip(_NUMBERS // max(1, width), 1024, PIECE_ROWS))
 
 
 def survey(view: View, column: str) -> Mask:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.choosing import finite_rows
-from curate.contracts import PIECE_ROWS, Held, Vectors, View
+from curate.contracts import Held, Vectors, View
 from curate.errors import InputError, SchemaError
-from curate.fitting import Blanked, open_vectors, order_by_id, read_labels, without_lists
+from curate.fitting import Blanked, open_vectors, order_by_id, piece_rows, read_labels, without_lists
 from curate.selectors.pursuit.sources import Shard
 from curate.selectors.pursuit.trajectory import Trajectory
 
@@ -21,8 +21,6 @@ __all__ = ["PieceShard", "hold_column", "open_column", "read_tasks"]
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-_NUMBERS = 1 << 26
-"""About so many numbers are one piece: 128 MB of float16, which a worker reads in some hundredths of a second."""
 
 
 def open_column(view: View, column: str) -> Blanked:
@@ -76,7 +74,7 @@ def hold_column(view: View, column: str) -> Iterator[tuple[Held, Mask]]:
 
     Raises InputError where there is no usable row.
     """
-    with view.resident(partial(PieceShard, column=column), rows=_piece_rows(view, column)) as held:
+    with view.resident(partial(PieceShard, column=column), rows=piece_rows(view, column)) as held:
         sizes = np.diff([*held.firsts, len(view)])
         bits = zip(held.ask("hidden"), sizes.tolist(), strict=True)
         hidden = np.concatenate([np.unpackbits(packed, count=size) for packed, size in bits]).astype(bool)
@@ -99,15 +97,6 @@ def _opened(piece: View, column: str) -> tuple[npt.NDArray[Any] | Vectors, Mask]
         return np.empty((0, 0), np.float32), np.ones(len(piece), bool)
     blanked = open_column(piece, column)
     return blanked, blanked.hidden
-
-
-def _piece_rows(view: View, column: str) -> int:
-    """Rows of a piece: fewer where they are long."""
-    try:
-        width = view.vectors(column).shape[1]
-    except SchemaError:  # lists that came with the items, or vectors still to be made: opening a piece tells
-        return PIECE_ROWS
-    return int(np.clip(_NUMBERS // max(1, width), 1024, PIECE_ROWS))
 
 
 def read_tasks(view: View, rows: Ints, tasks: str | None) -> tuple[Ints, tuple[str, ...]]:

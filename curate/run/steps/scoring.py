@@ -232,6 +232,8 @@ def _commit_all(
     add: list[NewPart] = []
     remove: list[str] = []
     seen: set[str] = set()
+    # how a person is told of a part
+    rows_of = {p.part_id: f"rows {p.seq_lo:,} to {p.seq_lo + p.rows - 1:,}" for p in snapshot.items}
     last = time.monotonic()
     for result in results:
         seen.add(result.base)
@@ -242,7 +244,7 @@ def _commit_all(
         record.computed += result.rows
         meter.advance(result.rows)
         if result.times:
-            record.spend(None if atomic else _rows_of(snapshot, result.base), result.times)
+            record.spend(None if atomic else rows_of[result.base], result.times)
         if not atomic and time.monotonic() - last > COMMIT_EVERY:
             _commit(context, record, add=add, remove=remove, columns=[column_set])
             add, remove, last = [], [], time.monotonic()
@@ -258,12 +260,6 @@ def _commit(context: RunContext, record: StepRecord, **changes: Any) -> None:
     started = time.perf_counter()
     context.commit("score", **changes)
     record.spend(None, {"commit": time.perf_counter() - started})
-
-
-def _rows_of(snapshot: Snapshot, base: str) -> str:
-    """How a person is told of a part: the rows of the import that it holds."""
-    part = next(part for part in snapshot.items if part.part_id == base)
-    return f"rows {part.seq_lo:,} to {part.seq_lo + part.rows - 1:,}"
 
 
 def _count(

@@ -11,6 +11,7 @@ import pytest
 from pursuit_deaths import DiesOnce
 
 import curate
+from curate import fitting
 from curate.contracts import Selection, View
 from curate.errors import InputError, SchemaError
 from curate.memory import ArrayView
@@ -63,7 +64,7 @@ def test_any_number_of_pieces_chooses_the_same(
 ) -> None:
     view = ArrayView(make_table())
     whole = select(how, view)
-    monkeypatch.setattr(module, "PIECE_ROWS", rows)  # of ten rows one has no gradients at all
+    monkeypatch.setattr(fitting, "PIECE_ROWS", rows)  # of ten rows one has no gradients at all
     with hold_column(view, "gradients") as (held, hidden):
         assert len(held.firsts) == -(-130 // rows) and np.flatnonzero(hidden).tolist() == [5, *range(80, 91)]
     assert_same(select(how, view), whole)
@@ -74,14 +75,14 @@ def test_pieces_by_their_width(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     view = ArrayView({"x": np.arange(4000)}, {"gradients": rng.standard_normal((4000, 8)).astype(np.float16)})
     whole = select(Pursuit(), view, 20)
-    monkeypatch.setattr(module, "_NUMBERS", 1)
+    monkeypatch.setattr(fitting, "PIECE_NUMBERS", 1)
     with hold_column(view, "gradients") as (held, _):
         assert list(held.firsts) == [0, 1024, 2048, 3072]
     assert_same(select(Pursuit(), view, 20), whole)
 
 
 def test_pieces_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PIECE_ROWS", 2)
+    monkeypatch.setattr(fitting, "PIECE_ROWS", 2)
     with pytest.raises(SchemaError, match="one length is meant"):
         select(Pursuit(), ArrayView({"gradients": [[1.0, 2], [1.0, 3], [1.0], None]}), 1)
     with pytest.raises(InputError, match="none of 3 items has finite"):
@@ -96,7 +97,7 @@ def test_on_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = pa.table(make_table())
     images = pa.array([f"https://a.org/{i}.jpg" for i in range(len(table))])
     table = table.append_column("image", images).append_column("caption", table["id"])
-    monkeypatch.setattr(module, "PIECE_ROWS", 20)
+    monkeypatch.setattr(fitting, "PIECE_ROWS", 20)
     monkeypatch.setenv("CURATE_TEST_MARK", str(tmp_path / "mark"))
     runner = RayRunner(None, 2)
     try:
