@@ -19,6 +19,7 @@ __all__ = [
     "Blanked",
     "FittedTable",
     "answered",
+    "by_piece",
     "columns_of",
     "number_pieces",
     "numbers",
@@ -104,6 +105,14 @@ def piece_rows(view: View, column: str) -> int:
     except SchemaError:  # lists that came with the items, or vectors still to be made: opening a piece tells
         return PIECE_ROWS
     return int(np.clip(PIECE_NUMBERS // max(1, width), 1024, PIECE_ROWS))
+
+
+def by_piece(firsts: Sequence[int], rows: npt.NDArray[np.int64]) -> dict[int, npt.NDArray[np.int64]]:
+    """Of rows of a view, cut into pieces that begin with the rows `firsts`: which of them each piece has, as places in `rows`."""
+    owner = np.searchsorted(firsts, rows, side="right") - 1
+    order = np.argsort(owner, kind="stable")
+    pieces, starts = np.unique(owner[order], return_index=True)
+    return dict(zip(pieces.tolist(), np.split(order, starts[1:]), strict=False))
 
 
 def order_by_id(view: View) -> npt.NDArray[np.int64]:

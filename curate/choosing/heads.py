@@ -33,9 +33,8 @@ def ceilings(heads: Sequence[Values], places: Ints, wanted: Ints) -> Values:
     for low in range(0, len(found), step):
         block = slice(low, low + step)
         values = np.concatenate([one[block] for one in heads], axis=1)
-        more = np.tile(
-            np.diff(places[block], axis=1, prepend=0), len(heads)
-        )  # rows that each value says there are
+        # how many rows more each value says there are
+        more = np.tile(np.diff(places[block], axis=1, prepend=0), len(heads))
         order = np.argsort(values, axis=1)
         enough = np.cumsum(np.take_along_axis(more, order, 1), axis=1) >= wanted[block, None]
         last = np.where(enough.any(1), enough.argmax(1), values.shape[1] - 1)

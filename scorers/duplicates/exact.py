@@ -199,9 +199,8 @@ def _repeated(pieces: Sequence[Hashes]) -> Hashes:
     hashes = np.concatenate([np.empty(0, np.uint64), *pieces])
     hashes.sort()
     again = hashes[1:][hashes[1:] == hashes[:-1]]
-    once: Hashes = again[
-        np.append(True, again[1:] != again[:-1])[: len(again)]
-    ]  # `np.unique` hashes, and is slower
+    new = np.append(True, again[1:] != again[:-1])[: len(again)]  # `np.unique` hashes, and is slower
+    once: Hashes = again[new]
     return once
 
 

@@ -205,9 +205,8 @@ class JaccardNeighbours:
     def _likely(self, candidates: Iterator[_Candidates]) -> Iterator[tuple[Rows, Rows]]:
         """Those that agree in enough places and meet for the first time."""
         least = band_rows(self.alike.similarity, self.work.permutations), self.alike.similarity
-        while some := list(
-            islice(candidates, _TASKS)
-        ):  # all of these before any is verified: one kind of work at a time
+        # a lot before any of it is verified: one kind of work at a time
+        while some := list(islice(candidates, _TASKS)):
             tasks = (_Candidates(one.band, self.ranked[one.i], self.ranked[one.j]) for one in some)
             for one, likely in zip(some, self.work.share(partial(_agree, least), tasks), strict=True):
                 if len(likely):

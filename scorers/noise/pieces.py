@@ -123,9 +123,8 @@ def settle(
     at_fault = [np.sum([tally.faults[i] for tally in tallies], axis=0).tolist() for i in range(len(columns))]
     for column, one, (present, bad) in zip(columns, widths, at_fault, strict=True):
         if len(one) != 1 or 2 * bad > present:
-            read_labelled(
-                view, columns, classes, label
-            )  # sees all at once, and says what is wrong by naming items
+            # sees all at once, and says what is wrong by naming items
+            read_labelled(view, columns, classes, label)
             raise InputError(f"{column!r} holds no probabilities: {bad} of {present} rows are at fault")
     labels: Counter[str] = Counter()
     for tally in tallies:

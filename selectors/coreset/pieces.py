@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from curate.choosing import finite_rows
 from curate.contracts import Held, View
-from curate.fitting import read_vectors, without_lists
+from curate.fitting import by_piece, read_vectors, without_lists
 from curate.selectors.coreset.centres import Points
 from curate.selectors.coreset.rows import Floats, Ints
 
@@ -38,15 +38,15 @@ class HeldCloud:
 
     def __init__(self, held: Held, rows: Ints, width: int) -> None:
         self.held, self.rows, self.width = held, rows, width
-        self.firsts = np.asarray(held.firsts, np.int64)
 
     def take(self, rows: Ints) -> Floats:
         asked = self.rows[rows]
-        of = np.searchsorted(self.firsts, asked, side="right") - 1
-        own = {piece: (asked[of == piece] - self.firsts[piece],) for piece in np.unique(of).tolist()}
+        firsts = self.held.firsts
+        own = by_piece(firsts, asked)
+        given = {piece: (asked[at] - firsts[piece],) for piece, at in own.items()}
         out = np.empty((len(rows), self.width), np.float32)
-        for piece, found in self.held.ask_some("at", own).items():
-            out[of == piece] = found
+        for piece, found in self.held.ask_some("at", given).items():
+            out[own[piece]] = found
         return out
 
     def nearest(self, centres: Floats) -> Floats:

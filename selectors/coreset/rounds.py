@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from curate.choosing import Account, Terms
 from curate.contracts import Held, View
-from curate.fitting import numbers, order_by_id, piece_rows
+from curate.fitting import by_piece, numbers, order_by_id, piece_rows
 from curate.selectors.coreset.rows import Floats, Ints
 from curate.selectors.coreset.sources import (
     Change,
@@ -94,7 +94,6 @@ class Contest:
     def __init__(self, held: Held, rows: Ints, whole: int, terms: Terms) -> None:
         self.held, self.rows, self.terms = held, rows, terms
         self.account = Account(terms)
-        self._firsts = np.asarray(held.firsts, np.int64)
         self._places = np.full(whole, -1, np.int64)
         self._places[rows] = np.arange(len(rows))
         mask = np.zeros(whole, bool)
@@ -154,12 +153,11 @@ class Contest:
     def at(self, rows: Ints) -> Floats:
         """Copies of these rows, (m, d)."""
         asked = self.rows[rows]
-        of = np.searchsorted(self._firsts, asked, side="right") - 1
-        own = {piece: (asked[of == piece],) for piece in np.unique(of).tolist()}
-        parts = self.held.ask_some("at", own)
+        own = by_piece(self.held.firsts, asked)
+        parts = self.held.ask_some("at", {piece: (asked[at],) for piece, at in own.items()})
         out = np.empty((len(rows), max((part.shape[1] for part in parts.values()), default=0)), np.float32)
         for piece, found in parts.items():
-            out[of == piece] = found
+            out[own[piece]] = found
         return out
 
     def _set(self, row: int, free: bool) -> None:

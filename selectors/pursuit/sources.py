@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from curate.contracts import Held, Vectors
 from curate.errors import InputError
+from curate.fitting import by_piece
 from curate.selectors.pursuit.kernels import add_exactly, compiled, products
 
 __all__ = ["Beside", "Few", "Rows", "Shard", "Shards", "best_of", "shard_rows"]
@@ -142,7 +143,6 @@ class Shards:
     def __init__(self, held: Held, rank: Ints | None = None) -> None:
         self.held, self.rank = held, rank
         extents = held.ask("extent")
-        self.bounds = np.asarray(held.firsts, np.int64)
         self._rows: int = sum(rows for rows, _ in extents)
         widths: set[int] = {width for rows, width in extents if rows}
         if len(widths) != 1:
@@ -172,11 +172,10 @@ class Shards:
         return rows[kept], scores[kept]
 
     def take(self, rows: Ints) -> Floats:
-        of = np.searchsorted(self.bounds, rows, side="right") - 1
-        asked = {shard: (rows[of == shard],) for shard in np.unique(of).tolist()}
+        own = by_piece(self.held.firsts, rows)
         out = np.empty((len(rows), self.width))
-        for shard, values in self.held.ask_some("take", asked).items():
-            out[of == shard] = values
+        for shard, values in self.held.ask_some("take", {i: (rows[at],) for i, at in own.items()}).items():
+            out[own[shard]] = values
         return out
 
     def _packed(self, rows: Ints) -> npt.NDArray[Any]:

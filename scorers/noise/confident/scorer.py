@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from curate.contracts import Held, View, detail, flag, score
 from curate.errors import InputError
-from curate.fitting import FittedTable
+from curate.fitting import FittedTable, by_piece
 from curate.scorers.noise.confident.choice import choose, sum_thresholds
 from curate.scorers.noise.confident.filters import Filter
 from curate.scorers.noise.confident.joint import Thresholds
@@ -207,7 +207,7 @@ class _Portions:
 
     def rank(self, portion: npt.NDArray[np.int64], place: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The order of these rows by their ids."""
-        asked = {int(one): np.flatnonzero(portion == one) for one in np.unique(portion)}
+        asked = by_piece(range(len(self.held.firsts)), portion)
         found = self.held.ask_some("rows_at", {one: (place[at],) for one, at in asked.items()})
         rows = np.empty(len(place), np.int64)
         for one, at in asked.items():

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from curate.contracts import View
 from curate.errors import InputError
 from curate.fitting import read_labels
+from curate.scorers.noise.confident.choice import sum_thresholds
 from curate.scorers.noise.confident.joint import Thresholds, count_pairs, guess_labels
 from curate.scorers.noise.health.counts import predicted_counts, scale_counts
 from curate.scorers.noise.pieces import LabelledPiece, settle
@@ -112,7 +113,8 @@ def count_labels(view: View, columns: tuple[str, str, str], classes: tuple[str, 
         if not sizes.sum():
             told = "; ".join(f"{kind} ({count})" for kind, count in reasons.items())
             raise InputError(f"label-health: none of {len(view)} items can be judged: {told}")
-        thresholds = _summed(held.ask("sums"))
+        thresholds = sum_thresholds(held.ask("sums"))
+        assert thresholds is not None  # there are pieces
         parts: list[_Part] = held.ask("count", thresholds.values())
     joint, counted = scale_counts(np.sum([part.pairs for part in parts], axis=0), sizes)
     keys = np.concatenate([part.keys for part in parts])
@@ -121,10 +123,3 @@ def count_labels(view: View, columns: tuple[str, str, str], classes: tuple[str, 
     checked = Checked(*(np.concatenate(column) for column in zip(*some, strict=True))) if some else None
     predicted = np.sum([part.predicted for part in parts], axis=0)
     return Counted(joint, counted, predicted, sizes, notes, names, reasons, checked)
-
-
-def _summed(parts: list[Thresholds]) -> Thresholds:
-    total = parts[0]
-    for one in parts[1:]:
-        total.counts, total.sums = total.counts + one.counts, total.sums + one.sums
-    return total

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import Held, View
-from curate.fitting import order_by_id
+from curate.fitting import by_piece, order_by_id
 from curate.scorers.noise.label_noise.evidence import Evidence, Models, check_enough, search_weights, spaced
 from curate.scorers.noise.label_noise.finder import REASONS
 from curate.scorers.noise.label_noise.rivals import WIDTH, Rivals, find_rivals
@@ -144,16 +144,13 @@ class _Gathered:
     def ask(self, method: str, places: Rows, *args: Any) -> _Parts:
         """What the pieces say of the rows at these places; arrays among `args` are theirs one by one."""
         rows = self.rows[places]
-        owner = np.searchsorted(np.array(self.held.firsts), rows, side="right") - 1
-        order = np.argsort(owner, kind="stable")
-        names, starts = np.unique(owner[order], return_index=True)
-        groups = dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
+        own = by_piece(self.held.firsts, rows)
         given = {
             piece: (rows[at], *(arg[at] if isinstance(arg, np.ndarray) else arg for arg in args))
-            for piece, at in groups.items()
+            for piece, at in own.items()
         }
         back = np.empty(len(rows), np.int64)
-        back[order] = np.arange(len(rows))
+        back[np.concatenate([*own.values(), np.empty(0, np.int64)])] = np.arange(len(rows))
         return _Parts(list(self.held.ask_some(method, given).values()), back)
 
     def values(self, method: str, places: Rows, *args: Any) -> npt.NDArray[Any]:
