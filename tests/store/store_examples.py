@@ -109,3 +109,11 @@ def select(store: PartStore, name: str, seqs: Sequence[int], digest: str = "sel-
 
 def ids(view: Any) -> list[str]:
     return view.ids().to_pylist()
+
+
+def six_captions(store: PartStore) -> Part:
+    """Six captions; scores .9 .1 null .5 .5 .7."""
+    texts = ["cat", "dog", "cat", None, "dog", "owl"]
+    part = add(store, captions(texts, width=pa.array([5, 6, 7, 8, 9, 10], pa.int32())))
+    give_scores(store, part, [0.9, 0.1, None, 0.5, 0.5, 0.7])
+    return part

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,20 +20,15 @@ from store_workload import (
     score_part,
 )
 
-from curate.errors import BusyError, ConflictError, CorruptionError, InputError
+from curate.errors import ConflictError, CorruptionError, InputError
 from curate.records import REJECTED
-from curate.store import Changes, PartStore, compaction, merge, streams
+from curate.store import Changes, PartStore, compaction, streams
 from curate.store.snapshot import Snapshot
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> PartStore:
     return PartStore.create(tmp_path / "store")
-
-
-def delete(store: PartStore, *seqs: int) -> None:
-    with store.writer() as writer:
-        store.commit(Changes("delete", f"delete {seqs}", add=[writer.deleted(np.array(seqs))]))
 
 
 def layout(store: PartStore) -> list[tuple[int, int]]:
@@ -54,7 +48,7 @@ def everything_on_disk(store: PartStore) -> str:
     return repr([t.to_pylist() for t in tables]) + repr(packs)
 
 
-# --- What stays -------------------------------------------------------------------------------------------------
+# --- What stays ------------------------------------------------------------------------------------------
 
 
 def test_small_parts_become_one_and_nothing_else_changes(store: PartStore) -> None:
@@ -98,7 +92,7 @@ def test_a_dry_run_only_says(store: PartStore) -> None:
 def test_old_files_go_with_gc_and_the_catalog_can_be_rebuilt(store: PartStore) -> None:
     add_items(store, *"abc")
     add_scores(store, "score")
-    delete(store, 4)
+    ex.remove(store, [4])
     state, digest = read_state(store), store.snapshot().digest
     store.compact()
     report = store.gc(grace_seconds=0, keep_versions=1)
@@ -112,7 +106,7 @@ def test_old_files_go_with_gc_and_the_catalog_can_be_rebuilt(store: PartStore) -
 
 def test_seqs_go_on_where_they_were(store: PartStore) -> None:
     add_items(store, *"ab")
-    delete(store, 2 * ROWS - 1)
+    ex.remove(store, [2 * ROWS - 1])
     store.compact()
     add_items(store, "c")
     assert layout(store) == [(0, 2 * ROWS), (2 * ROWS, ROWS)]
@@ -144,7 +138,7 @@ def test_row_groups_do_not_matter(store: PartStore, monkeypatch: pytest.MonkeyPa
     assert ex.ids(store.view().where("quality > 0.5")) == [f"{n}-5" for n in "abcde"]
 
 
-# --- What is merged with what -----------------------------------------------------------------------------------
+# --- What is merged with what ----------------------------------------------------------------------------
 
 
 def test_parts_of_another_kind_or_schema_stay_apart(store: PartStore) -> None:
@@ -227,7 +221,7 @@ def test_answers_that_were_asked_for_add_up(store: PartStore) -> None:
     assert merged.stats["asked"] == ROWS + 2
 
 
-# --- What was deleted -------------------------------------------------------------------------------------------
+# --- What was deleted ------------------------------------------------------------------------------------
 
 
 def test_deleted_items_leave_nothing_behind(store: PartStore) -> None:
@@ -239,7 +233,7 @@ def test_deleted_items_leave_nothing_behind(store: PartStore) -> None:
         store.commit(Changes("import", "a", add=[part]))
     add_items(store, "b")
     add_scores(store, "score")
-    delete(store, 1, ROWS + 2)
+    ex.remove(store, [1, ROWS + 2])
     state, digest = read_state(store), store.snapshot().digest
     assert "caption 1 of a" in everything_on_disk(store)
     report = store.compact()
@@ -251,7 +245,7 @@ def test_deleted_items_leave_nothing_behind(store: PartStore) -> None:
     assert "picture 1" in left  # the others' pictures are in the same pack
     assert read_state(store) == state and store.snapshot().digest == digest
     assert store.verify() == [] and store.compact().versions == 0
-    delete(store, *(i for i in range(ROWS) if i != 1))
+    ex.remove(store, [i for i in range(ROWS) if i != 1])
     assert store.compact().erased == ROWS - 1
     store.gc(grace_seconds=0, keep_versions=1)
     assert "picture" not in everything_on_disk(store) and "of a" not in everything_on_disk(store)
@@ -260,7 +254,7 @@ def test_deleted_items_leave_nothing_behind(store: PartStore) -> None:
 
 def test_deleted_rows_are_left_out_of_a_big_part_too(store: PartStore) -> None:
     add_items(store, "a")
-    delete(store, 0)
+    ex.remove(store, [0])
     assert store.compact(part_rows=1).erased == 1
     assert read_part(store, store.snapshot().items[0])["id"].to_pylist() == [
         None,
@@ -279,7 +273,7 @@ def test_columns_that_may_not_be_null_can_be_emptied(store: PartStore) -> None:
             for p in "ab"
         ]
         store.commit(Changes("import", "import", add=parts))
-    delete(store, 1)
+    ex.remove(store, [1])
     store.compact()
     assert store.view().to_arrow(["id", "n"]).to_pylist() == [
         {"id": f"{p}{i}", "n": i + 1} for p in "ab" for i in range(3) if (p, i) != ("a", 1)
@@ -289,14 +283,14 @@ def test_columns_that_may_not_be_null_can_be_emptied(store: PartStore) -> None:
 def test_tombstones_become_one_part_and_go_on_being_right(store: PartStore) -> None:
     add_items(store, *"ab")
     for seq in (1, 7, 3):
-        delete(store, seq)
+        ex.remove(store, [seq])
     digest = store.snapshot().digest
     store.compact()
     (part,) = store.snapshot().deleted
     assert read_part(store, part)["seq"].to_pylist() == [1, 3, 7] and store.snapshot().digest == digest
     with pytest.raises(ConflictError, match="deleted already"):
-        delete(store, 7, 8)
-    delete(store, 8)
+        ex.remove(store, [7, 8])
+    ex.remove(store, [8])
     assert store.snapshot().rows == 2 * ROWS - 4
     assert store.snapshot().digest != digest
     assert store.compact().erased == 1 and store.verify() == []
@@ -332,118 +326,15 @@ def test_rejections_are_merged_in_order(store: PartStore, monkeypatch: pytest.Mo
     assert store.rejected().equals(before)
 
 
-# --- Others at the same time ------------------------------------------------------------------------------------
-
-
-def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Any, times: int = 1) -> list[int]:
-    """Have `act` happen after the first files were written, before they are committed."""
-    plain, calls = merge.merge_group, list[int]()
-
-    def merge_group(*args: Any) -> Any:
-        done = plain(*args)
-        if len(calls) < times:
-            calls.append(1)
-            act(len(calls))
-        return done
-
-    monkeypatch.setattr(merge, "merge_group", merge_group)
-    return calls
-
-
-def test_scores_that_come_meanwhile_are_not_lost(store: PartStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    add_items(store, *"abcd")
-    other = PartStore.open(store.path)
-    meanwhile(monkeypatch, lambda _: add_scores(other, "meanwhile"))
-    store.compact(part_rows=2 * ROWS, alongside=True)
-    assert layout(store) == [(0, 12), (12, 12)]
-    assert read_state(store)["d-1"] == ("caption 1 of d", 0.125, [19.0, 0.0]) and store.verify() == []
-
-
-def test_only_what_was_in_the_way_is_merged_again(store: PartStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = add_items(store, *"abcdef")
-    other = PartStore.open(store.path)
-
-    def score_one(_: int) -> None:
-        with other.writer() as writer:
-            base = next(p for p in other.snapshot().items if p.part_id == parts[2].part_id)
-            made = column_set()
-            other.commit(Changes("score", "c", add=score_part(writer, base, made), columns=[made]))
-
-    meanwhile(monkeypatch, score_one)
-    report = store.compact(part_rows=2 * ROWS, alongside=True)
-    assert layout(store) == [(0, 12), (12, 6), (18, 6), (24, 12)]  # c has scores now, d has none
-    assert report.versions == 2 and store.verify() == []
-    assert read_state(store)["c-1"][1] == 0.125 and read_state(store)["d-1"][1] is None
-
-
-def test_what_is_deleted_meanwhile_stays_deleted(store: PartStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    add_items(store, *"ab")
-    other = PartStore.open(store.path)
-    meanwhile(monkeypatch, lambda _: delete(other, 3))
-    assert store.compact(alongside=True).erased == 0
-    assert "a-3" not in read_state(store) and store.verify() == []
-    assert store.compact().erased == 1
-
-
-def test_a_score_for_a_replaced_part_conflicts_and_can_be_made_again(store: PartStore) -> None:
-    add_items(store, *"ab")
-    with store.writer() as writer:
-        late = [p for base in store.snapshot().items for p in score_part(writer, base, column_set())]
-        with pytest.raises(BusyError, match=r"process \d+ on .* is writing .*--alongside"):
-            store.compact()
-        store.compact(alongside=True)
-        with pytest.raises(ConflictError, match=r"item part .* is not live.*run again"):
-            store.commit(Changes("score", "late", add=late, columns=[column_set()]))
-    add_scores(store, "again")
-    assert read_state(store)["a-1"][1] == 0.125 and store.verify() == []
-
-
-def test_selections_and_deletions_worked_out_before_are_right_after(store: PartStore) -> None:
-    add_items(store, *"ab")
-    seqs = store.view().where("id = 'b-2'").seqs()
-    delete(store, 0)
-    store.compact()
-    delete(store, *seqs)
-    assert "b-2" not in read_state(store) and len(read_state(store)) == 2 * ROWS - 2
-
-
-def test_an_import_worked_out_before_runs_again(store: PartStore) -> None:
-    add_items(store, *"ab")
-    version = store.snapshot().version
-    store.compact()
-    with store.writer() as writer:
-        part = writer.items(item_table("c"), "instruction")
-        with pytest.raises(ConflictError, match="run again"):
-            store.commit(Changes("import", "c", add=[part], items_at=version))
-        store.commit(Changes("import", "c", add=[part], items_at=store.snapshot().version))
-    assert len(read_state(store)) == 3 * ROWS
-
-
-def test_it_gives_up_when_others_never_stop(store: PartStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    add_items(store, *"ab")
-    other = PartStore.open(store.path)
-    calls = meanwhile(monkeypatch, lambda n: add_scores(other, f"{n}", f"{n}"), times=100)
-    with pytest.raises(BusyError, match="each of the 5 times"):
-        store.compact(alongside=True)
-    assert len(calls) == 5 and store.verify() == [] and len(read_state(store)) == 2 * ROWS
-
-
-def test_several_commits_end_as_one(store: PartStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    add_items(store, *"abcd")
-    monkeypatch.setattr(compaction, "COMMIT_EVERY", -1.0)
-    assert store.compact(part_rows=2 * ROWS).versions == 2
-    assert layout(store) == [(0, 12), (12, 12)]
-
-
-# --- Bad input --------------------------------------------------------------------------------------------------
+# --- Bad input -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("table", ["items", "column", "vector", "deleted", "rejected"])
 def test_damage_is_not_given_a_valid_hash(store: PartStore, table: str) -> None:
     add_items(store, *"ab")
     add_scores(store, "score")
-    delete(store, 1)
-    delete(store, 2)
+    ex.remove(store, [1])
+    ex.remove(store, [2])
     for n in range(2):
         with store.writer() as writer:
             part = writer.rejected(pa.table({"n": [n]}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from label_studio_server import LabelStudioServer
 
-from curate.annotators.label_studio import LabelStudio
+from curate.annotators.label_studio import LabelStudio, wire
+from curate.annotators.label_studio.wire import Wire
 
 
 class ServerPeople:
@@ -73,3 +74,20 @@ def server(label_studio_server: LabelStudioServer) -> LabelStudioServer:
     if not label_studio_server.alive:
         label_studio_server.start()
     return label_studio_server
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No pauses, and no connection stays open."""
+    monkeypatch.setattr(wire, "PAUSE", 0.001)
+    made: list[Wire] = []
+    plain = Wire.__init__
+
+    def remember(line: Wire, url: str, token: str) -> None:
+        plain(line, url, token)
+        made.append(line)
+
+    monkeypatch.setattr(Wire, "__init__", remember)
+    yield
+    for line in made:
+        line.close()

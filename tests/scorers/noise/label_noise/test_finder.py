@@ -1,4 +1,4 @@
-"""`label_errors`: planted errors of each kind, human label errors, ensembles, bad input, the scorer."""
+"""`label_errors`: planted errors of each kind, human label errors, ensembles."""
 
 from __future__ import annotations
 
@@ -8,54 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from label_noise_worlds import auroc, f1, world
 
 from curate.errors import InputError
 from curate.scorers.noise import fit_transition, label_errors
 from curate.scorers.noise.label_noise import dependence, layout, rivals
 from curate.scorers.noise.label_noise.finder import REASONS
-from curate.scorers.noise.label_noise.scorer import LabelErrors
-from curate.testing import ArrayView, score_all
 
-
-def world(
-    n: int = 3000, k: int = 4, rate: float = 0.2, kind: str = "uniform", seed: int = 0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Probabilities that an honest model of the *noisy* labels gives, those labels, and the truth.
-
-    "uniform", "pair": noise by class alone. "people": an item is mislabelled as what it looks like, the more likely
-    the more it does.
-    """
-    rng = np.random.default_rng(seed)
-    truth = rng.integers(0, k, n)
-    logits = rng.normal(size=(n, k))
-    logits[np.arange(n), truth] += 4
-    clean = np.exp(logits - logits.max(1, keepdims=True))
-    clean /= clean.sum(1, keepdims=True)
-    if kind == "people":
-        soft = clean**0.35
-        noisy = soft / soft.sum(1, keepdims=True)
-    else:
-        other = np.full((k, k), rate / (k - 1)) if kind == "uniform" else rate * np.roll(np.eye(k), 1, 1)
-        np.fill_diagonal(other, 1 - rate)
-        noisy = clean @ other
-        return noisy.astype(np.float32), _draw(other[truth], rng), truth
-    return noisy.astype(np.float32), _draw(noisy, rng), truth
-
-
-def _draw(chances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return (rng.random((len(chances), 1)) > np.cumsum(chances, 1)[:, :-1]).sum(1).astype(np.int64)
-
-
-def f1(flagged: np.ndarray, wrong: np.ndarray) -> float:
-    return float(2 * (flagged & wrong).sum() / (flagged.sum() + wrong.sum()))
-
-
-def auroc(score: np.ndarray, wrong: np.ndarray) -> float:
-    rank = np.argsort(np.argsort(-score))
-    return float((rank[wrong].mean() - rank[~wrong].mean()) / len(score) + 0.5)
-
-
-# --- By hand ------------------------------------------------------------------------------------------------------
+# --- By hand ---------------------------------------------------------------------------------------------
 
 
 def test_by_hand() -> None:
@@ -85,7 +45,7 @@ def test_the_score_is_the_share_of_the_label_against_its_rival() -> None:
     np.testing.assert_allclose(found.right[:60], 1 / (1 + chance), rtol=2e-3)
 
 
-# --- Planted noise ------------------------------------------------------------------------------------------------
+# --- Planted noise ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -283,7 +243,7 @@ def drawn(n: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).choice(n, 1000, replace=False)
 
 
-# --- Ensembles ----------------------------------------------------------------------------------------------------
+# --- Ensembles -------------------------------------------------------------------------------------------
 
 
 def test_an_ensemble_leaves_out_a_model_that_knows_nothing() -> None:
@@ -308,7 +268,7 @@ def test_two_views_of_an_item_are_better_than_one() -> None:
     np.testing.assert_allclose(both.weights, 0.5, atol=0.2)
 
 
-# --- Real errors of people ------------------------------------------------------------------------------------------
+# --- Real errors of people -------------------------------------------------------------------------------
 
 
 @pytest.mark.data
@@ -324,174 +284,3 @@ def test_human_label_errors_are_found_better_than_by_confident_learning(
     assert f1(found.flagged, labels != truth) > best
     assert found.noise is not None and found.noise.kind == "instance-dependent"
     assert found.notes == ()
-
-
-# --- Bad input ----------------------------------------------------------------------------------------------------
-
-GOOD = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6], [0.6, 0.3, 0.1]])
-LABELS = np.array([0, 1, 2, 0])
-
-
-def spoilt(row: int, values: list[float]) -> np.ndarray:
-    probs = GOOD.copy()
-    probs[row] = values
-    return probs
-
-
-@pytest.mark.parametrize(
-    ("probs", "labels", "message"),
-    [
-        (spoilt(2, [0.5, 0.6, 0.4]), LABELS, r"1 of 4 rows .*rows 2; row 2 has a sum of 1.5 .*sum"),
-        (spoilt(1, [np.nan, 0.5, 0.5]), LABELS, r"row 1 has NaN"),
-        (spoilt(3, [-3.0, 2.0, 2.0]), LABELS, r"row 3 has -3 .*softmax"),
-        (spoilt(0, [70.0, 20.0, 10.0]), LABELS, r"row 0 has 70 .*percentages"),
-        (GOOD, np.array([0, 1, 3, 0]), r"1 labels lie outside 0 \.\.\. 2.*row 2: 3"),
-        (GOOD, np.array([0, -1, 2, 0]), r"row 1: -1"),
-        (GOOD, np.array([1, 1, 1, 1]), r"all 4 labels are 1"),
-        (GOOD[:2], LABELS[:2], r"2 labelled items for 3 classes"),
-        (GOOD, np.array([0, 1, 2]), r"labels have shape \(3,\): one for each of the 4 rows"),
-        (GOOD, np.array([0, 1, 2.5, 0]), r"row 2 has 2.5"),
-        (GOOD, np.array([0, 1, np.nan, 0]), r"row 2 has nan"),
-        (GOOD, ["cat", 1, "dog", 0], r"mix names and integers: row 0 has 'cat', row 1 1"),
-        (GOOD, np.array(["cat", 1, "dog", 0], object), r"mix names and integers"),
-        (GOOD, ["cat", "dog", "eel", "cat"], r"no `classes`"),
-        (GOOD, np.array([0, None, 2, 0], object), r"row 1 has None"),
-        (GOOD[:, :1], LABELS, r"classes >= 2"),
-        (GOOD[0], LABELS, r"shape \(3,\)"),
-        (np.array([["a", "b"]]), np.array([0]), r"numbers of shape"),
-        ([GOOD, GOOD[:3]], LABELS, r"model 1 have shape \(3, 3\)"),
-        ([GOOD, spoilt(2, [0.5, 0.6, 0.4])], LABELS, r"model 1: 1 of 4 rows"),
-        (np.empty((0, 4, 3)), LABELS, r"at least one array"),
-        (GOOD, LABELS.astype("datetime64[s]"), r"integers 0 \.\.\. 2 are meant"),
-    ],
-)
-def test_bad_input_is_an_error_that_names_rows(probs: object, labels: object, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        label_errors(probs, labels)
-
-
-def test_names_need_the_classes_of_the_columns() -> None:
-    named = label_errors(GOOD, ["cat", "dog", "eel", "cat"], classes=["cat", "dog", "eel"])
-    assert np.array_equal(named.score, label_errors(GOOD, LABELS).score)
-    with pytest.raises(InputError, match="row 2: 'eel'"):
-        label_errors(GOOD, ["cat", "dog", "eel", "cat"], classes=["cat", "dog", "fox"])
-    with pytest.raises(InputError, match="2 `classes`"):
-        label_errors(GOOD, ["cat", "dog", "eel", "cat"], classes=["cat", "dog"])
-
-
-def test_integers_of_any_kind_are_labels() -> None:
-    expected = label_errors(GOOD, LABELS).score
-    for kind in (np.uint8, np.int32, np.float64, object):
-        assert np.array_equal(label_errors(GOOD, LABELS.astype(kind)).score, expected)
-    assert np.array_equal(label_errors(GOOD.tolist(), LABELS.tolist()).score, expected)
-
-
-def test_no_rows_give_an_empty_result() -> None:
-    found = label_errors(np.empty((0, 3)), np.empty(0, np.int64))
-    assert len(found) == 0 and found.notes == () and found.noise is None and found.reason.tolist() == []
-
-
-def test_rounding_beyond_one_is_no_error() -> None:
-    found = label_errors(spoilt(0, [1.00001, 0.0, 0.0]), LABELS)
-    assert not found.flagged[0]
-
-
-def test_a_class_nobody_has_is_noted_and_never_suggested() -> None:
-    probs, labels, _ = world(n=400)
-    wider = np.concatenate(
-        [probs * 0.4, np.full((400, 1), 0.6, np.float32)], 1
-    )  # and it would win everywhere
-    found = label_errors(wider, labels)
-    assert found.diagnosis.absent == (4,) and any("no item" in note for note in found.notes)
-    assert (found.suggested < 4).all()
-    assert f1(found.flagged, label_errors(probs, labels).flagged) > 0.95
-
-
-def test_in_sample_and_uncalibrated_probabilities_are_said_to_be() -> None:
-    labels = np.arange(300) % 3
-    sure = np.full((300, 3), 0.001)
-    sure[np.arange(300), labels] = 0.998
-    found = label_errors(sure, labels)
-    assert found.diagnosis.in_sample and any("in-sample" in note for note in found.notes)
-    probs, labels, _ = world(n=3000, rate=0.3)
-    sharp = probs.astype(float) ** 6
-    found = label_errors(sharp / sharp.sum(1, keepdims=True), labels)
-    assert found.diagnosis.calibration == "overconfident" and found.noise is not None
-    assert any("overconfident" in note for note in found.notes)
-    honest = label_errors(probs, labels)
-    assert honest.diagnosis.calibration == "" and honest.notes == () and honest.noise is not None
-    assert found.noise.calibrated < 0.4 * honest.noise.calibrated  # and it undoes the power
-    assert (found.flagged == honest.flagged).mean() > 0.97
-
-
-# --- Scorer -------------------------------------------------------------------------------------------------------
-
-
-def view_of(seed: int = 0) -> tuple[ArrayView, np.ndarray, np.ndarray]:
-    probs, labels, truth = world(n=300, rate=0.1, seed=seed)
-    names = np.array(["cat", "dog", "eel", "fox"])
-    table = {"id": [f"{i:03d}" for i in range(300)], "label": names[labels].tolist()}
-    return ArrayView(table, {"pred_probs": probs, "mine": probs[:, ::-1].copy()}), labels, truth
-
-
-def test_the_scorer_says_what_the_function_says() -> None:
-    view, labels, _ = view_of()
-    scored = score_all(LabelErrors(), view)
-    found = label_errors(view.vectors("pred_probs").to_numpy(), labels)
-    np.testing.assert_allclose(scored["label_errors"].to_numpy(), found.score, rtol=1e-6)
-    assert scored["label_error"].to_pylist() == found.flagged.tolist()
-    np.testing.assert_allclose(scored["label_right"].to_numpy(), found.right)
-    suggestions = np.array(["cat", "dog", "eel", "fox"])[found.suggested]
-    expected = [s if f else None for s, f in zip(suggestions.tolist(), found.flagged, strict=True)]
-    assert scored["label_error_suggestion"].to_pylist() == expected
-    assert scored["label_error_because"].to_pylist() == found.reason.tolist()
-
-
-def test_columns_classes_and_ensembles_are_read() -> None:
-    view, _, _ = view_of()
-    plain = score_all(LabelErrors(), view)
-    turned = LabelErrors(pred_probs="mine", classes=("fox", "eel", "dog", "cat"))
-    assert turned.needs == ("label", "mine")
-    np.testing.assert_allclose(
-        score_all(turned, view)["label_errors"].to_numpy(), plain["label_errors"].to_numpy(), atol=1e-3
-    )
-    both = LabelErrors(pred_probs=("pred_probs", "pred_probs"))
-    np.testing.assert_allclose(
-        score_all(both, view)["label_errors"].to_numpy(), plain["label_errors"].to_numpy(), rtol=1e-5
-    )
-    assert any("pooled with weights 0.50, 0.50" in note for note in both.fit(view).notes)
-    with pytest.raises(InputError, match="names no column"):
-        LabelErrors(pred_probs=())
-
-
-def test_the_scorers_seed_draws_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curate.scorers.noise.label_noise.finder.ROWS", 100)
-    view, _, _ = view_of()
-    one, other = (score_all(LabelErrors(seed=seed), view)["label_errors"] for seed in (0, 1))
-    assert not one.equals(other)
-
-
-def test_rows_that_cannot_be_scored_say_why_and_change_nothing_else() -> None:
-    view, _, _ = view_of()
-    table, probs = view.to_arrow(["id", "label"]), view.vectors("pred_probs").to_numpy().copy()
-    labels = table["label"].to_pylist()
-    labels[3], labels[7], probs[11], probs[17] = None, "zebra", np.nan, 3.0
-    spoilt_view = ArrayView({"id": table["id"], "label": labels}, {"pred_probs": probs})
-    scorer = LabelErrors(classes=("cat", "dog", "eel", "fox"))
-    scored = score_all(scorer, spoilt_view)
-    reasons = scored["label_errors_reason"].to_pylist()
-    assert [reasons[i] for i in (3, 7, 11, 17)] == [
-        "no label",
-        "label 'zebra' is none of the 4 classes",
-        "no predicted probabilities",
-        "predicted probabilities outside [0, 1]",
-    ]
-    rest = np.setdiff1d(np.arange(300), [3, 7, 11, 17])
-    alone = score_all(scorer, spoilt_view.rearranged(rest))
-    assert alone["label_errors"].equals(scored["label_errors"].take(rest))
-
-
-def test_notes_tell_what_was_found() -> None:
-    view, _, _ = view_of()
-    notes = LabelErrors().fit(view).notes
-    assert any("labels are flagged" in note and "expected wrong" in note for note in notes)
