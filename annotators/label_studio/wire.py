@@ -168,16 +168,20 @@ class Wire:
         *,
         meanwhile: Meanwhile | None = None,
     ) -> Answer:
-        connection = self._connection()
+        connection, ours = self._connection(), False
         try:
             connection.request(method, self._parts.path.rstrip("/") + path, data, dict(headers))
             if meanwhile is not None:
+                ours = True
                 meanwhile()
+                ours = False
             _listen(connection.sock)
             response = connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
+            if ours:  # a full disk here is no fault of the connection
+                raise
             raise Lost(self._unreachable(error)) from None
         except BaseException:
             self.close()  # an answer is left in it, which the next request would take for its own

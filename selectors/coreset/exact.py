@@ -118,9 +118,8 @@ def _dense(likeness: Likeness, picks: Picks, bound: npt.NDArray[np.float64], eno
         rest = keys.copy()
         rest[batch] = -np.inf
         if top > -np.inf and top >= rest.max():
-            place = int(
-                (keys[batch] >= top * (1 - 1e-5)).argmax()
-            )  # what differs by rounding alone goes by row
+            # what differs by rounding alone goes by row
+            place = int((keys[batch] >= top * (1 - 1e-5)).argmax())
             row, cover = int(batch[place]), picks.cover.copy()
             picks.add(row, float(bound[row]), columns[place])
             _lower(likeness, bound, cover, picks.cover)

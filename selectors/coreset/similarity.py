@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -95,8 +96,8 @@ class Likeness:
         """The same with all rows in memory."""
         if isinstance(self.rows, AtHand):
             return self
-        found = object.__new__(Likeness)
-        found.rows, found.metric = AtHand(self.rows.take(slice(None))), self.metric
+        found = copy(self)
+        found.rows = AtHand(self.rows.take(slice(None)))
         return found
 
     def side(self, rows: Ints | slice) -> Side:
