@@ -69,6 +69,15 @@ def pictured(rng: np.random.Generator, n: int) -> tuple[dict[str, Any], dict[str
     return {"phash": hashes}, {"phash_thumb": colours}
 
 
+def embedded(rng: np.random.Generator, n: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Vectors of 512 numbers in 500 clusters, a fifth as many as asked for, since they are large; a tenth are near-copies."""
+    from semdedup import make
+
+    with tempfile.TemporaryDirectory() as folder:
+        make(Path(folder), "clusters", n // 5, 512)
+        return {}, {"vector": np.load(Path(folder) / "rows.npy")}
+
+
 def grouped(rng: np.random.Generator, n: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Sites of very different sizes, three sorts, and a number."""
     return {
@@ -78,7 +87,7 @@ def grouped(rng: np.random.Generator, n: int) -> tuple[dict[str, Any], dict[str,
     }, {}
 
 
-STORES = {"labels": labelled, "texts": written, "images": pictured, "groups": grouped}
+STORES = {"labels": labelled, "texts": written, "images": pictured, "vectors": embedded, "groups": grouped}
 
 
 def prepare(folder: Path, rows: int) -> None:
@@ -88,8 +97,8 @@ def prepare(folder: Path, rows: int) -> None:
 
     for name, make in STORES.items():
         rng = np.random.default_rng(0)
-        ids = [f"i{j:08d}" for j in rng.permutation(rows)]
-        columns, vectors = make(rng, rows)
+        columns, vectors = make(np.random.default_rng(1), rows)
+        ids = [f"i{j:08d}" for j in rng.permutation(len(next(iter((columns | vectors).values()))))]
         table = {"id": ids, "image": [f"https://a.org/{i}.jpg" for i in ids], "caption": ids} | columns
         with curate.open(folder / f"{name}.curate", create=True) as store:
             store.add(pa.table(table), kind="image-text", check="none")
@@ -99,6 +108,7 @@ def prepare(folder: Path, rows: int) -> None:
 
 def steps() -> dict[str, tuple[str, Any]]:
     """The store and the component of each step."""
+    from curate.scorers.duplicates.exact import ExactDuplicate
     from curate.scorers.duplicates.near import NearDuplicate
     from curate.scorers.noise.confident import ConfidentLearning
     from curate.scorers.noise.label_noise.scorer import LabelErrors
@@ -109,6 +119,8 @@ def steps() -> dict[str, tuple[str, Any]]:
         "confident-learning": ("labels", ConfidentLearning(classes=CLASSES)),
         "confident-learning, both": ("labels", ConfidentLearning(classes=CLASSES, filter_by="both")),
         "label-errors": ("labels", LabelErrors(classes=CLASSES)),
+        "exact-duplicate": ("texts", ExactDuplicate(columns=("caption",))),
+        "near-duplicate by embedding": ("vectors", NearDuplicate(by="embedding", embedding="vector")),
         "near-duplicate by text": ("texts", NearDuplicate(by="text")),
         "near-duplicate by image": ("images", NearDuplicate(by="image")),
         "stratified": ("groups", Stratified("site")),
@@ -122,7 +134,10 @@ def steps() -> dict[str, tuple[str, Any]]:
 
 def work(folder: Path, step: str, code: Path) -> None:
     """One step by the code in a folder; prints what it took and a digest of the answer."""
+    import pyarrow as pa
+
     import curate
+    from curate.contracts import ROW
 
     if Path(curate.__file__).resolve().parent.parent != code.resolve():
         raise SystemExit(f"{curate.__file__} is not the code of {code}")
@@ -132,11 +147,13 @@ def work(folder: Path, step: str, code: Path) -> None:
         if hasattr(component, "select"):
             found = component.select(view, 0.2, np.random.default_rng(0))
             arrays = [found.index, found.gain, found.weight]
-        elif hasattr(answer := component.fit(view), "leaders"):
-            arrays = [answer.leaders.leader, answer.leaders.similarity]
         else:
-            arrays = [column.to_numpy(zero_copy_only=False) for column in answer.table.columns]
+            answer = component.fit(view)
         spent = time.process_time() - start
+        if not hasattr(component, "select"):
+            (rows,) = pa.table({"id": view.ids(), ROW: np.arange(len(view))}).combine_chunks().to_batches()
+            found = answer.score(rows)
+            arrays = [column.to_numpy(zero_copy_only=False) for column in found.columns]
     digest = hashlib.sha256()
     for array in arrays:
         plain = array is not None and array.dtype != object

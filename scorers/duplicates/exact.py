@@ -129,10 +129,8 @@ class _Contents:
         found = piece.sql(f"select hash({', '.join(_keys(content))}) as h, {nothing} as e from view", content)
         self.piece, self.read, self.first = piece, read, first
         empty = _plain(found.column("e"), np.uint8)
-        self.full, self.hashed = (
-            np.flatnonzero(empty == 0).astype(np.uint32),
-            _plain(found.column("h"), np.uint64),
-        )
+        self.full = np.flatnonzero(empty == 0).astype(np.uint32)
+        self.hashed = _plain(found.column("h"), np.uint64)
         if len(self.full) < len(empty):
             self.hashed = self.hashed[self.full]
         self.nothing = np.flatnonzero(empty) + first
