@@ -315,13 +315,15 @@ def resolve_budget(budget: Budget | None, n: int) -> int:
             budget = float(text[:-1]) / 100 if text.endswith("%") else int(text)
         except ValueError:
             raise InputError(f"budget {text!r} is not a count (500) or a percentage ('10%')") from None
-    if isinstance(budget, float):
+    if isinstance(budget, (float, np.floating)):
         if not 0 < budget <= 1:
             raise InputError(f"budget {budget!r}: a fraction lies in (0, 1]; write a count as an integer")
-        return max(1, min(n, round(budget * n))) if n else 0
+        return max(1, min(n, round(float(budget) * n))) if n else 0
+    if not isinstance(budget, (int, np.integer)):
+        raise InputError(f"budget {budget!r} is not a count (500), a fraction (0.1) or a percentage ('10%')")
     if budget < 1 or budget > n:
         raise InputError(f"budget {budget}: there are {n} items to choose from, so 1 to {n} can be chosen")
-    return budget
+    return int(budget)
 
 
 # --- Annotators -------------------------------------------------------------------------------------------------

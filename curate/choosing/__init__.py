@@ -5,6 +5,7 @@ out. A component inherits the fields of `Constrained`, whose `pool` reads the it
 """
 
 from curate.choosing.budgets import Balance, allot, capacity, cost_budget, level
+from curate.choosing.chance import Rng, generator
 from curate.choosing.constraints import Account, Constraints, Terms, at_random, highest, in_order
 from curate.choosing.effort import effort
 from curate.choosing.heads import ceilings, places_to_ask
@@ -26,6 +27,7 @@ __all__ = [
     "Constraints",
     "Meter",
     "Pool",
+    "Rng",
     "Terms",
     "allot",
     "as_matrix",
@@ -36,6 +38,7 @@ __all__ = [
     "draw_seed",
     "effort",
     "finite_rows",
+    "generator",
     "highest",
     "in_order",
     "level",

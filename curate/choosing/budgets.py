@@ -24,7 +24,9 @@ def capacity(budget: Budget | None, total: int, available: int, what: str) -> in
     Raises InputError as `resolve_budget` does, and for a count above `available`.
     """
     count = resolve_budget(budget, total)
-    share = isinstance(budget, float) or (isinstance(budget, str) and budget.strip().endswith("%"))
+    share = isinstance(budget, (float, np.floating)) or (
+        isinstance(budget, str) and budget.strip().endswith("%")
+    )
     if count > available and not share:
         raise InputError(
             f"budget {count}: only {available} of {total} items have {what}; ask for at most that"
@@ -74,7 +76,7 @@ def cost_budget(budget: Budget | None, total: float) -> float:
         number = math.nan
     if text.endswith("%"):
         number *= total / 100
-    elif isinstance(budget, float) and 0 < budget <= 1:
+    elif isinstance(budget, (float, np.floating)) and 0 < budget <= 1:
         number *= total
     if isinstance(budget, bool) or not 0 < number <= total * (1 + 1e-12):
         raise InputError(

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Constraints, Meter, at_random
+from curate.choosing import Constraints, Meter, Rng, at_random, generator
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
 from curate.selectors.coreset.exact import Picks, finish_sparse
 from curate.selectors.coreset.neighbours import neighbour_graph
-from curate.selectors.coreset.rows import Floats, Ints, generator
+from curate.selectors.coreset.rows import Floats, Ints
 from curate.selectors.coreset.similarity import Likeness
 from curate.selectors.coreset.sources import Source
 
@@ -24,7 +24,7 @@ def query(
     uncertainty: npt.NDArray[Any],
     budget: Budget,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     within: Constraints | None = None,
     known: Ints | None = None,
     neighbours: int = 64,

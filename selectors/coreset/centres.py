@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Constraints, Meter, Terms, at_random
+from curate.choosing import Constraints, Meter, Rng, Terms, at_random, generator
 from curate.contracts import Budget, Selection
 from curate.selectors.coreset.exact import purse_of
 from curate.selectors.coreset.kernels import Purse
 from curate.selectors.coreset.radii import farthest, nearer
-from curate.selectors.coreset.rows import Floats, Ints, compiled, generator, prepare
+from curate.selectors.coreset.rows import Floats, Ints, compiled, prepare
 from curate.selectors.coreset.sources import AtHand, mean
 
 __all__ = ["Cloud", "Points", "choose_centres", "k_center"]
@@ -25,7 +25,7 @@ def k_center(
     x: npt.NDArray[Any],
     budget: Budget,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     within: Constraints | None = None,
     start: Ints | None = None,
 ) -> Selection:

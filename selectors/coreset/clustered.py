@@ -10,11 +10,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Constraints, Meter, Terms, at_random, highest
+from curate.choosing import Constraints, Meter, Rng, Terms, at_random, generator, highest
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
 from curate.selectors.coreset.means import cluster
-from curate.selectors.coreset.rows import Floats, Ints, generator, unit
+from curate.selectors.coreset.rows import Floats, Ints, unit
 from curate.selectors.coreset.sources import Source, mean, rows_of, shifted
 
 __all__ = ["Keep", "prototypes", "semdedup"]
@@ -30,7 +30,7 @@ def prototypes(
     x: npt.NDArray[Any] | Source,
     budget: Budget,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     within: Constraints | None = None,
     keep: Keep = "centres",
     clusters: int | None = None,
@@ -95,7 +95,7 @@ def semdedup(
     x: npt.NDArray[Any] | Source,
     budget: Budget,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     within: Constraints | None = None,
     clusters: int | None = None,
     keep: Literal["hard", "easy"] = "hard",

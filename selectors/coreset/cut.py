@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Constraints, Meter, at_random
+from curate.choosing import Constraints, Meter, Rng, at_random, generator
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
 from curate.selectors.coreset.classes import in_classes
 from curate.selectors.coreset.rounds import Rivals, contest
-from curate.selectors.coreset.rows import Floats, generator, unit
+from curate.selectors.coreset.rows import Floats, unit
 from curate.selectors.coreset.sources import Source, along, mean, rows_of, squares
 
 __all__ = ["graph_cut"]
@@ -28,7 +28,7 @@ def graph_cut(
     x: npt.NDArray[Any] | Source,
     budget: Budget,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     within: Constraints | None = None,
     redundancy: float = 1.0,
 ) -> Selection:

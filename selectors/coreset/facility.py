@@ -7,12 +7,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Constraints, Meter, Terms, at_random, effort
+from curate.choosing import Constraints, Meter, Rng, Terms, at_random, effort, generator
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
 from curate.selectors.coreset.exact import Picks, exact_greedy, finish_sparse, gains_of
 from curate.selectors.coreset.neighbours import neighbour_graph
-from curate.selectors.coreset.rows import Floats, Ints, generator
+from curate.selectors.coreset.rows import Floats, Ints
 from curate.selectors.coreset.similarity import Likeness, Similarity
 from curate.selectors.coreset.sources import Source
 
@@ -30,7 +30,7 @@ def facility_location(
     x: npt.NDArray[Any] | Source,
     budget: Budget,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     within: Constraints | None = None,
     similarity: Similarity = "cosine",
     method: Method = "auto",

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Constraints, Meter, at_random
+from curate.choosing import Constraints, Meter, Rng, at_random, generator
 from curate.contracts import Budget, Selection
 from curate.selectors.coreset.classes import in_classes
 from curate.selectors.coreset.rounds import Rivals, contest
-from curate.selectors.coreset.rows import Floats, generator
+from curate.selectors.coreset.rows import Floats
 from curate.selectors.coreset.sources import Source, Squared, mean, rows_of, shifted
 
 __all__ = ["herding"]
@@ -24,7 +24,7 @@ def herding(
     x: npt.NDArray[Any] | Source,
     budget: Budget,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     within: Constraints | None = None,
 ) -> Selection:
     """Choose rows of `x` (n, d) one at a time, each bringing the mean of those chosen nearest to the mean of all: in each

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Constraints, Meter, at_random
+from curate.choosing import Constraints, Meter, Rng, at_random, generator
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
 from curate.selectors.coreset.classes import in_classes
 from curate.selectors.coreset.rounds import Contest, Rivals, contest
-from curate.selectors.coreset.rows import Floats, Ints, generator, prepare
+from curate.selectors.coreset.rows import Floats, Ints, prepare
 from curate.selectors.coreset.sources import Source, Squared, largest, mean, rows_of
 
 __all__ = ["grad_match"]
@@ -27,7 +27,7 @@ def grad_match(
     x: npt.NDArray[Any] | Source,
     budget: Budget,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     within: Constraints | None = None,
     target: npt.NDArray[Any] | None = None,
     ridge: float = 0.0,

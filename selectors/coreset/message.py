@@ -7,14 +7,14 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Constraints, Meter, at_random
+from curate.choosing import Constraints, Meter, Rng, at_random, generator
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
 from curate.selectors.coreset.exact import purse_of
 from curate.selectors.coreset.heaps import pass_messages
 from curate.selectors.coreset.kernels import Graph
 from curate.selectors.coreset.neighbours import nearest_rows
-from curate.selectors.coreset.rows import compiled, generator
+from curate.selectors.coreset.rows import compiled
 from curate.selectors.coreset.similarity import Likeness
 from curate.selectors.coreset.sources import Source
 
@@ -28,7 +28,7 @@ def d2(
     score: npt.NDArray[Any],
     budget: Budget,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     within: Constraints | None = None,
     neighbours: int = 10,
     forward: float = 1.0,

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Constraints, Meter, at_random, highest
+from curate.choosing import Constraints, Meter, Rng, at_random, generator, highest
 from curate.contracts import Budget, Held, Selection, View
 from curate.fitting import piece_rows
-from curate.selectors.coreset.rows import Floats, Ints, generator
+from curate.selectors.coreset.rows import Floats, Ints
 from curate.selectors.coreset.sources import (
     Column,
     Source,
@@ -36,7 +36,7 @@ def moderate(
     x: npt.NDArray[Any] | Source,
     budget: Budget,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     within: Constraints | None = None,
 ) -> Selection:
     """Choose of each group of `within` (its classes) the rows of `x` (n, d) whose distance from the group's

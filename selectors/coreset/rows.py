@@ -12,7 +12,7 @@ import numpy.typing as npt
 from curate.choosing import finite_rows
 from curate.errors import InputError, require
 
-__all__ = ["Floats", "Ints", "compiled", "generator", "prepare", "unit"]
+__all__ = ["Floats", "Ints", "compiled", "prepare", "unit"]
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -26,11 +26,6 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     numba: Any = require("numba", "select")
     return numba.njit(cache=True, fastmath={"reassoc", "contract", "nsz", "nnan"})(function)  # type: ignore[no-any-return]
-
-
-def generator(rng: np.random.Generator | None) -> np.random.Generator:
-    """`rng`, or the same one every time."""
-    return np.random.default_rng(0) if rng is None else rng
 
 
 def prepare(x: npt.NDArray[Any], what: str = "x") -> Floats:

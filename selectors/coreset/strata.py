@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Constraints, Meter, at_random, highest
+from curate.choosing import Constraints, Meter, Rng, at_random, generator, highest
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
-from curate.selectors.coreset.rows import Ints, generator
+from curate.selectors.coreset.rows import Ints
 
 __all__ = ["ccs", "hardest"]
 
@@ -20,7 +20,7 @@ def ccs(
     score: npt.NDArray[Any],
     budget: Budget,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     within: Constraints | None = None,
     drop: float = 0.3,
     bins: int = 50,
@@ -69,7 +69,7 @@ def hardest(
     score: npt.NDArray[Any],
     budget: Budget,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     within: Constraints | None = None,
     easiest: bool = False,
 ) -> Selection:

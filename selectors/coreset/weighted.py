@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Constraints, Meter
+from curate.choosing import Constraints, Meter, Rng, generator
 from curate.contracts import Budget, Selection
 from curate.selectors.coreset.classes import in_classes
 from curate.selectors.coreset.facility import Method, facility_location
-from curate.selectors.coreset.rows import generator
 from curate.selectors.coreset.sources import Source, rows_of
 
 __all__ = ["craig"]
@@ -23,7 +22,7 @@ def craig(
     x: npt.NDArray[Any] | Source,
     budget: Budget,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     within: Constraints | None = None,
     method: Method = "auto",
     neighbours: int | None = None,

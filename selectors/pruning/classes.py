@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.choosing import Rng, generator
 from curate.contracts import Budget, Selection, resolve_budget
 from curate.errors import InputError
 
@@ -147,11 +148,11 @@ def keep_classes(
     )
 
 
-def random_classes(source_labels: Any, budget: Budget, *, rng: np.random.Generator) -> ClassSelection:
+def random_classes(source_labels: Any, budget: Budget, *, rng: Rng) -> ClassSelection:
     """The rows of classes drawn at random: the baseline of every mapping. `source_labels` (n,); `budget` in classes."""
     labels = as_labels(source_labels, "source labels")
     names = name_classes(labels, None, None)
-    votes = (1 + rng.permutation(len(names))).astype(np.float64)
+    votes = (1 + generator(rng).permutation(len(names))).astype(np.float64)
     return keep_classes(votes, encode(labels, names, "source labels"), budget, names=names, unit="lot")
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import as_matrix
+from curate.choosing import Rng, as_matrix, generator
 from curate.contracts import Budget
 from curate.errors import InputError
 from curate.selectors.pruning.centroids import Centre, class_centroids, cluster, nearest_centroid
@@ -30,7 +30,7 @@ def feature_mapping(
     by: Measure = "votes",
     target_labels: Any = None,
     reverse: bool = False,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
 ) -> ClassSelection:
     """The source rows of the classes that lie nearest to the target's items in some feature space.
 
@@ -68,12 +68,12 @@ def feature_mapping(
 
 
 def _classes(
-    source: npt.NDArray[Any], source_labels: Any, clusters: int | None, rng: np.random.Generator | None
+    source: npt.NDArray[Any], source_labels: Any, clusters: int | None, rng: Rng
 ) -> tuple[npt.NDArray[np.int64], list[Any]]:
     if (source_labels is None) == (clusters is None):
         raise InputError("give source_labels, or clusters=... to make classes by k-means: one of the two")
     if clusters is not None:
-        seed = int((rng or np.random.default_rng(0)).integers(2**31))
+        seed = int(generator(rng).integers(2**31))
         return cluster(source, clusters, seed=seed), list(range(clusters))
     labels = as_labels(source_labels, "source labels")
     if len(labels) != len(source):

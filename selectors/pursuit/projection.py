@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Account, Constraints, Meter, at_random
+from curate.choosing import Account, Constraints, Meter, Rng, at_random, generator
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
 
@@ -22,7 +22,7 @@ def information_projection(
     queries: npt.NDArray[Any] | None,
     budget: Budget,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     within: Constraints | None = None,
     quality: npt.NDArray[Any] | None = None,
 ) -> Selection:
@@ -59,7 +59,7 @@ def information_projection(
     factor = _factor(asked)
     rows, gains = _span(x, factor, terms.first.tolist(), account, good / terms.cost)
     chosen = np.array(rows, np.int64)
-    other = at_random(terms, np.random.default_rng(0) if rng is None else rng)
+    other = at_random(terms, generator(rng))
     return Selection(
         chosen,
         weight=np.ones(len(chosen), np.float32),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Constraints, Meter, Terms, at_random
+from curate.choosing import Constraints, Meter, Rng, Terms, at_random, generator
 from curate.contracts import Budget, Selection, Vectors
 from curate.errors import InputError
 from curate.selectors.pursuit.merging import Merged, fill_up, interleave, merge
@@ -47,7 +47,7 @@ def pursue(
     budget: Budget,
     *,
     shards: int = 1,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     rates: Sequence[float] | None = None,
     subspaces: Sequence[npt.NDArray[Any]] | None = None,
     within: Constraints | None = None,
@@ -89,7 +89,7 @@ def pursue(
     beside the rows. Raises InputError for budgets, shapes or values that cannot be used, and where no row leads towards
     the target.
     """
-    meter = Meter()
+    meter, drawn = Meter(), None if rng is None else generator(rng)
     source, path, n = _open(gradients, rates, subspaces, shards, ties)
     terms = (within or Constraints()).terms(n, budget)
     if not (terms.cost == 1).all():
@@ -98,7 +98,7 @@ def pursue(
     tasks = make_tasks(source, path, target, terms, least)
     merged = _chase_and_merge(source, tasks, course)
     last = float(merged.residual[-1])
-    against = {} if rng is None else {"objective": last, "random": _at_random(source, tasks, terms, rng)}
+    against = {} if drawn is None else {"objective": last, "random": _at_random(source, tasks, terms, drawn)}
     return Pursued(
         merged.rows,
         weight=merged.weight.astype(np.float32),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import Constraints, Meter, Terms
+from curate.choosing import Constraints, Meter, Rng, Terms, generator
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
 
@@ -21,7 +21,7 @@ def soft_cap(
     score: npt.NDArray[Any],
     budget: Budget,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     within: Constraints | None = None,
     temperature: float = 1.0,
     penalty: float = 1.0,
@@ -62,7 +62,7 @@ def soft_cap(
     terms = (within or Constraints()).terms(len(score), budget)
     if not (terms.cost == 1).all():
         raise InputError("costs are given, and draws have none: leave them out")
-    rng = np.random.default_rng(0) if rng is None else rng
+    rng = generator(rng)
     drawn = np.zeros(len(score), np.int64)
     drawn[terms.first] = 1
     for group, left in enumerate(terms.left.tolist()):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from curate.choosing import as_matrix
+from curate.choosing import Rng, as_matrix, generator
 from curate.contracts import Budget
 from curate.errors import InputError
 from curate.selectors.reweighting.weighted import Draw, Weighted, cap_weights, weigh
@@ -26,7 +26,7 @@ def log_density_ratio(
     strength: float = 1.0,
     folds: int = 5,
     centres: int = 100,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
 ) -> npt.NDArray[np.float64]:
     """log p(x | target) / p(x | pool) of each row of the pool, (n,) float64; higher = more like the target.
 
@@ -45,7 +45,7 @@ def log_density_ratio(
         raise InputError(f"method={method!r}: logistic or ulsif")
     if not strength > 0 or folds < 1 or centres < 1:
         raise InputError(f"strength={strength}, folds={folds}, centres={centres}: above 0, at least 1 and 1")
-    rng = rng or np.random.default_rng(0)
+    rng = generator(rng)
     both = np.concatenate([own, theirs]).astype(np.float64)
     both -= both.mean(0)
     both /= np.maximum(both.std(0), 1e-12)
@@ -119,7 +119,7 @@ def importance_resample(
     *,
     temperature: float = 1.0,
     cap: float | None = None,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
 ) -> Weighted:
     """Items drawn without replacement in proportion to their importance; without a budget all of them, weighted.
 
@@ -138,5 +138,5 @@ def importance_resample(
     if cap is not None:
         weights = cap_weights(weights, cap)
         logs = np.where(weights > 0, np.log(np.maximum(weights, 1e-300)), logs)
-    draw = None if budget is None else Draw(budget, rng or np.random.default_rng(0))
+    draw = None if budget is None else Draw(budget, generator(rng))
     return weigh(weights, "by importance for the target", draw, logs=logs)

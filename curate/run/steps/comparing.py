@@ -98,7 +98,7 @@ def _budget(budget: Budget, n: int) -> float:
     resolve_budget(budget, n)
     if isinstance(budget, str) and budget.strip().endswith("%"):
         return float(budget.strip()[:-1]) / 100
-    return budget if isinstance(budget, float) else int(budget) / n
+    return float(budget) if isinstance(budget, (float, np.floating)) else int(budget) / n
 
 
 def _read(
