@@ -1,4 +1,4 @@
-"""A compressed set of images: the patches a model is surest of, stitched into few pictures, with soft labels beside.
+"""A compressed set of images: the patches a model is surest of, stitched into few pictures, with a soft label of each patch.
 
     made = make_mosaics(read, labels, predict, per_class=10)
     write_mosaics(made, "small/")
@@ -42,14 +42,16 @@ class Mosaics:
     """Pictures made of `grid` x `grid` patches.
 
     `pixels` (m, side, side, 3) uint8; `labels` (m,) the class of all patches; `soft` (m, C) float32 what the model says of the
-    whole picture, columns as in `classes`; `sources` (m, grid^2) int64 rows the patches are from, row by row of the grid;
-    `confidence` (m, grid^2) float32 the model's probability of the label on each patch. Classes in their order, and within
-    one the surest picture first.
+    whole picture, columns as in `classes`; `patch_soft` (m, grid^2, C) float32 what it says of each patch before it is made
+    small, row by row of the grid; `sources` (m, grid^2) int64 rows the patches are from; `confidence` (m, grid^2) float32
+    the model's probability of the label on each patch. Classes in their order, and within one the surest picture
+    first. `curate.formats.patches` cuts pictures up again and labels the cuts.
     """
 
     pixels: Pixels
     labels: npt.NDArray[Any]
     soft: npt.NDArray[np.float32]
+    patch_soft: npt.NDArray[np.float32]
     sources: npt.NDArray[np.int64]
     confidence: npt.NDArray[np.float32]
     classes: tuple[Any, ...]
@@ -96,26 +98,28 @@ def make_mosaics(
     rng = rng or np.random.default_rng(0)
     classes = np.unique(given)
     slots = per_class * grid * grid
-    pictures, sources, sure = [], [], []
+    pictures, sources, told = [], [], []
     for code, name in enumerate(classes):
         rows = np.sort(rng.permutation(np.flatnonzero(given == name))[:candidates])
         pieces, owner = _pieces(read, rows, (side, crops, smallest), rng)
-        score = _predicted(predict, pieces, len(classes))[:, code]
-        taken = _best(score, owner, slots)
+        seen = _predicted(predict, pieces, len(classes))
+        taken = _best(seen[:, code], owner, slots)
         place = (
             np.arange(slots).reshape(grid * grid, per_class).T
         )  # the first patch of each picture is of the best
         chosen = taken[place]
         pictures += [_stitched(pieces[row], grid, side) for row in chosen]
         sources.append(rows[owner[chosen]])
-        sure.append(score[chosen])
-    pixels = np.stack(pictures)
+        told.append(seen[chosen].astype(np.float32))
+    pixels, patch_soft = np.stack(pictures), np.concatenate(told)
+    owned = np.repeat(np.arange(len(classes)), per_class)
     return Mosaics(
         pixels,
-        np.repeat(classes, per_class),
+        classes[owned],
         _predicted(predict, pixels, len(classes)).astype(np.float32),
+        patch_soft,
         np.concatenate(sources).astype(np.int64),
-        np.concatenate(sure).astype(np.float32),
+        np.take_along_axis(patch_soft, owned[:, None, None], 2)[..., 0],
         tuple(classes.tolist()),
     )
 
@@ -189,24 +193,26 @@ def write_mosaics(
     manifest: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> ExportResult:
-    """Write them as a data set: the pictures as PNG, `label`, `soft_label` (a vector) and `sources`, with manifest and card.
+    """Write them as a data set: the pictures as PNG, and columns of their labels and patches, with manifest and card.
 
-    `ids` name the rows of `sources` (default: their numbers). `format`: parquet, datasets or webdataset, with the pictures
-    in the rows; jsonl or csv, with files beside. Raises InputError if something else is at `out`.
+    `label`; `soft_label`, C probabilities of the whole; `patch_soft_labels`, for each patch, row by row, C probabilities;
+    `sources`, for each patch the id of its image. `ids` name these (default: the numbers of the rows). `format`: parquet,
+    datasets or webdataset, with the pictures in the rows; jsonl or csv, with files beside. Raises InputError if
+    something else is at `out`.
     """
     table = {
         "id": [f"mosaic-{name}-{i:04}" for i, name in enumerate(mosaics.labels)],
         "label": [str(name) for name in mosaics.labels],
-        "soft_label": pa.FixedSizeListArray.from_arrays(
-            pa.array(mosaics.soft.ravel()), mosaics.soft.shape[1]
-        ),
+        "soft_label": _vectors(mosaics.soft),
+        "patch_soft_labels": _vectors(mosaics.patch_soft),
         "sources": [
             [ids[row] if ids is not None else str(row) for row in rows] for rows in mosaics.sources.tolist()
         ],
     }
     told = {
         "title": "Compressed image set",
-        "description": "Pictures stitched from the patches that a model is surest of. soft_label: its probabilities of "
+        "description": "Pictures stitched from the patches that a model is surest of, row by row of a square grid. "
+        "soft_label: of the whole picture, and patch_soft_labels: of each patch, its probabilities of "
         + ", ".join(map(str, mosaics.classes)),
         **(manifest or {}),
     }
@@ -219,6 +225,14 @@ def write_mosaics(
         return export(
             [batch], out, format=format, kind="label", manifest=told, media=media, overwrite=overwrite
         )
+
+
+def _vectors(values: npt.NDArray[np.float32]) -> pa.Array:
+    """Lists of a fixed length, one level for each axis but the first."""
+    found = pa.array(values.ravel())
+    for size in values.shape[:0:-1]:
+        found = pa.FixedSizeListArray.from_arrays(found, size)
+    return found
 
 
 def compress_view(

@@ -45,6 +45,9 @@ def test_the_surest_of_each_class_fill_the_pictures() -> None:
     assert made.pixels[0, 0, 0].tolist() == (RED * 7 // 8).tolist()  # top left: the surest
     assert made.pixels[0, 7, 7].tolist() == (RED * 1 // 8).tolist()  # bottom right: the fourth
     assert np.allclose(made.soft, predict(made.pixels))
+    clear = [predict(pictures[row][None])[0] for row in made.sources.ravel()]
+    assert np.allclose(made.patch_soft.reshape(-1, 2), clear, atol=1e-6)
+    assert np.array_equal(made.confidence, np.stack([made.patch_soft[0, :, 0], made.patch_soft[1, :, 1]]))
     two = make_mosaics(pictures.__getitem__, labels, predict, per_class=2, grid=1, side=8)
     assert two.sources.ravel().tolist() == [6, 4, 7, 5]
 
@@ -99,10 +102,13 @@ def test_what_is_written_can_be_read_and_taken_in_again(tmp_path: Path) -> None:
     row = table.to_pylist()[0]
     assert row["label"] == "a" and row["sources"] == ["item-6", "item-4", "item-2", "item-0"]
     assert np.allclose(row["soft_label"], made.soft[0])
+    assert np.array_equal(np.array(table["patch_soft_labels"].to_pylist(), np.float32), made.patch_soft)
     assert "a, b" in json.loads((tmp_path / "small" / "manifest.json").read_text())["description"]
     assert not write_mosaics(made, tmp_path / "small", ids=ids).written  # the same again is left alone
     files = write_mosaics(made, tmp_path / "files", format="jsonl")
     assert files.rows == 2 and len(list((tmp_path / "files").rglob("*.png"))) == 2
+    line = json.loads(next((tmp_path / "files").rglob("*.jsonl")).read_text().splitlines()[1])
+    assert np.allclose(line["patch_soft_labels"], made.patch_soft[1])
 
 
 def test_a_view_is_compressed(tmp_path: Path) -> None:
