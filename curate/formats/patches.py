@@ -72,5 +72,5 @@ def label_cuts(patch_soft: npt.NDArray[Any], boxes: npt.NDArray[Any]) -> Reals:
     shared = np.minimum(high[:, :, None], line + 1 / grid) - np.maximum(low[:, :, None], line)
     share = np.clip(shared, 0, None)
     share /= share.sum(2, keepdims=True)
-    weight = (share[:, 0, :, None] * share[:, 1, None, :]).reshape(len(soft), -1)
-    return np.einsum("mp,mpc->mc", weight.astype(np.float32), soft)
+    weight = (share[:, 0, :, None] * share[:, 1, None, :]).reshape(len(soft), 1, -1)
+    return np.matmul(weight.astype(np.float32), soft)[:, 0]
