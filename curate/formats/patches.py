@@ -63,8 +63,8 @@ def label_cuts(patch_soft: npt.NDArray[Any], boxes: npt.NDArray[Any]) -> Reals:
         raise InputError(
             f"labels of shape {soft.shape} and boxes of shape {boxes.shape}: (m, grid^2, C) and (m, 4) are meant"
         )
-    low, high = boxes[:, :2], boxes[:, 2:]
-    if not ((low >= 0) & (high <= 1 + 1e-6) & (high > low)).all():
+    low, high = boxes[:, :2], np.minimum(boxes[:, 2:], 1)
+    if not ((low >= 0) & (boxes[:, 2:] <= 1 + 1e-6) & (high > low)).all():
         raise InputError(
             "a box is empty or leaves its picture: 0 <= top < bottom <= 1 is meant, left and right likewise"
         )
@@ -73,4 +73,5 @@ def label_cuts(patch_soft: npt.NDArray[Any], boxes: npt.NDArray[Any]) -> Reals:
     share = np.clip(shared, 0, None)
     share /= share.sum(2, keepdims=True)
     weight = (share[:, 0, :, None] * share[:, 1, None, :]).reshape(len(soft), 1, -1)
-    return np.matmul(weight.astype(np.float32), soft)[:, 0]
+    found: Reals = np.matmul(weight.astype(np.float32), soft)[:, 0]
+    return found
