@@ -42,6 +42,8 @@ class Seen(NamedTuple):
     seed: int
     rates: tuple[float, ...]
     """(T,) the learning rate at each checkpoint, of mean 1."""
+    as_pool: Array | None = None
+    """(m, T dim) gradients of the wanted items of the kind that the pool's are, where `wanted` are of another."""
 
     @property
     def checkpoints(self) -> int:
@@ -127,8 +129,9 @@ def _pursue(
 ) -> tuple[Array, Array]:
     wanted, least = _unit(seen, seen.wanted), None
     if typical is not None:
-        own = (wanted[tasks == c] for c in np.unique(tasks))
-        least = [usual_product(rows, typical, rates=seen.rates) for rows in own]
+        as_pool = wanted if seen.as_pool is None else _unit(seen, seen.as_pool)
+        own = (tasks == c for c in np.unique(tasks))
+        least = [usual_product(wanted[one], typical, as_pool=as_pool[one], rates=seen.rates) for one in own]
     targets = _means(wanted, tasks)
     return _chosen(pursue(_unit(seen, seen.train), targets, k, rates=seen.rates, ridge=ridge, least=least))
 

@@ -6,7 +6,7 @@ DATA holds self_instruct (55,185 instructions of 283 templates of T0). The templ
 its items say what is wanted, 64 others test; the pool is `--pool` items of each of the 40 shortest other templates, the same data
 sets' other templates among them. A small GPT (two layers of 64, random weights) first reads 60 items of each of the
 60 next templates, none of them of those data sets. Then, by seed: LoRA is warmed up on 5 % of the pool with three checkpoints, Adam-preconditioned gradients of the pool and plain
-ones of the wanted items are projected to 1,024 numbers and kept as bytes, each method chooses from the same gradients, and LoRA is
+ones of the wanted items (preconditioned, too, to tell what these would be as items of the pool) are projected to 1,024 numbers and kept as bytes, each method chooses from the same gradients, and LoRA is
 trained anew on what was chosen, as many steps for all; a method's weights say how often an item is drawn. Of six moments of that
 training the one with the lowest loss on the wanted items counts. The number is the mean loss of an answer's token, averaged over the
 held-back templates, lower is better; random, the whole pool (three times as many steps) and no training stand beside. What is
@@ -118,6 +118,7 @@ def look(setting: Setting, task: Task, seed: int) -> Seen:
         dropped(setting.base, task, seed),
         seed,
         tuple(rates / rates.mean()),
+        gradients(task.wanted, points),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,21 @@ import numpy.typing as npt
 from curate.choosing import finite_rows
 from curate.contracts import Held, Vectors, View
 from curate.errors import InputError, SchemaError
-from curate.fitting import Blanked, open_vectors, order_by_id, piece_rows, read_labels, without_lists
+from curate.fitting import (
+    Blanked,
+    open_vectors,
+    order_by_id,
+    piece_rows,
+    read_labels,
+    read_vectors,
+    without_lists,
+)
 from curate.selectors.pursuit.sources import Shard
-from curate.selectors.pursuit.trajectory import Trajectory
+from curate.selectors.pursuit.trajectory import Trajectory, usual_product
 
-__all__ = ["PieceShard", "hold_column", "open_column", "read_tasks"]
+__all__ = ["Aims", "PieceShard", "hold_column", "open_column", "read_aims"]
 
+Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
@@ -99,13 +108,49 @@ def _opened(piece: View, column: str) -> tuple[npt.NDArray[Any] | Vectors, Mask]
     return blanked, blanked.hidden
 
 
-def read_tasks(view: View, rows: Ints, tasks: str | None) -> tuple[Ints, tuple[str, ...]]:
-    """The number (t,) of the task of each of the target's items `rows`, and the tasks' names.
+class Aims(NamedTuple):
+    """The items (t,) of a target: `gradients` (t, D), of which the target is the mean, and `as_pool` (t, D), of the pool's
+    kind; `of` (t,) the number of the task of each among `names`."""
 
-    Items without a task (null) are one, named "".
+    gradients: Doubles
+    as_pool: Doubles
+    of: Ints
+    names: tuple[str, ...]
+
+    def means(self) -> Doubles:
+        """The target (m, D) of each task."""
+        return np.stack([self.gradients[self.of == j].mean(axis=0) for j in range(len(self.names))])
+
+    def least(self, path: Trajectory, share: float) -> list[float]:
+        """Which product with each task's target, as gradients count, a `share` of its items do not exceed."""
+        rows, own = path.bring(self.gradients), path.bring(self.as_pool)
+        tasks = [self.of == j for j in range(len(self.names))]
+        return [usual_product(rows[mine], share, as_pool=own[mine]) for mine in tasks]
+
+
+def read_aims(view: View, rows: Ints, as_pool: Doubles, columns: tuple[str | None, str | None]) -> Aims:
+    """The target's items `rows`, whose gradients of the pool's kind are `as_pool`. `columns` hold what they have as a target,
+    None for the same, and their tasks, None for one; items without a task (null) are one, named "".
+
+    Raises InputError where no item is left that has finite gradients, or these are not as wide as the pool's.
     """
+    apart, tasks = columns
+    gradients = as_pool
+    if apart is not None:
+        gradients = np.asarray(read_vectors(view, apart, rows), np.float64)
+        if gradients.shape[1] != as_pool.shape[1]:
+            raise InputError(
+                f"{apart!r} is {gradients.shape[1]} wide, gradients of the pool {as_pool.shape[1]}: one projection of the same "
+                "parameters at the same checkpoints is meant"
+            )
+        kept = np.isfinite(gradients).all(axis=1)
+        rows, gradients, as_pool = rows[kept], gradients[kept], as_pool[kept]
+    if not len(rows):
+        raise InputError(
+            "no item of the target has finite gradients: say which items stand for what is to be learnt"
+        )
     if tasks is None:
-        return np.zeros(len(rows), np.int64), ("",)
+        return Aims(gradients, as_pool, np.zeros(len(rows), np.int64), ("",))
     labels = np.array(read_labels(view, tasks, rows).fill_null("").to_pylist(), str)
     names, codes = np.unique(labels, return_inverse=True)
-    return codes, tuple(str(name) for name in names)
+    return Aims(gradients, as_pool, codes, tuple(str(name) for name in names))

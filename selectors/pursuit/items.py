@@ -13,12 +13,12 @@ from curate.choosing import Constrained, Constraints, Meter, Pool, capacity, dra
 from curate.contracts import Budget, Held, Selection, View
 from curate.errors import InputError
 from curate.fitting import columns_of, true_rows
-from curate.selectors.pursuit.gradients import hold_column, read_tasks
+from curate.selectors.pursuit.gradients import Aims, hold_column, read_aims
 from curate.selectors.pursuit.projection import information_projection
 from curate.selectors.pursuit.pursuing import Pursued, pursue
 from curate.selectors.pursuit.softcap import soft_cap
 from curate.selectors.pursuit.sources import Shards
-from curate.selectors.pursuit.trajectory import Trajectory, target_subspaces, usual_product
+from curate.selectors.pursuit.trajectory import Trajectory, target_subspaces
 
 __all__ = ["InformationProjection", "Pursuit", "SoftCap"]
 
@@ -51,8 +51,11 @@ class Pursuit(_Aimed):
     `rank`        at each checkpoint, see gradients in the `rank` strongest directions of the target's (of a sample of all
                   items', without a target); 0 for as they are.
     `typical`   a share: items may come in that are more like the target than such a share of its own items is, by the product
-                with its mean (`usual_product`; for each task), as long as there are enough. Without it all may.
+                with its mean (`usual_product`; for each task), as long as there are enough. Without it all may. With
+                `target_gradients` its items need `gradients`, too: compared is what they would be in the pool.
     `ridge`, `passes` and `swaps` as in `pursue`.
+    `target_gradients` a column in which the target's items have gradients of another kind than the pool's (LESS: plain, while
+                the pool's are Adam-preconditioned); the target is then the mean of these. Without it of `gradients`.
     """
 
     gradients: str = "gradients"
@@ -64,6 +67,7 @@ class Pursuit(_Aimed):
     typical: float | None = None
     passes: int = 128
     swaps: int = 4
+    target_gradients: str | None = None
 
     name: ClassVar[str] = "pursuit"
     version: ClassVar[int] = 1
@@ -75,6 +79,10 @@ class Pursuit(_Aimed):
             raise InputError(
                 f"tasks {self.tasks!r} are those of target items: say which these are by `target`"
             )
+        if self.target_gradients and not self.target:
+            raise InputError(
+                f"target_gradients {self.target_gradients!r} are those of target items: say which these are by `target`"
+            )
         if self.typical is not None and not (self.target and 0 <= self.typical <= 1):
             raise InputError(
                 f"typical {self.typical} is a share from 0 to 1 of target items: say also which these are by `target`"
@@ -84,7 +92,7 @@ class Pursuit(_Aimed):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return self._columns(self.gradients, *([self.tasks] if self.tasks else []))
+        return self._columns(self.gradients, *(c for c in (self.target_gradients, self.tasks) if c))
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         meter, seed = Meter(), draw_seed(rng)
@@ -112,17 +120,10 @@ class Pursuit(_Aimed):
         place = np.empty(len(view), np.int64)
         place[pool.rows] = np.arange(len(view))
         plain = Shards(held, place)
-        target, sample, of = None, None, None
-        names: tuple[str, ...] = ("",)
+        known, sample = None, None
         if self.target:
-            rows = pool.rows[(aims & ~hidden)[pool.rows]]
-            if not len(rows):
-                raise InputError(
-                    "no item of the target has finite gradients: say which items stand for what is to be learnt"
-                )
-            sample = plain.take(rows)
-            of, names = read_tasks(view, rows, self.tasks)
-            target = np.stack([sample[of == j].mean(axis=0, dtype=np.float64) for j in range(len(names))])
+            known = self._read(view, plain, pool.rows[aims[pool.rows]], hidden)
+            sample = known.gradients
         elif self.rank:
             sample = plain.take(_sample(pool.rows[~barred[pool.rows]], given))
         path = self._path(plain.width, sample)
@@ -130,22 +131,23 @@ class Pursuit(_Aimed):
             held.tell("bring", path)
         chosen = pursue(
             plain if path.plain else Shards(held, place),
-            None if target is None else path.bring(target),
+            None if known is None else path.bring(known.means()),
             count,
             rng=given,
             within=within,
             ridge=self.ridge,
-            least=None if sample is None or of is None else self._least(path.bring(sample), of),
+            least=None if known is None or self.typical is None else known.least(path, self.typical),
             passes=self.passes,
             swaps=self.swaps,
         )
-        return chosen, 0 if within.mandatory is None else len(within.mandatory), names
+        must = 0 if within.mandatory is None else len(within.mandatory)
+        return chosen, must, ("",) if known is None else known.names
 
-    def _least(self, sample: npt.NDArray[np.float64], of: Ints) -> list[float] | None:
-        """The least product of each task, whose items are `sample` as they count."""
-        if self.typical is None:
-            return None
-        return [usual_product(sample[of == j], self.typical) for j in range(int(of.max()) + 1)]
+    def _read(self, view: View, held: Shards, rows: Ints, hidden: npt.NDArray[np.bool_]) -> Aims:
+        """The target's items among `rows`; those without a gradient that is needed are left out."""
+        if self.typical is not None or not self.target_gradients:
+            rows = rows[~hidden[rows]]
+        return read_aims(view, rows, held.take(rows), (self.target_gradients, self.tasks))
 
     def _path(self, width: int, sample: npt.NDArray[np.float64] | None) -> Trajectory:
         rates = self.rates or ([1.0] * self.checkpoints if self.checkpoints > 1 else None)

@@ -52,24 +52,35 @@ def usual_product(
     gradients: npt.NDArray[Any],
     share: float = 0.5,
     *,
+    as_pool: npt.NDArray[Any] | None = None,
     rates: Sequence[float] | None = None,
     subspaces: Sequence[npt.NDArray[Any]] | None = None,
 ) -> float:
     """What a `share` of the target's items (m, D) do not exceed by their product with the mean of all others.
 
-    A quantile (linear between two items) of g_i . mean of g_j, j not i, in gradients as they count (`rates` and `subspaces`
-    as in `pursue`): rows with less are less like the target than most of the target is. -inf for a single item, which tells
-    nothing. Raises InputError for a share not within [0, 1], and for gradients that are not finite, or not (m, D), m > 0.
+    A quantile (linear between two items) of h_i . mean of g_j, j not i, in gradients as they count (`rates` and `subspaces`
+    as in `pursue`): rows of the pool with less are less like the target than most of the target is. `gradients` are the g,
+    of which the target is the mean. `as_pool` (m, D) are the h, the same items with gradients of the pool's kind: what
+    each would be as a row of the pool. By default h = g; in the manner of LESS g are plain and the pool's, so h,
+    Adam-preconditioned. -inf for a single item, which tells nothing. Raises InputError for a share not within [0, 1], and
+    for gradients that are not finite, not (m, D), m > 0, or not as many of either kind.
     """
     x = np.asarray(gradients)
+    own = x if as_pool is None else np.asarray(as_pool)
     if x.ndim != 2 or not len(x) or not np.isfinite(x).all() or not 0 <= share <= 1:
         raise InputError(
             f"gradients {x.shape} and share {share}: at least one row, all finite, and a share from 0 to 1 are meant"
         )
-    rows = Trajectory(x.shape[1], rates, subspaces).bring(x)
+    if own.shape != x.shape or not np.isfinite(own).all():
+        raise InputError(
+            f"as_pool {own.shape}: the same {x.shape[0]} items as `gradients` are meant, {x.shape}, all finite"
+        )
+    path = Trajectory(x.shape[1], rates, subspaces)
+    rows = path.bring(x)
     if len(rows) == 1:
         return -np.inf
-    products = (rows @ rows.sum(axis=0) - np.einsum("ij,ij->i", rows, rows)) / (len(rows) - 1)
+    mine = rows if as_pool is None else path.bring(own)
+    products = (mine @ rows.sum(axis=0) - np.einsum("ij,ij->i", mine, rows)) / (len(rows) - 1)
     return float(np.quantile(products, share))
 
 

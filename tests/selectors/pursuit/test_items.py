@@ -97,6 +97,51 @@ def test_items_less_typical_than_the_targets_own_stay_out() -> None:
     assert select(inside, view, 5).index.tolist() == seen.index.tolist()
 
 
+def make_two_kinds() -> tuple[ArrayView, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The view of `make_view`, whose wanted items have other gradients, too: in `plain`."""
+    view, rows = make_view()
+    plain = np.full_like(rows, np.nan)
+    plain[108:] = 3 * np.sign(rows[108:]) * rows[108:] ** 2
+    return ArrayView(view.to_arrow(["id", "split", "task"]), {"gradients": rows, "plain": plain}), rows, plain
+
+
+def test_a_target_of_other_gradients_than_the_pools() -> None:
+    view, rows, plain = make_two_kinds()
+    how = Pursuit(target="split = 'wanted'", target_gradients="plain")
+    assert "plain" in how.needs
+    assert select(how, view, 10).index.tolist() == pursue(rows[:108], plain[108:].mean(0), 10).index.tolist()
+    how = Pursuit(target="split = 'wanted'", target_gradients="plain", tasks="task", typical=0.7)
+    least = [usual_product(plain[k::2], 0.7, as_pool=rows[k::2]) for k in (108, 109)]
+    means = np.stack([plain[k::2].mean(0) for k in (108, 109)])
+    chosen = pursue(rows[:108], means, 10, least=least)
+    assert select(how, view, 10).index.tolist() == chosen.index.tolist()
+    assert chosen.index.tolist() != pursue(rows[:108], means, 10).index.tolist()
+    same = Pursuit(target="split = 'wanted'", target_gradients="gradients", typical=0.7)
+    usual = Pursuit(target="split = 'wanted'", typical=0.7)
+    assert select(same, view, 10).index.tolist() == select(usual, view, 10).index.tolist()
+
+
+def test_items_of_the_target_that_lack_one_kind_of_gradients() -> None:
+    view, rows, plain = make_two_kinds()
+    plain[110], rows[112] = np.nan, np.nan
+    table = view.to_arrow(["id", "split", "task"])
+    holed = ArrayView(table, {"gradients": rows, "plain": plain})
+    how = Pursuit(target="split = 'wanted'", target_gradients="plain")
+    known = np.array([108, 109, 111, 112, 113, 114, 115, 116, 117, 118, 119])
+    whole = pursue(rows[:108], plain[known].mean(0), 10)
+    assert select(how, holed, 10).index.tolist() == whole.index.tolist()
+    both = known[known != 112]
+    floor = usual_product(plain[both], 0.7, as_pool=rows[both])
+    few = pursue(rows[:108], plain[both].mean(0), 10, least=floor)
+    typical = Pursuit(target="split = 'wanted'", target_gradients="plain", typical=0.7)
+    assert select(typical, holed, 10).index.tolist() == few.index.tolist()
+    narrow = ArrayView(table, {"gradients": rows, "plain": plain[:, :7]})
+    with pytest.raises(InputError, match="7 wide"):
+        select(how, narrow, 10)
+    with pytest.raises(InputError, match="no item of the target"):
+        select(how, ArrayView(table, {"gradients": rows, "plain": np.full_like(rows, np.nan)}), 10)
+
+
 def test_items_without_gradients_and_constraints() -> None:
     view, rows = make_view()
     first = select(Pursuit(target="split = 'wanted'"), view, 10)
@@ -130,6 +175,7 @@ def test_items_without_gradients_and_constraints() -> None:
     [
         ({"cost": "quality"}, "cost"),
         ({"tasks": "task"}, "target"),
+        ({"target_gradients": "plain"}, "target_gradients 'plain'"),
         ({"rates": (1.0,), "checkpoints": 2}, "rates"),
         ({"typical": 0.5}, "typical 0.5"),
         ({"typical": 2.0, "target": "split = 'wanted'"}, "typical 2.0"),

@@ -45,6 +45,44 @@ def test_what_the_targets_own_items_have() -> None:
     assert usual_product(rows[:1]) == -np.inf
 
 
+def test_what_they_would_have_in_a_pool_of_another_kind() -> None:
+    rows = np.array([[1.0, 0], [0, 1], [1, 1]])
+    as_pool = 2 * rows + [1, 0]  # with the mean of the others' rows: 1.5, 2 and 2.5
+    assert [usual_product(rows, q, as_pool=as_pool) for q in (0.0, 0.5, 1.0)] == pytest.approx([1.5, 2, 2.5])
+    assert usual_product(rows, 1.0, as_pool=as_pool, rates=[4.0, 1.0]) == pytest.approx(
+        7.0
+    )  # (6, 2) . (1, 0.5)
+    assert usual_product(rows, 0.3, as_pool=rows) == usual_product(rows, 0.3)
+    for other in (rows[:2], rows * np.nan):
+        with pytest.raises(InputError, match="the same 3 items"):
+            usual_product(rows, 0.5, as_pool=other)
+
+
+def make_kinds(seed: int, d: int = 200, m: int = 60) -> tuple[Array, Array, Array]:
+    """Plain gradients at length 1 of m wanted items, and Adam-preconditioned ones of these and of 5 m items of a pool, the
+    first m of the wanted kind."""
+    rng = np.random.default_rng(seed)
+    spread = np.exp(rng.standard_normal(d))
+    centres = spread * rng.standard_normal((5, d))
+    of = np.repeat([0, 0, 1, 2, 3, 4], m)
+    plain = centres[of] + 2 * spread * rng.standard_normal((len(of), d))
+    last = spread * rng.standard_normal(d)
+    stepped = (last + plain) / np.sqrt(spread**2 + plain**2)
+    plain, stepped = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (plain, stepped))
+    return plain[:m], stepped[:m], stepped[m:]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_half_of_the_wanted_kind_are_above_the_usual_where_the_pool_is_preconditioned(seed: int) -> None:
+    wanted, as_pool, pool = make_kinds(seed)
+    products = pool @ wanted.mean(0)
+    above = products > usual_product(wanted, 0.5, as_pool=as_pool)
+    assert 0.3 <= above[:60].mean() <= 0.7 and above[60:].mean() <= 0.02
+    chosen = pursue(pool, wanted.mean(0), 20, least=usual_product(wanted, 0.5, as_pool=as_pool))
+    assert above[chosen.index].all()
+    assert not (products > usual_product(wanted, 0.5)).any()  # as if none were typical
+
+
 @pytest.mark.parametrize(
     ("rows", "share"), [(np.ones((0, 2)), 0.5), (np.ones(2), 0.5), (np.ones((2, 2)), 1.5), ([[np.nan]], 0.5)]
 )
