@@ -127,8 +127,10 @@ def out_of_fold_probabilities(
     seed and the order of rows. Models: L2-regularised logistic regression (C = 0.1: label noise wants a stiff one), 20
     nearest neighbours, a forest of 200 trees. All on one thread: sums in another order give other digits, and many small
     products on threads that wait for each other are slower than on one.
-    Raises InputError for a single class, or fewer items (groups) than folds; MissingExtraError without `noise`.
+    Raises InputError for shapes that do not fit, features that are not finite, labels that are no whole numbers from 0 on,
+    a single class, or fewer items (groups) than folds; MissingExtraError without `noise`.
     """
+    x, labels = _checked(x, labels)
     k = int(labels.max()) + 1
     if len(np.unique(labels)) < 2:
         raise InputError(f"all {len(labels)} items have the same label: there is nothing to tell apart")
@@ -155,6 +157,26 @@ def out_of_fold_probabilities(
         told |= {str(w.message).strip().partition("\n")[0] for w in caught}
         probabilities[np.ix_(held, known)] = predicted / predicted.sum(1, keepdims=True)
     return Predictions(probabilities, fold, seen, tuple(sorted(told)))
+
+
+def _checked(x: Any, labels: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """Features and labels as arrays."""
+    features, given = np.asarray(x), np.asarray(labels)
+    if features.ndim != 2 or features.dtype.kind not in "fiub":
+        raise InputError(
+            f"features have shape {features.shape} and type {features.dtype}: (items, dimensions) numbers are meant"
+        )
+    if given.shape != (len(features),) or given.dtype.kind not in "iu" or (given < 0).any():
+        raise InputError(
+            f"labels have shape {given.shape} and type {given.dtype}: for each of the {len(features)} items a whole number "
+            "from 0 on is meant; np.unique(labels, return_inverse=True)[1] makes them of names"
+        )
+    bad = np.flatnonzero(~np.isfinite(features).all(1))
+    if len(bad):
+        raise InputError(f"features of {len(bad)} items are not finite, as row {bad[0]}: leave them out")
+    if not features.size:
+        raise InputError(f"features have shape {features.shape}: there is nothing to learn from")
+    return features, given.astype(np.int64, copy=False)
 
 
 def assign_folds(

@@ -16,6 +16,8 @@ __all__ = [
     "FAULTS",
     "Diagnosis",
     "calibration_notes",
+    "check_distributions",
+    "check_given",
     "diagnose",
     "diagnose_confidence",
     "diagnose_keys",
@@ -31,6 +33,8 @@ __all__ = [
 _SUM = 0.01
 """How far a row may be from summing to one: half-precision probabilities of a thousand classes are."""
 _ENOUGH = 100
+_MARGIN = 0.02
+"""How much more often than the commonest label the predictions should be right."""
 _UNIT = 2.0**32
 FAULTS = (
     None,
@@ -62,6 +66,39 @@ def faults_of(pred_probs: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if len(some):
         codes[some] = np.where(np.isnan(pred_probs[some]).all(1), 1, 2)
     return codes
+
+
+def check_given(pred_probs: Any, labels: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """Probabilities (n, k) and labels (n,) as arrays; the former may be mapped from disk, and are not read.
+
+    Raises InputError for shapes that do not fit, and labels that are no whole numbers in 0 ... k - 1.
+    """
+    probs, given = np.asanyarray(pred_probs), np.asarray(labels)
+    if probs.ndim != 2 or probs.dtype.kind not in "fiub":
+        raise InputError(
+            f"predicted probabilities have shape {probs.shape} and type {probs.dtype}: numbers (items, classes) are meant"
+        )
+    if given.shape != (len(probs),):
+        raise InputError(f"labels have shape {given.shape}: one for each of the {len(probs)} rows is meant")
+    k = probs.shape[1]
+    if given.dtype.kind not in "iu":
+        raise InputError(
+            f"labels are {given.dtype}: whole numbers 0 ... {k - 1}, the columns of the probabilities, are meant"
+        )
+    if len(given) and (given.min() < 0 or given.max() >= k):
+        raise InputError(f"labels {given.min()} ... {given.max()} for {k} columns of probabilities")
+    return probs, given.astype(np.int64, copy=False)
+
+
+def check_distributions(pred_probs: npt.NDArray[Any], first: int = 0) -> None:
+    """Raises InputError, naming rows counted from `first`, unless all rows (n, k) are distributions over the classes."""
+    codes = faults_of(pred_probs)
+    bad = np.flatnonzero(codes)
+    if len(bad):
+        raise InputError(
+            f"{len(bad)} rows are no probabilities, as row {first + int(bad[0])}: {FAULTS[codes[bad[0]]]}; correct them or "
+            "leave them out"
+        )
 
 
 def validate_pred_probs(
@@ -181,7 +218,8 @@ class Diagnosis:
     the mean gap between confidence and agreement over 15 groups of equal size by confidence; all in [0, 1].
     `in_sample`: they look made by a model that has seen these labels. `calibration`: "overconfident",
     "underconfident", "off" (right on average, wrong at most levels), or "" where nothing is wrong or too few items
-    (< 100) tell. `absent`: classes without a label. `items`: how many rows this was measured on.
+    (< 100) tell. `absent`: classes without a label. `items`: how many rows this was measured on. `commonest`: the share of
+    the commonest label, which whoever always guessed it would agree with.
     """
 
     agreement: float
@@ -192,12 +230,19 @@ class Diagnosis:
     calibration: str
     absent: tuple[int, ...]
     items: int
+    commonest: float = 0.0
 
     def notes(self) -> tuple[str, ...]:
         """Sentences for a person; () if nothing is doubtful."""
         notes = []
         if self.absent:
             notes.append(f"{len(self.absent)} classes have a column of probabilities and no item")
+        if self.items >= _ENOUGH and self.agreement < self.commonest + _MARGIN:
+            notes.append(
+                f"the predictions agree with {self.agreement:.1%} of the labels, and the commonest label alone is "
+                f"{self.commonest:.1%} of them: they tell hardly anything about these labels, and what is concluded from them "
+                "is to be doubted; are the columns in the order of the classes?"
+            )
         if self.in_sample:
             notes.append(
                 f"the predictions agree with {self.agreement:.1%} of the labels at a mean probability of {self.given:.3f}: "
@@ -260,7 +305,8 @@ def diagnose_keys(keys: npt.NDArray[np.uint32], own: int, counts: npt.NDArray[np
         calibration = "overconfident" if confidence > agreement else "underconfident"
     elif n >= 15 * _ENOUGH and error > 0.1:
         calibration = "off"
-    return Diagnosis(agreement, confidence, given, error, in_sample, calibration, absent, n)
+    commonest = float(counts.max() / counts.sum())
+    return Diagnosis(agreement, confidence, given, error, in_sample, calibration, absent, n, commonest)
 
 
 def calibration_notes(pred_probs: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> tuple[str, ...]:

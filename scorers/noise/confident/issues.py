@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.scorers.noise.probabilities import check_distributions, check_given
+
 __all__ = ["ConfidentIssues", "confident_learning"]
 
 CELLS = 1 << 24
@@ -50,14 +52,18 @@ def confident_learning(
     joint counts as another class (`confident_learning`); all that are not predicted (`predicted_neq_given`); or the
     lowest by a score (`low_normalized_margin`, `low_self_confidence`). `method` and `adjusted`: see `label_quality`.
     Of rows that tie the first is taken: sort by id for a result that does not depend on the order.
+    Raises InputError for labels that are no whole numbers in that range, and naming rows that are no distribution.
     Source: Northcutt, Jiang and Chuang 2021, sections 3 and 4.
     """
     from curate.scorers.noise.confident.batches import Options, confident_learning_batches
 
+    pred_probs, labels = check_given(pred_probs, labels)
     rows = max(1, CELLS // max(1, pred_probs.shape[1]))
 
     def batches() -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]]:
         for start in range(0, len(labels), rows):
-            yield pred_probs[start : start + rows], labels[start : start + rows]
+            part = pred_probs[start : start + rows]
+            check_distributions(part, start)
+            yield part, labels[start : start + rows]
 
     return confident_learning_batches(batches, Options(filter_by, method, adjusted))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from curate.errors import InputError
 from curate.scorers.noise.confident.joint import class_thresholds
-from curate.scorers.noise.probabilities import exact_sum
+from curate.scorers.noise.probabilities import check_given, exact_sum
 
 __all__ = [
     "Method",
@@ -47,8 +47,10 @@ def label_quality(
     `self_confidence`: p_y. `normalized_margin`: (p_y - max other p + 1) / 2. `confidence_weighted_entropy`: ln(1 + u)/u
     with u the entropy of p as a share of ln k, divided by p_y. `pred_probs` (n, k), `labels` (n,) in 0 ... k - 1.
     With `thresholds` (k,) the adjusted variant: each class's threshold is subtracted first, all shifted by the
-    largest, rows scaled to 1; not for the entropy (InputError). Source: Northcutt et al. 2021; Kuan and Mueller 2022.
+    largest, rows scaled to 1; not for the entropy (InputError). Raises InputError for shapes that do not fit and labels that
+    are no whole numbers in that range. Source: Northcutt et al. 2021; Kuan and Mueller 2022.
     """
+    pred_probs, labels = check_given(pred_probs, labels)
     row = np.arange(len(labels))
     if thresholds is not None:
         if method == "confidence_weighted_entropy":

@@ -43,13 +43,14 @@ def ldr_kl(
     """LDR-KL, a loss for training on labels of which some are wrong; low = the logits agree with the label.
 
     `logits` (n, K >= 2) and `labels` (n,) integers: tensors, with exact gradients (by logit: p - e_y, where p is
-    proportional to exp(d / lam)), or NumPy arrays, values alone. `lam` is a number in [0, inf] or one positive value per
+    proportional to exp(d / lam)), or NumPy arrays and what becomes one, values alone. `lam` is a number in [0, inf] or one positive value per
     item (n,); `margin` a number, (K,) by given class (see `values.class_margins`), or (K, K) by given and other class.
     `reduction` mean, sum or none, as in torch. Half precision is computed in single. NaN logits give a NaN loss.
     Raises InputError for wrong shapes, labels out of range (naming rows), negative `lam`.
     """
+    logits, labels = _taken(logits, labels)
     if isinstance(logits, np.ndarray):
-        return reduce_losses(ldr_kl_values(logits, np.asarray(labels), lam, margin), reduction)
+        return reduce_losses(ldr_kl_values(logits, labels, lam, margin), reduction)
     check_labels(logits, labels)
     check_temperature(lam)
     return reduce_losses(soft_maximum(differences(logits, labels, margin), lam), reduction)
@@ -72,8 +73,9 @@ def aldr_kl(
     temperature of each item. `lam0` = 10, `alpha` = 2 and a margin of 0.1 are the authors' defaults.
     Raises InputError as `ldr_kl`, and for alpha <= 1 or lam0 <= 0.
     """
+    logits, labels = _taken(logits, labels)
     if isinstance(logits, np.ndarray):
-        values = aldr_kl_values(logits, np.asarray(labels), lam, margin, lam0=lam0, alpha=alpha)
+        values = aldr_kl_values(logits, labels, lam, margin, lam0=lam0, alpha=alpha)
         return reduce_losses(values, reduction)
     check_labels(logits, labels)
     heat = aldr_lambda(logits, None, lam0=lam0, alpha=alpha) if lam is None else lam
@@ -173,6 +175,18 @@ def two_class_lambda(logits: Tensor, lam: Any, *, lam0: float, alpha: float) -> 
 
 
 # --- What they share ----------------------------------------------------------------------------------------------
+
+
+def _taken(logits: Any, labels: Any) -> tuple[Any, Any]:
+    """Both as tensors where the logits are one, else both as arrays."""
+    if not hasattr(logits, "detach"):
+        return np.asarray(logits), np.asarray(labels)
+    if hasattr(labels, "detach"):
+        return logits, labels
+    torch: Any = require("torch", "train")
+    given = np.asarray(labels)
+    check_labels(logits, given)
+    return logits, torch.as_tensor(given.astype(np.int64), device=logits.device)
 
 
 def differences(logits: Tensor, labels: Tensor, margin: Any) -> Tensor:

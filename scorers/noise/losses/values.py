@@ -60,18 +60,20 @@ def aldr_lambda_values(
     """The temperature of each item after one ALDR step, (n,) float64 in [lam0 (1 - 1/alpha), lam0].
 
     High = the prediction is flat: the item is ambiguous. `lam` is the temperature before (default `lam0`).
-    It knows nothing of the label. Raises InputError for alpha <= 1 or lam0 <= 0.
+    It knows nothing of the label. An item whose logits are not finite keeps its temperature. Raises InputError for alpha <= 1 or lam0 <= 0.
     """
     if alpha <= 1 or lam0 <= 0:
         raise InputError(f"alpha={alpha}, lam0={lam0}: alpha > 1 and lam0 > 0 are meant")
     heat = np.broadcast_to(np.asarray(lam0 if lam is None else lam, np.float64), (len(logits),))
     scaled = np.asarray(logits, np.float64) / heat[:, None]
-    p = np.exp(scaled - scaled.max(1, keepdims=True))
+    with np.errstate(invalid="ignore"):  # infinity less itself
+        p = np.exp(scaled - scaled.max(1, keepdims=True))
     p = p / p.sum(1, keepdims=True) + FLOOR
     p /= p.sum(1, keepdims=True)
     k = logits.shape[1]
     peaked = (p * np.log(p * k)).sum(1)
-    return np.asarray(lam0 * (1 - peaked / (alpha * math.log(k))))
+    new = lam0 * (1 - peaked / (alpha * math.log(k)))
+    return np.where(np.isfinite(new), new, heat)
 
 
 def aldr_kl_values(

@@ -15,7 +15,7 @@ from curate.fitting import FittedTable
 from curate.scorers.noise.neighbours.candidates import Backend, Floats, Rows
 from curate.scorers.noise.neighbours.items import read_items
 from curate.scorers.noise.neighbours.noise_rates import NoiseRates, estimate_noise_rates
-from curate.scorers.noise.neighbours.search import Metric, nearest_blocks
+from curate.scorers.noise.neighbours.search import Metric, as_rows, nearest_blocks
 
 __all__ = ["Agreement", "KnnAgreement", "Rule", "knn_agreement", "soft_votes"]
 
@@ -130,6 +130,7 @@ def knn_agreement(
     Source: Zhu, Dong and Liu, "Detecting Corrupted Labels Without Training a Model to Predict", ICML 2022, eqs. 5, 8;
     the paper's score is -log of ours. Its rounds on random subsets are not taken over.
     """
+    x = as_rows(x)
     labels = _check(x, labels, k, rule)
     classes = int(labels.max()) + 1
     score, isolation = np.empty(len(x), np.float32), np.empty(len(x), np.float32)

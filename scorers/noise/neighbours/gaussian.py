@@ -21,6 +21,7 @@ from curate.scorers.noise.neighbours.moments import (
     class_shapes,
     mahalanobis,
 )
+from curate.scorers.noise.neighbours.search import as_rows
 
 __all__ = ["ClassGaussian", "GaussianMargins", "class_gaussian"]
 
@@ -114,7 +115,7 @@ def class_gaussian(
     ICCV 2023), whose steps could not be verified: trimming is by distance rather than LOF, nobody is sampled, and what
     a small class borrows is open to choice.
     """
-    labels = np.asarray(labels)
+    x, labels = as_rows(x), np.asarray(labels)
     if labels.shape != (len(x),) or labels.dtype.kind not in "iu":
         raise InputError(
             f"labels have shape {labels.shape} and type {labels.dtype}: ({len(x)},) integers are meant"

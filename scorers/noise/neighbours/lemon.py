@@ -14,7 +14,7 @@ from curate.errors import InputError
 from curate.fitting import FittedTable
 from curate.scorers.noise.neighbours.candidates import Backend, Floats
 from curate.scorers.noise.neighbours.items import read_items
-from curate.scorers.noise.neighbours.search import nearest_blocks, prepare_rows, usable
+from curate.scorers.noise.neighbours.search import as_rows, nearest_blocks, prepare_rows, usable
 
 __all__ = ["Lemon", "MultimodalDistances", "lemon"]
 
@@ -114,6 +114,7 @@ def lemon(
     Source: Zhang et al., "LEMoN: Label Error Detection using Multimodal Neighbors", ICML 2025, whose temperatures may
     differ between the two modalities; the default values are UNVERIFIED.
     """
+    image, text = as_rows(image, "image"), as_rows(text, "text")
     _check(image, text, joint, (beta, gamma, near, sound))
     pictures, words = prepare_rows(image, "cosine", None)[0], prepare_rows(text, "cosine", None)[0]
     own, sound = (1 - np.einsum("ij,ij->i", pictures, words), sound) if joint else (np.zeros(len(image)), 0.0)

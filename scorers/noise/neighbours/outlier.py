@@ -15,7 +15,7 @@ from curate.fitting import FittedTable
 from curate.scorers.noise.neighbours.candidates import Backend
 from curate.scorers.noise.neighbours.items import read_items
 from curate.scorers.noise.neighbours.moments import Shrinkage, class_shapes, mahalanobis
-from curate.scorers.noise.neighbours.search import Metric, nearest_blocks
+from curate.scorers.noise.neighbours.search import Metric, as_rows, nearest_blocks
 
 __all__ = [
     "Of",
@@ -108,6 +108,7 @@ def knn_distance(
     """
     if of not in ("mean", "last"):
         raise InputError(f"of {of!r}: 'mean' or 'last'")
+    x, reference = as_rows(x), None if reference is None else as_rows(reference, "reference")
     base, queries = (x, None) if reference is None else (reference, x)
     pieces = nearest_blocks(base, k, metric=metric, queries=queries, backend=backend)
     far = [
@@ -133,7 +134,8 @@ def mahalanobis_distance(
     Source: Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks",
     NeurIPS 2018, eq. 2.
     """
-    known = x if reference is None else reference
+    x = as_rows(x)
+    known = x if reference is None else as_rows(reference, "reference")
     codes = np.zeros(len(known), np.int64) if labels is None else np.unique(labels, return_inverse=True)[1]
     if codes.shape != (len(known),) or not len(known):
         raise InputError(f"{len(codes)} labels for {len(known)} rows, at least one of each")

@@ -16,6 +16,7 @@ __all__ = [
     "Block",
     "Metric",
     "Neighbours",
+    "as_rows",
     "check_search",
     "nearest",
     "nearest_blocks",
@@ -49,6 +50,16 @@ class Block(NamedTuple):
     distance: Floats
 
 
+def as_rows(x: Any, what: str = "x") -> npt.NDArray[Any]:
+    """Numbers (n, d) as an array, from lists, tensors and frames as well. Raises InputError for anything else."""
+    rows = np.asarray(x)
+    if rows.ndim != 2:
+        raise InputError(f"{what} has shape {rows.shape}: (rows, dimensions) is meant")
+    if rows.dtype.kind not in "fiub":
+        raise InputError(f"{what} is {rows.dtype}: numbers are meant")
+    return rows
+
+
 def usable(x: npt.NDArray[Any], metric: Metric = "cosine") -> npt.NDArray[np.bool_]:
     """Which rows of `x` (n, d) have neighbours at all: finite, of a length below 1e18, and for cosine not zero.
 
@@ -79,6 +90,7 @@ def nearest(
     Raises InputError for rows that are not finite (or zero, for cosine: see `usable`), and where there are fewer than
     `k` others.
     """
+    x, queries = as_rows(x), None if queries is None else as_rows(queries, "queries")
     count = len(x) if queries is None else len(queries)
     index, distance = np.empty((count, k), np.int64), np.empty((count, k), np.float32)
     options: dict[str, Any] = {"queries": queries, "include_self": include_self, "backend": backend}
@@ -134,9 +146,7 @@ def check_search(
     for what, rows in (("x", x), ("queries", queries)):
         if rows is None:
             continue
-        if rows.ndim != 2:
-            raise InputError(f"{what} has shape {rows.shape}: (rows, dimensions) is meant")
-        if rows.shape[1] != x.shape[1]:
+        if as_rows(rows, what).shape[1] != x.shape[1]:
             raise InputError(f"queries have {rows.shape[1]} dimensions, x has {x.shape[1]}")
         bad = np.flatnonzero(~usable(rows, "cosine" if metric == "cosine" else "euclidean"))
         if len(bad):

@@ -14,7 +14,7 @@ from curate.errors import InputError
 from curate.fitting import FittedTable
 from curate.scorers.noise.neighbours.candidates import Backend, Rows, load_faiss
 from curate.scorers.noise.neighbours.items import read_items
-from curate.scorers.noise.neighbours.search import Metric, nearest_blocks
+from curate.scorers.noise.neighbours.search import Metric, as_rows, nearest_blocks
 
 __all__ = ["Form", "KnnShapley", "Search", "chosen_search", "knn_shapley", "shapley_of_neighbours"]
 
@@ -148,6 +148,8 @@ def knn_shapley(
     Source: Jia et al., "Efficient Task-Specific Data Valuation for Nearest Neighbor Algorithms", VLDB 2019, Theorem 1,
     Theorem 2 (truncation).
     """
+    features = as_rows(features, "features")
+    validation = None if validation is None else as_rows(validation, "validation")
     labels, asked = _check(features, labels, validation, validation_labels)
     players = len(labels) - (validation is None)
     if not 1 <= k <= players:

@@ -205,3 +205,17 @@ def test_a_constant_feature_does_no_harm() -> None:
     x[:, 1] = 0.1
     found = out_of_fold_probabilities(x, labels)
     assert (found.probabilities.argmax(1) == labels).mean() > 0.9
+
+
+def test_lists_count_and_what_cannot_be_learnt_from_is_refused() -> None:
+    x, labels = np.random.default_rng(0).standard_normal((20, 3)), np.arange(20) % 2
+    got = out_of_fold_probabilities(x.tolist(), labels.tolist()).probabilities
+    assert np.array_equal(got, out_of_fold_probabilities(x, labels).probabilities)
+    for wrong in (labels[:-1], labels - 1, labels.astype(float), labels.astype(str), labels[:, None]):
+        with pytest.raises(InputError, match="a whole number from 0 on"):
+            out_of_fold_probabilities(x, wrong)
+    x[4, 1] = np.nan
+    with pytest.raises(InputError, match="not finite, as row 4"):
+        out_of_fold_probabilities(x, labels)
+    with pytest.raises(InputError, match=r"shape \(20,\)"):
+        out_of_fold_probabilities(x[:, 0], labels)

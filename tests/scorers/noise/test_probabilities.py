@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import InputError
-from curate.scorers.noise.probabilities import calibration_notes, encode_labels, validate_pred_probs
+from curate.scorers.noise.probabilities import (
+    calibration_notes,
+    check_distributions,
+    check_given,
+    encode_labels,
+    validate_pred_probs,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -122,3 +128,29 @@ def test_notes_tell_classes_without_items() -> None:
     assert calibration_notes(fine(10, 3), np.arange(10) % 2) == (
         "1 classes have a column of probabilities and no item",
     )
+
+
+def test_predictions_that_tell_nothing_are_said_to() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 400)
+    probs = np.full((400, 4), 0.1)
+    probs[np.arange(400), labels] = 0.7
+    assert not any("hardly anything" in note for note in calibration_notes(probs, labels))
+    shifted = calibration_notes(
+        np.roll(probs, 1, axis=1), labels
+    )  # columns in another order than the classes
+    assert any("agree with 0.0% of the labels" in note and "order of the classes" in note for note in shifted)
+    assert not any("hardly anything" in note for note in calibration_notes(probs[:50], (labels[:50] + 1) % 4))
+
+
+def test_what_is_given_is_checked() -> None:
+    probs = [[0.9, 0.1], [0.2, 0.8]]
+    got, labels = check_given(probs, [0, 1])
+    assert got.shape == (2, 2) and labels.dtype == np.int64
+    for wrong in (["a", "b"], [0.0, 1.0], [0, 1, 1], [0, 2], [-1, 1], [[0], [1]]):
+        with pytest.raises(InputError, match="labels"):
+            check_given(probs, wrong)
+    with pytest.raises(InputError, match=r"shape \(2,\)"):
+        check_given([0.9, 0.1], [0, 1])
+    with pytest.raises(InputError, match="1 rows are no probabilities, as row 11: NaN among"):
+        check_distributions(np.array([[0.5, 0.5], [np.nan, 1.0]]), 10)

@@ -133,3 +133,17 @@ def test_no_rows_and_odd_batches() -> None:
         label_quality(PROBS, LABELS, "confidence_weighted_entropy", thresholds=np.ones(2))
     with pytest.raises(InputError, match="no models"):
         ensemble_quality([], LABELS)
+
+
+def test_lists_count_and_what_is_no_distribution_is_named() -> None:
+    found = confident_learning(PROBS.tolist(), LABELS.tolist())
+    assert found.issue.tolist() == [False] * 4 + [True]
+    assert label_quality(PROBS.tolist(), LABELS.tolist()).tolist() == [0.9, 0.8, 0.9, 0.7, 0.05]
+    logits = np.where(np.arange(5)[:, None] == 3, [2.0, -1.0], PROBS)
+    with pytest.raises(InputError, match=r"1 rows are no probabilities, as row 3: .* outside"):
+        confident_learning(logits, LABELS)
+    for labels in (["a", "b", "a", "b", "a"], LABELS + 0.5, LABELS[:-1], LABELS[:, None]):
+        with pytest.raises(InputError, match="labels"):
+            confident_learning(PROBS, labels)
+        with pytest.raises(InputError, match="labels"):
+            label_quality(PROBS, labels)

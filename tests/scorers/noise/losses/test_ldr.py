@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -274,3 +276,26 @@ def test_nan_logits_give_a_nan_loss_as_in_torch() -> None:
 
 def test_soft_maximum_of_one_class_apart_is_exact() -> None:
     assert soft_maximum(torch.tensor([0.0, -200.0]), 1.0).item() == pytest.approx(-math.log(2))
+
+
+@pytest.mark.parametrize("loss", [ldr_kl, aldr_kl])
+def test_lists_are_arrays_and_labels_follow_the_logits(loss: Callable[..., Any]) -> None:
+    by_array = loss(LOGITS, LABELS)
+    assert loss(LOGITS.tolist(), LABELS.tolist()) == by_array
+    logits = torch.tensor(LOGITS, requires_grad=True)
+    by_tensor = loss(logits, LABELS)  # labels as a loader that is not torch's gives them
+    by_tensor.backward()
+    assert by_tensor.item() == pytest.approx(by_array, rel=1e-9)
+    assert logits.grad is not None and logits.grad.abs().sum() > 0
+    with pytest.raises(InputError, match="labels are <U3: integers"):
+        loss(logits, ["cat", "dog", "cat"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_gradients_too_logits_that_are_not_finite_give_nan() -> None:
+    for odd in (np.nan, np.inf):
+        logits = np.where(np.arange(3)[:, None] == 1, odd, LOGITS)
+        with np.errstate(invalid="ignore"):
+            values = aldr_kl_values(logits, LABELS)
+        assert np.isnan(values).tolist() == [False, True, False]
+        assert aldr_lambda_values(logits)[1] == 10.0

@@ -5,11 +5,20 @@ from __future__ import annotations
 from typing import get_args
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import InputError, MissingExtraError
+from curate.scorers.noise import (
+    class_gaussian,
+    knn_agreement,
+    knn_distance,
+    knn_shapley,
+    lemon,
+    mahalanobis_distance,
+)
 from curate.scorers.noise.neighbours import candidates, search
 from curate.scorers.noise.neighbours.search import Metric, nearest, nearest_blocks, usable
 
@@ -175,3 +184,19 @@ def test_without_faiss_numpy_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert nearest(np.eye(3), 1).rows.shape == (3, 1)
     with pytest.raises(MissingExtraError, match="select"):
         nearest(np.eye(3), 1, backend="faiss")
+
+
+def test_lists_and_frames_are_arrays() -> None:
+    x, labels = np.random.default_rng(0).standard_normal((30, 3)), np.arange(30) % 2
+    frame = pl.DataFrame(x, schema=["a", "b", "c"])
+    for told in (x.tolist(), frame):
+        assert np.array_equal(nearest(told, 2).rows, nearest(x, 2).rows)  # type: ignore[arg-type]
+        assert np.array_equal(knn_shapley(told, labels.tolist()), knn_shapley(x, labels))
+        assert np.array_equal(knn_agreement(told, labels).score, knn_agreement(x, labels).score)
+        assert np.array_equal(class_gaussian(told, labels).margin, class_gaussian(x, labels).margin)
+        assert np.array_equal(knn_distance(told), knn_distance(x))
+        assert np.array_equal(mahalanobis_distance(told), mahalanobis_distance(x))
+        assert np.array_equal(lemon(told, told, k=3).score, lemon(x, x, k=3).score)
+    for function in (knn_shapley, knn_agreement, class_gaussian):
+        with pytest.raises(InputError, match="is object: numbers are meant"):
+            function(x.astype(object), labels)
