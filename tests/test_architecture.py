@@ -23,7 +23,7 @@ RANKS = (
     ("contracts",),
     ("pieces",),
     ("registry", "memory", "weights", "comparing"),
-    ("fitting",),
+    ("fitting", "clustering"),
     ("choosing",),
     ("testing", "store", "media"),
     ("formats",),
@@ -49,7 +49,17 @@ EXCEPT = {
 }
 """What a room does not import although it stands lower."""
 
-PARTS_MAY = {"errors", "kinds", "records", "contracts", "fitting", "choosing", "media", "weights"}
+PARTS_MAY = {
+    "errors",
+    "kinds",
+    "records",
+    "contracts",
+    "fitting",
+    "choosing",
+    "clustering",
+    "media",
+    "weights",
+}
 
 FAMILIES_MAY = {
     "curate.annotators.label_studio": ("curate.annotators.tasks",),

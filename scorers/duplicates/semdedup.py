@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from curate.clustering import Sums, learn_centres, runs, summed, unit_for
 from curate.errors import InputError
 from curate.scorers.duplicates.cosines import (
     CHUNK,
@@ -83,7 +85,7 @@ def choose_rows(
     ranked = np.arange(n, dtype=np.int64) if order is None else np.asarray(order, np.int64)
     ranked = ranked[usable[ranked]]
     count = asked.clusters or (1 if len(ranked) <= _EXACT else round(len(ranked) ** 0.5))
-    centres = _train(vectors, ranked, min(count, max(1, len(ranked))), np.random.default_rng(asked.seed))
+    centres = _train(work, ranked, vectors.shape[1], asked, min(count, max(1, len(ranked))))
     nearest, closeness = _assign(work, ranked, n, (centres, asked))
     if asked.keep != "first":
         again = np.argsort(closeness if asked.keep == "hard" else -closeness, kind="stable")
@@ -118,31 +120,31 @@ def usable_rows(embeddings: Source) -> tuple[npt.NDArray[np.bool_], Floats]:
 # --- Clusters -------------------------------------------------------------------------------------------------------
 
 
-def _train(vectors: Source, ranked: Rows, count: int, rng: np.random.Generator) -> Floats:
+def _train(work: Work, ranked: Rows, d: int, asked: Asked, count: int) -> Floats:
     """Centres (count, d) of unit length: spherical k-means on a sample of 32 rows per centre, 6 rounds.
 
     Written in NumPy rather than taken from faiss: two matrix products a round are all there is to it, and the answer
-    then does not depend on what is installed.
+    then depends neither on what is installed nor on how many work on it.
     """
     if count == 1:
-        return np.zeros((1, vectors.shape[1]), np.float32)
-    chosen = np.sort(rng.choice(len(ranked), min(len(ranked), 32 * count), replace=False))
-    sample = unit(vectors, ranked[chosen])
-    centres = sample[np.sort(rng.choice(len(sample), count, replace=False))]
-    for _ in range(6):
-        nearest = _argmax(sample, centres)
-        by_cluster = np.argsort(nearest, kind="stable")
-        used, starts = np.unique(nearest[by_cluster], return_index=True)
-        sums = np.stack([sample[part].sum(axis=0) for part in np.split(by_cluster, starts[1:])])
-        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-        centres = centres.copy()  # a centre that nothing is near stays where it was
-        centres[used] = np.divide(sums, lengths, out=centres[used], where=lengths > 0)
-    return np.asarray(centres, np.float32)
+        return np.zeros((1, d), np.float32)
+    rng = np.random.default_rng(asked.seed)
+    sample = ranked[np.sort(rng.choice(len(ranked), min(len(ranked), 32 * count), replace=False))]
+    begin = sample[np.sort(rng.choice(len(sample), count, replace=False))]
+    step = unit_for(len(sample), 2)  # a little above the length of rows
+
+    def ask(centres: Floats) -> Iterator[Sums]:
+        rows = (sample[run] for run in runs(len(sample), count, CHUNK))
+        return work.share(partial(_sums, centres, step), rows)
+
+    return learn_centres(next(work.share(unit, [begin])), ask, rounds=6, spherical=True)
 
 
-def _argmax(rows: Floats, centres: Floats) -> Rows:
-    pieces = [(rows[low : low + CHUNK] @ centres.T).argmax(axis=1) for low in range(0, len(rows), CHUNK)]
-    return np.concatenate(pieces)
+def _sums(centres: Floats, step: float, vectors: Source, rows: Rows) -> Sums:
+    """What these rows add to their nearest centres."""
+    x = unit(vectors, rows)
+    of = [(x[low : low + CHUNK] @ centres.T).argmax(axis=1) for low in range(0, len(x), CHUNK)]
+    return summed(x, np.concatenate(of), step)
 
 
 def _assign(

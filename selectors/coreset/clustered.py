@@ -34,6 +34,7 @@ def prototypes(
     within: Constraints | None = None,
     keep: Keep = "centres",
     clusters: int | None = None,
+    sample: int = 32,
     reweight: bool = False,
 ) -> Selection:
     """Choose rows of `x` (n, d) by where they lie in the clusters of a k-means.
@@ -42,6 +43,7 @@ def prototypes(
                nearest to their centres, the easy ones, and "far" those farthest from them, the hard ones, whatever their
                cluster (Sorscher et al. 2022: far where there is much data, near where there is little).
     `clusters` default as many as the budget for "centres", else the square root of n, 512 at most.
+    `sample`   so many rows for each centre are what the k-means learns from, 4,096 at least; 0 for all.
     `reweight` weigh each by the rows of its cluster over the chosen ones of that cluster, mean 1.
 
     Returns a Selection: `gain` (k,) minus the distance to the centre ("far": the distance); `random` the mean of it,
@@ -51,14 +53,15 @@ def prototypes(
     meter, rng = Meter(), generator(rng)
     rows = rows_of(x)
     n = len(rows)
-    if keep not in ("centres", "near", "far") or (clusters is not None and clusters < 1):
+    if keep not in ("centres", "near", "far") or (clusters is not None and clusters < 1) or sample < 0:
         raise InputError(
-            f"keep {keep!r}, clusters {clusters}: 'centres', 'near' or 'far', and at least one cluster"
+            f"keep {keep!r}, clusters {clusters}, sample {sample}: 'centres', 'near' or 'far', at least one cluster,"
+            " and 0 or more rows for each"
         )
     terms = (within or Constraints()).terms(n, budget)
     count = clusters or (terms.most if keep == "centres" else min(512, round(n**0.5)))
     z = rows.mapped(partial(shifted, mean(rows).astype(np.float32)))
-    found = cluster(z, max(1, count), rng, sample=32, spread=count <= _SPREAD)
+    found = cluster(z, max(1, count), rng, sample=sample, spread=count <= _SPREAD)
     distance = found.distance
     gain = distance if keep == "far" else -distance
     index = highest(terms, -_places(found.of, distance, terms) if keep == "centres" else gain)

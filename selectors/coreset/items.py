@@ -208,11 +208,12 @@ class Moderate(Unscored):
 class Prototypes(Unscored):
     """Chooses items near the centres of a k-means, or far from them.
 
-    `keep`, `clusters` and `reweight` as in `prototypes`.
+    `keep`, `clusters`, `sample` and `reweight` as in `prototypes`.
     """
 
     keep: Keep = "centres"
     clusters: int | None = None
+    sample: int = 32
     reweight: bool = False
 
     name: ClassVar[str] = "prototypes"
@@ -226,6 +227,7 @@ class Prototypes(Unscored):
             within=pool.within,
             keep=self.keep,
             clusters=self.clusters,
+            sample=self.sample,
             reweight=self.reweight,
         )
         where = "far from" if self.keep == "far" else "near to"
@@ -234,11 +236,13 @@ class Prototypes(Unscored):
     def estimate(self, n: int, d: int, budget: int) -> dict[str, float]:
         """Seconds and bytes that a choice will take."""
         count = self.clusters or (budget if self.keep == "centres" else min(512, round(n**0.5)))
-        sample = min(n, max(4096, 32 * count))
+        sample = min(n, max(4096, self.sample * count) if self.sample else n)
+        begun = min(n, max(4096, 32 * count)) if count <= 1024 else 0
         work = float(count) * (8 * sample + n)
-        spread = 0.25 * count * sample * d if count <= 1024 else 0.0
         return effort(
-            products=work * d, touched=2 * work + spread, held=12.0 * sample * d + 64.0 * n + 32768.0 * count
+            products=work * d,
+            touched=2 * work + 0.25 * count * begun * d,
+            held=12.0 * sample * d + 64.0 * n + 32768.0 * count,
         )
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 
+from curate.clustering import Sums, learn_centres, nearest, runs, summed, unit_for
+from curate.selectors.coreset import sources
 from curate.selectors.coreset.rows import Floats, Ints
-from curate.selectors.coreset.sources import BLOCK, Source, blocks
+from curate.selectors.coreset.sources import Source, blocks
 
 __all__ = ["Clusters", "cluster"]
+
+_LEAST = 4096
+"""From so many rows centres are learnt at least."""
 
 
 class Clusters:
@@ -34,37 +40,55 @@ def cluster(
     sample: int = 64,
     spread: bool = False,
 ) -> Clusters:
-    """k-means with `count` centres trained on at most `sample` rows for each, every row then given to the nearest, a block
-    of rows at a time, by whoever works on them.
+    """k-means with `count` centres that learn from at most `sample` rows for each, or with 0 from all; every row is then given
+    to the nearest. Both are done in blocks of rows, by whoever works on them, and come out the same however many do.
 
     Two matrix products a round are all there is to it. It begins with rows drawn at random; with `spread`, by the squared
-    distance to those drawn before (k-means++), one product of the sample for each. A centre that nothing is near stays
-    where it was.
+    distance to those drawn before (k-means++), one product of 32 rows a centre for each. A centre that nothing is near
+    stays where it was.
     """
     n = len(rows)
     count = min(count, n)
-    size = min(n, max(4096, sample * count))
-    known = rows.take(np.sort(rng.choice(n, size, replace=False)) if size < n else slice(None))
-    centres = _spread(known, count, rng) if spread else known[np.sort(rng.choice(size, count, replace=False))]
-    for _ in range(rounds):
-        of = _nearest(known, centres)
-        order = np.argsort(of, kind="stable")
-        used, starts = np.unique(of[order], return_index=True)
-        sums = np.add.reduceat(known[order], starts, axis=0, dtype=np.float64)
-        before, centres = centres, centres.copy()
-        centres[used] = (sums / np.diff(np.append(starts, len(of)))[:, None]).astype(np.float32)
-        if np.array_equal(before, centres):
-            break
+    size = min(n, max(_LEAST, sample * count)) if sample else n
+    known = rows.part(np.sort(rng.choice(n, size, replace=False))) if size < n else rows
+    centres = _begin(known, count, rng, spread)
+    unit = unit_for(size, max(known.share(_largest, blocks(size)), default=0.0))
+
+    def ask(centres: Floats) -> Iterator[Sums]:
+        return known.share(partial(_sums, centres, unit), runs(size, count, sources.BLOCK))
+
+    centres = learn_centres(centres, ask, rounds)
     found = list(rows.share(partial(_assigned, centres), blocks(n)))
     return Clusters(
         centres, np.concatenate([of for of, _ in found]), np.concatenate([distance for _, distance in found])
     )
 
 
+def _begin(known: Source, count: int, rng: np.random.Generator, spread: bool) -> Floats:
+    """The first centres."""
+    n = len(known)
+    if not spread:
+        return known.take(np.sort(rng.choice(n, count, replace=False)))
+    few = max(_LEAST, 32 * count)
+    drawn = np.sort(rng.choice(n, few, replace=False)) if few < n else slice(None)
+    return _spread(known.take(drawn), count, rng)
+
+
+def _largest(source: Source, rows: slice) -> float:
+    x = source.take(rows)
+    return max(float(x.max(initial=0)), -float(x.min(initial=0)))
+
+
+def _sums(centres: Floats, unit: float, source: Source, rows: slice) -> Sums:
+    """What some rows, blocks one after the other, add to their nearest centres."""
+    x = source.take(rows)
+    return summed(x, nearest(x, centres, sources.BLOCK), unit)
+
+
 def _assigned(centres: Floats, source: Source, rows: slice) -> tuple[Ints, Floats]:
     """The nearest centre of each row of a block, and how far it is."""
     x = source.take(rows)
-    of = _nearest(x, centres)
+    of = nearest(x, centres, sources.BLOCK)
     gap = x - centres[of]
     return of, np.asarray(np.sqrt(np.einsum("ij,ij->i", gap, gap)))
 
@@ -83,14 +107,3 @@ def _spread(x: Floats, count: int, rng: np.random.Generator) -> Floats:
             drawn = int(np.setdiff1d(np.arange(len(x)), rows)[0])
         rows.append(drawn)
     return x[rows]
-
-
-def _nearest(x: Floats, centres: Floats) -> Ints:
-    """The nearest centre of each row, (n,) int64; of equally near ones the first."""
-    half = np.einsum("ij,ij->i", centres, centres) / 2
-    of = np.empty(len(x), np.int64)
-    for low in range(0, len(x), BLOCK):
-        near = x[low : low + BLOCK] @ centres.T
-        near -= half
-        of[low : low + len(near)] = near.argmax(1)
-    return of

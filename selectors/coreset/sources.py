@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.choosing import finite_rows
+from curate.clustering import to_units, unit_for
 from curate.contracts import Vectors, View
 from curate.errors import InputError, SchemaError
 from curate.fitting import PIECE_NUMBERS, piece_rows, read_vectors, without_lists
@@ -59,6 +60,10 @@ class Source(Protocol):
         """These rows: (m, d), not to be written to."""
         ...
 
+    def part(self, rows: Ints) -> Source:
+        """These rows, in this order."""
+        ...
+
     def mapped(self, change: Change) -> Source:
         """The rows as `change` makes them."""
         ...
@@ -83,6 +88,9 @@ class AtHand:
 
     def take(self, rows: Ints | slice) -> Floats:
         return self.x[rows]
+
+    def part(self, rows: Ints) -> AtHand:
+        return AtHand(self.x[rows])
 
     def mapped(self, change: Change) -> AtHand:
         return AtHand(change(self.x))
@@ -140,6 +148,13 @@ class Column:
         found = self.lists[rows] if self.vectors is None else self.vectors.take(self.rows[rows])
         return _changed(found, self.changes)
 
+    def part(self, rows: Ints) -> Column:
+        made = replace(self, rows=self.rows[rows])
+        made.__dict__["vectors"] = self.vectors
+        if self.vectors is None:
+            made.__dict__["lists"] = self.lists[rows]
+        return made
+
     def mapped(self, change: Change) -> Column:
         made = replace(self, changes=(*self.changes, change))
         for name in {"vectors", "lists", "bits"} & self.__dict__.keys():  # what is open is not opened again
@@ -153,7 +168,12 @@ class Column:
     def share(self, function: Callable[[Source, T], R], tasks: Iterable[T]) -> Iterator[R]:
         if self.vectors is None:
             return (function(self, task) for task in tasks)
-        return self.view.share(_Opened(function, (self.column, self.rows, self.changes)), tasks)
+        return self.view.share(_Opened(function, (self.column, self.rows, self.changes), self._opened), tasks)
+
+    @cached_property
+    def _opened(self) -> _Rows:
+        """What tasks that are done in this process have opened."""
+        return _Rows()
 
     @property
     def where(self) -> Where:
@@ -168,19 +188,30 @@ class Column:
         return np.packbits(mask)
 
 
+class _Rows:
+    """Rows of a view that were opened, for the next task; they do not travel."""
+
+    def __init__(self) -> None:
+        self.of: tuple[View, Source] | None = None
+
+    def __reduce__(self) -> tuple[type[_Rows], tuple[()]]:
+        return _Rows, ()
+
+
 class _Opened(Generic[T, R]):
     """A function of rows and a task as one of a view and a task; rows once opened stay so for the next, and in memory if few."""
 
-    def __init__(self, function: Callable[[Source, T], R], of: tuple[str, Ints, tuple[Change, ...]]) -> None:
-        self.function, self.of = function, of
-        self.opened: tuple[View, Source] | None = None
+    def __init__(
+        self, function: Callable[[Source, T], R], of: tuple[str, Ints, tuple[Change, ...]], kept: _Rows
+    ) -> None:
+        self.function, self.of, self.kept = function, of, kept
 
     def __call__(self, view: View, task: T) -> R:
-        if self.opened is None or self.opened[0] is not view:
+        if self.kept.of is None or self.kept.of[0] is not view:
             column = Column(view, *self.of)
             few = column.size <= PIECE_NUMBERS
-            self.opened = view, AtHand(column.take(slice(None))) if few else column
-        return self.function(self.opened[1], task)
+            self.kept.of = view, AtHand(column.take(slice(None))) if few else column
+        return self.function(self.kept.of[1], task)
 
 
 def _of_piece(function: Callable[[Floats], R], where: Where, piece: View, first: int) -> R:
@@ -299,11 +330,10 @@ def largest(source: Told) -> float:
 def mean(source: Told, most: float | None = None) -> npt.NDArray[np.float64]:
     """The mean row (d,). `most` no number is larger than, without its sign; it is looked for where it is not known.
 
-    Numbers are rounded to units of which no more than 2^52 come together, so that no sum is rounded: to within 2^-53 n of the
-    largest at the very worst, and the same whatever the order.
+    Numbers are rounded to units (`clustering.unit_for`), so that the sum is exact.
     """
     n, most = len(source), largest(source) if most is None else most
-    unit = 2.0 ** (int(np.ceil(np.log2(max(1, n) * most))) - 52) if most > 0 else 1.0
+    unit = unit_for(n, most)
     sums = [total for total in source.spread(partial(_units, unit)) if len(total)]
     return np.asarray(np.sum(sums, axis=0) / max(1, n))
 
@@ -313,12 +343,9 @@ def _largest(x: Floats) -> float:
 
 
 def _units(unit: float, x: Floats) -> npt.NDArray[np.float64]:
-    """The sum of the rows, each number rounded to whole units: added to so large a number, no more of it is left."""
-    total, rounding = np.zeros(x.shape[1]), 1.5 * 2.0**52 * unit
+    """The sum of the rows, each number rounded to whole units."""
+    total = np.zeros(x.shape[1])
     step = max(1, (1 << 15) // max(1, x.shape[1]))
     for low in range(0, len(x), step):
-        part = x[low : low + step].astype(np.float64)
-        part += rounding
-        part -= rounding
-        total += part.sum(0)
+        total += to_units(x[low : low + step], unit).sum(0)
     return total

@@ -54,6 +54,7 @@ SEARCHES = [
     D2(embedding="v", by="price", neighbours=3),
     Query(embedding="v", by="price", known="label = 'class 1'", neighbours=9, mandatory="id = 'i014'"),
     Prototypes(embedding="v", clusters=7, reweight=True),
+    Prototypes(embedding="v", clusters=7, sample=0),
     SemDeDup(embedding="v", clusters=5),
     Moderate(embedding="v"),
     Moderate(embedding="v", group="label"),
