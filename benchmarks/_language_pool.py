@@ -106,7 +106,10 @@ def tokenizer_of(texts: list[str]) -> Any:
 
 
 def pretrained(templates: Templates, cache: Path, epochs: int = 2) -> tuple[Any, Any]:
-    """A tokenizer and a GPT that has read templates of neither the pool nor the target's data sets; both kept in `cache`."""
+    """A tokenizer and a GPT that has read templates of neither the pool nor the target's data sets; both kept in `cache`.
+
+    It comes without dropout: what is seen of it is the same whether it was read or made.
+    """
     pairs = [pair for name in templates.read for pair in templates.rows[name][:READ]]
     torch.manual_seed(0)
     size = transformers.GPT2Config(
@@ -122,13 +125,13 @@ def pretrained(templates: Templates, cache: Path, epochs: int = 2) -> tuple[Any,
     tokenizer, model = tokenizer_of([p + a for p, a in pairs]), transformers.GPT2LMHeadModel(size)
     if cache.exists():
         model.load_state_dict(torch.load(cache, weights_only=True))
-        return tokenizer, model
+        return tokenizer, model.eval()
     texts = encoded(tokenizer, pairs)
     whole = Texts(texts.tokens, texts.tokens)  # every token is learnt, the prompts' too
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     fit(model, whole, (np.arange(len(whole)), None), optimiser, steps=epochs * len(whole) // 16, seed=0)
     torch.save(model.state_dict(), cache)
-    return tokenizer, model
+    return tokenizer, model.eval()
 
 
 def adapted(base: Any, seed: int) -> Any:
