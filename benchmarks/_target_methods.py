@@ -183,6 +183,7 @@ GTPS = [name for name in METHODS if name.startswith("GTP")]
 SHARED = "top-k LESS, a share for each task"
 RIVALS = {
     "top-k as published": [name for name in METHODS if name.startswith("top-k") and name != SHARED],
+    "top-k LESS as published": ["top-k LESS", "top-k LESS, by task"],
     "LESS, a share for each task": [SHARED],
 }
 
