@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curate import asking, finding
-from curate.console import amount, interruptible, number, pair, parameters, print_table, say, tell_end
+from curate.console import (
+    Version,
+    amount,
+    interruptible,
+    number,
+    pair,
+    parameters,
+    print_table,
+    say,
+    tell_end,
+)
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
@@ -20,7 +30,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="curate",
-    help="Decide what a model is trained on: one store, many scores, a selection, and the reason for every item.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -42,6 +51,11 @@ def main() -> None:
     except CurateError as error:
         say(f"curate: {error}", err=True)
         sys.exit(1)
+
+
+@app.callback()
+def _every(version: Version = False) -> None:
+    """Decide what a model is trained on: one store, many scores, a selection, and the reason for every item."""
 
 
 # --- Recipes ----------------------------------------------------------------------------------------------------

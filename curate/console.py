@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import curate
 from curate.errors import InputError
 
 if TYPE_CHECKING:
     from curate.run.ledger import RunRecord
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        say(f"curate {curate.__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which version this is"),
+]
 
 
 def tell_end(run: RunRecord, store: Path) -> None:

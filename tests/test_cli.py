@@ -9,6 +9,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from curate import __version__
 from curate.cli import app
 
 RUN = [sys.executable, "-c", "from curate.cli import main; main()"]
@@ -184,3 +185,8 @@ def test_asking_people(folder):
     assert "custom" in curate("annotate", "templates", cwd=folder).stdout
     wrong = curate("annotate", "rounds", "s.curate", "--control", "label", "-w", "agrement=1", cwd=folder)
     assert "Did you mean 'agreement'" in wrong.stderr
+
+
+def test_the_version_is_told():
+    done = curate("--version")
+    assert (done.returncode, done.stdout) == (0, f"curate {__version__}\n")

@@ -84,11 +84,14 @@ def _check_required(
         missing.append(" or ".join(kind.one_of))
     if not missing:
         return
-    found = suggest_columns(names, kind, fields, given)
+    # a column given to a name that the kind has not ("text" for "caption") may be the one that is missing
+    ours = {name: theirs for name, theirs in given.items() if name in kind.content}
+    found = suggest_columns(names, kind, fields, ours)
+    kept = {name: theirs for name, theirs in given.items() if name in ours or theirs not in found.values()}
     what = " and ".join(missing)
     has = ", ".join(map(str, names[:40])) + (f", ... ({len(names)} in all)" if len(names) > 40 else "")
     advice = (
-        f"Did you mean columns={_write({**given, **found})}?"
+        f"Did you mean columns={_write({**kept, **found})}?"
         if found
         else 'Say which column it is with columns={"'
         + missing[0].split(" or ")[0]

@@ -170,3 +170,13 @@ def test_unknown_kinds_formats_and_sources() -> None:
         open_source(LAION, "image-text", texts="x.csv")
     with pytest.raises(InputError, match="at least 1"):
         next(open_source(pa.table({"text": ["x"], "label": ["y"]}), "label").batches(0))
+
+
+def test_a_column_given_to_a_name_that_the_kind_has_not_is_suggested_for_the_one_it_needs() -> None:
+    table = {"file_name": ["a.jpg"], "caption": ["a dog"]}
+    with pytest.raises(SchemaError) as error:
+        open_source(table, "image-text", columns={"image": "file_name", "text": "caption"})
+    assert 'Did you mean columns={"image": "file_name", "caption": "caption"}?' in str(error.value)
+    with pytest.raises(SchemaError) as error:
+        open_source(table | {"site": ["x"]}, "image-text", columns={"place": "site"})
+    assert '"place": "site"' in str(error.value)  # names of one's own stay

@@ -280,6 +280,8 @@ def test_what_a_method_lacks_is_said() -> None:
         aggregate(rows, "dawid_skene")  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="'nonsense'"):
         ask_again(rows, method="nonsense")  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match="unknown method None"):
+        aggregate(rows, None)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="say the order of the values by `values`"):
         aggregate(rows, "ordinal-median")
     with pytest.raises(InputError, match="needs `model`"):
