@@ -272,10 +272,11 @@ class Store(OpenStore):
         smallest: float = 0.5,
         candidates: int = 300,
     ) -> ExportResult:
-        """Write a few pictures for each class, stitched from the patches that `predict` is surest of, with soft labels.
+        """Write a few pictures for each class, stitched from the patches that `predict` is surest of, with soft labels of each.
 
         `predict` gives probabilities (b, C), classes sorted, for images (b, side, side, 3) uint8; the other
-        parameters are those of `curate.formats.mosaic.make_mosaics`, drawn by the store's seed.
+        parameters are those of `curate.formats.mosaic.make_mosaics`, drawn by the store's seed. Train on cuts within
+        patches: `draw_cuts` and `label_cuts` of `curate.formats.patches`.
         """
         from curate.formats.mosaic import compress_view
 
