@@ -108,7 +108,7 @@ class CwErm:
     meta_learning_rate: float = 0.01
 
     name: ClassVar[str] = "cw-erm"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def __post_init__(self) -> None:
         self._training(0)

@@ -21,6 +21,9 @@ Floats = npt.NDArray[np.float64]
 Tensor = Any
 MetaLoss = Literal["error", "cross-entropy"]
 
+_MEMORY = 0.95
+"""What of a class's usual weight is left after one more of its items."""
+
 
 @dataclass(frozen=True)
 class MetaTraining:
@@ -97,8 +100,9 @@ def meta_weights(
     `inputs` (n, d) features, or (n, ...) whatever `model` takes; `codes` (n,) in 0 ... classes - 1. Each step moves the
     classifier virtually along mean(V(loss) loss), measures its loss on held-out items, moves V down that, and then takes
     the step in earnest (Shu et al., NeurIPS 2019). Unlike there V tells only the direction of the virtual step, not its
-    length: a longer one pays while the classifier learns, and what is hard, as wrong labels are, makes it longer. What is
-    held out is a true split: it is not trained on. `trusted`: inputs and codes known to be right, which are then held out
+    length: a longer one pays while the classifier learns, and what is hard, as wrong labels are, makes it longer. And V
+    counts against what it usually gives to items of that class: else a class that is hard gets little weight, stays hard
+    for that, and is given up. What is held out is a true split: it is not trained on. `trusted`: inputs and codes known to be right, which are then held out
     in place of a part of the items.
     `model` makes a torch module that gives (batch, classes) logits; by default that of `training`.
 
@@ -178,6 +182,7 @@ class _Run:
         self.model = _layers(sizes, rng) if model is None else model()
         self.parameters = {n: p.detach().clone().requires_grad_() for n, p in self.model.named_parameters()}
         self.weigher = _layers([1, training.meta_hidden, 1], rng)
+        self.usual = torch.full((classes,), 0.5)
         self.x, self.y = self._ready(inputs), torch.from_numpy(np.array(codes, np.int64))
 
     def _ready(self, inputs: npt.NDArray[Any]) -> Tensor:
@@ -193,6 +198,19 @@ class _Run:
 
     def _weights(self, losses: Tensor) -> Tensor:
         return self.torch.sigmoid(self.weigher(losses.detach()[:, None]))[:, 0]
+
+    def _relative(self, weights: Tensor, y: Tensor) -> Tensor:
+        """Weights over the usual one of their class, so that no class is given up, and of mean 1 in their batch: else the
+        weighting would learn how fast to go, not what to go by."""
+        over = weights / self.usual[y]
+        return over / over.mean()
+
+    def _get_used_to(self, weights: Tensor, y: Tensor) -> None:
+        """The usual weight of a class is a mean of what its items got, the latest first."""
+        count = self.torch.bincount(y, minlength=len(self.usual))
+        mean = self.torch.bincount(y, weights, minlength=len(self.usual)) / count.clamp_min(1)
+        left = _MEMORY**count
+        self.usual = (left * self.usual + (1 - left) * mean).clamp_min(1e-8)
 
     def train(self, inputs: npt.NDArray[Any], codes: Ints, rng: np.random.Generator) -> None:
         torch, told = self.torch, self.training
@@ -216,7 +234,7 @@ class _Run:
         """The weighting moves so that the classifier's next step would fit the held-out items better."""
         torch = self.torch
         losses = self._losses(self.parameters, self.x[rows], self.y[rows])
-        weighted = (_relative(self._weights(losses)) * losses).mean()
+        weighted = (self._relative(self._weights(losses), self.y[rows]) * losses).mean()
         slopes = torch.autograd.grad(weighted, list(self.parameters.values()), create_graph=True)
         rate = rate * _unstretched(slopes)
         moved = {n: p - rate * g for (n, p), g in zip(self.parameters.items(), slopes, strict=True)}
@@ -227,7 +245,9 @@ class _Run:
     def _descend(self, rows: Tensor, speed: dict[str, Tensor], rate: float) -> None:
         torch = self.torch
         losses = self._losses(self.parameters, self.x[rows], self.y[rows])
-        weighted = (_relative(self._weights(losses).detach()) * losses).mean()
+        weights = self._weights(losses).detach()
+        self._get_used_to(weights, self.y[rows])
+        weighted = (self._relative(weights, self.y[rows]) * losses).mean()
         slopes = torch.autograd.grad(weighted, list(self.parameters.values()))
         with torch.no_grad():
             for (name, p), g in zip(self.parameters.items(), slopes, strict=True):
@@ -246,11 +266,6 @@ class _Run:
                 losses.append(found.numpy())
                 weights.append(self._weights(found).numpy())
         return np.concatenate(weights).astype(np.float64), np.concatenate(losses).astype(np.float64)
-
-
-def _relative(weights: Tensor) -> Tensor:
-    """Weights of mean 1 in their batch: else the weighting would learn how fast to go, not what to go by."""
-    return weights / weights.mean()
 
 
 def _unstretched(slopes: Sequence[Tensor]) -> Tensor:

@@ -96,6 +96,20 @@ def test_a_class_that_was_given_up_is_weighed_alike(monkeypatch: pytest.MonkeyPa
     assert np.ptp(plain.by_row[labels == 2]) > 1e-3 and "given up" not in str(plain.reason)
 
 
+def test_a_hard_class_is_not_given_up() -> None:
+    rng = np.random.default_rng(3)
+    truth = np.arange(900) % 6
+    x = rng.standard_normal((900, 8))
+    x[np.arange(900), truth] += np.where(truth < 4, 6, 2.2)
+    wrong = rng.random(900) < np.where(truth < 4, 0.1, 0.5)
+    labels = np.where(wrong, (truth + rng.integers(1, 6, 900)) % 6, truth)
+    run = meta_weights(x, labels, 6, training=MetaTraining(seed=3, epochs=40))
+    mean = np.bincount(labels, run.weight) / np.bincount(labels)
+    assert mean.min() > 0.1 * mean.mean()
+    hard = labels == 5  # of which the weighting had come to give a hundredth of the mean to all
+    assert parted(run.weight[hard], ~wrong[hard]) > 0.9
+
+
 def test_every_parameter_of_the_training_tells() -> None:
     x, labels, _ = noisy(120)
     base: dict[str, Any] = {"epochs": 4, "batch_size": 20, "warm_up": 0}
