@@ -269,7 +269,7 @@ class Store(OpenStore):
         grid: int = 2,
         side: int = 64,
         crops: int = 5,
-        smallest: float = 0.5,
+        smallest: float = 1.0,
         candidates: int = 300,
     ) -> ExportResult:
         """Write a few pictures for each class, stitched from the patches that `predict` is surest of, with soft labels of each.

@@ -69,17 +69,17 @@ def make_mosaics(
     grid: int = 2,
     side: int = 64,
     crops: int = 5,
-    smallest: float = 0.5,
+    smallest: float = 1.0,
     candidates: int = 300,
     rng: np.random.Generator | None = None,
 ) -> Mosaics:
     """So many pictures of each class, made of the patches of it that the model is surest of.
 
     `read(row)` gives an image (h, w, 3) uint8; `labels` (n,) the classes. Of each class at most `candidates` images are looked
-    at, drawn at random; of each, `crops` square pieces of between `smallest` and all of its shorter side, seen by the
-    model at `side` pixels. An image's best piece stands for it; the best `per_class` x `grid`^2 of these fill the
-    pictures in turn, so that each has one of the best. A class of fewer images gives its next best pieces, too. `side` must
-    be a multiple of `grid`. Memory: one class's pieces.
+    at, drawn at random; of each, `crops` square pieces of between `smallest` and all of its shorter side (one that is drawn
+    again counts once), seen by the model at `side` pixels. An image's best piece stands for it; the best `per_class` x
+    `grid`^2 of these fill the pictures in turn, so that each has one of the best. A class of fewer images gives its next
+    best pieces, too. `side` must be a multiple of `grid`. Memory: one class's pieces.
 
     Raises InputError for parameters out of range, an image that is none, or predictions that are no probabilities of
     the classes.
@@ -127,24 +127,31 @@ def make_mosaics(
 def _pieces(
     read: Read, rows: npt.NDArray[np.int64], how: tuple[int, int, float], rng: np.random.Generator
 ) -> tuple[Pixels, npt.NDArray[np.int64]]:
-    """Square pieces of these images at one size, and the place in `rows` of the image each is from."""
+    """Square pieces of these images at one size, none twice, and the place in `rows` of the image each is from."""
     from PIL import Image
 
     side, crops, smallest = how
     pieces = np.empty((len(rows) * crops, side, side, 3), np.uint8)
+    owner: list[int] = []
     for place, row in enumerate(rows):
         image = np.asarray(read(int(row)))
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise InputError(
                 f"image {row} has shape {image.shape} and type {image.dtype}: (h, w, 3) uint8 is meant"
             )
-        height, width = image.shape[:2]
-        for crop in range(crops):
-            edge = max(1, round(min(height, width) * rng.uniform(smallest, 1)))
-            top, left = rng.integers(height - edge + 1), rng.integers(width - edge + 1)
+        squares = dict.fromkeys(_square(image.shape[:2], smallest, rng) for _ in range(crops))
+        for top, left, edge in squares:
             cut = Image.fromarray(image[top : top + edge, left : left + edge])
-            pieces[place * crops + crop] = np.asarray(cut.resize((side, side), Image.Resampling.BILINEAR))
-    return pieces, np.repeat(np.arange(len(rows)), crops)
+            pieces[len(owner)] = np.asarray(cut.resize((side, side), Image.Resampling.BILINEAR))
+            owner.append(place)
+    return pieces[: len(owner)], np.array(owner)
+
+
+def _square(shape: tuple[int, ...], smallest: float, rng: np.random.Generator) -> tuple[int, int, int]:
+    """Top, left and edge of a square somewhere in an image, of between `smallest` and all of its shorter side."""
+    height, width = shape
+    edge = max(1, round(min(height, width) * rng.uniform(smallest, 1)))
+    return int(rng.integers(height - edge + 1)), int(rng.integers(width - edge + 1)), edge
 
 
 def _predicted(predict: Predict, pixels: Pixels, classes: int) -> npt.NDArray[np.float64]:
@@ -248,7 +255,7 @@ def compress_view(
     grid: int = 2,
     side: int = 64,
     crops: int = 5,
-    smallest: float = 0.5,
+    smallest: float = 1.0,
     candidates: int = 300,
     seed: int = 0,
 ) -> ExportResult:

@@ -82,6 +82,24 @@ def test_the_best_piece_of_an_image_is_taken() -> None:
     assert made.pixels[0, ..., 0].mean() > 150  # the corner, not the whole
 
 
+def test_a_piece_is_looked_at_once() -> None:
+    rng = np.random.default_rng(1)
+    pictures = list(rng.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8))
+    seen: list[int] = []
+
+    def count(pixels: np.ndarray) -> np.ndarray:
+        seen.append(len(pixels))
+        return predict(pixels)
+
+    made = make_mosaics(pictures.__getitem__, ["a", "b"] * 4, count, per_class=1, side=32, crops=9)
+    assert seen == [4, 4, 2]  # there is one square in a square, whatever is drawn; and the two pictures
+    assert np.allclose(
+        made.patch_soft[0],
+        predict(np.stack([np.kron(pictures[i], np.ones((2, 2, 1))) for i in made.sources[0]])),
+        atol=0.01,
+    )
+
+
 def test_the_same_seed_gives_the_same_and_candidates_are_drawn() -> None:
     rng = np.random.default_rng(1)
     pictures = list(rng.integers(0, 256, (20, 16, 16, 3), dtype=np.uint8))
