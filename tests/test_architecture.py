@@ -23,8 +23,9 @@ RANKS = (
     ("contracts",),
     ("pieces",),
     ("registry", "memory", "weights", "comparing"),
-    ("fitting", "clustering"),
+    ("fitting",),
     ("choosing",),
+    ("vectors",),
     ("testing", "store", "media"),
     ("formats",),
     ("recipe",),
@@ -49,17 +50,7 @@ EXCEPT = {
 }
 """What a room does not import although it stands lower."""
 
-PARTS_MAY = {
-    "errors",
-    "kinds",
-    "records",
-    "contracts",
-    "fitting",
-    "choosing",
-    "clustering",
-    "media",
-    "weights",
-}
+PARTS_MAY = {"errors", "kinds", "records", "contracts", "fitting", "choosing", "media", "vectors", "weights"}
 
 FAMILIES_MAY = {
     "curate.annotators.label_studio": ("curate.annotators.tasks",),

@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from curate.clustering import Sums, learn_centres, runs, summed, unit_for
 from curate.errors import InputError
 from curate.scorers.duplicates.cosines import (
     CHUNK,
@@ -24,6 +23,8 @@ from curate.scorers.duplicates.cosines import (
     whole,
 )
 from curate.scorers.duplicates.leaders import Leaders, Rows, choose_leaders
+from curate.vectors.clusters import Sums, learn_centres, runs, summed
+from curate.vectors.sums import unit_for
 
 __all__ = ["Asked", "choose_rows", "semdedup", "usable_rows"]
 

@@ -12,9 +12,9 @@ from curate.contracts import Budget, Selection
 from curate.errors import InputError
 from curate.selectors.coreset.exact import Picks, finish_sparse
 from curate.selectors.coreset.neighbours import neighbour_graph
-from curate.selectors.coreset.rows import Floats, Ints
 from curate.selectors.coreset.similarity import Likeness
-from curate.selectors.coreset.sources import Source
+from curate.vectors.rows import Floats, Ints
+from curate.vectors.sources import Source
 
 __all__ = ["query"]
 

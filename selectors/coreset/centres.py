@@ -12,9 +12,10 @@ from curate.choosing import Constraints, Meter, Rng, Terms, at_random, generator
 from curate.contracts import Budget, Selection
 from curate.selectors.coreset.exact import purse_of
 from curate.selectors.coreset.kernels import Purse
+from curate.selectors.coreset.loops import compiled
 from curate.selectors.coreset.radii import farthest, nearer
-from curate.selectors.coreset.rows import Floats, Ints, compiled, prepare
-from curate.selectors.coreset.sources import AtHand, mean
+from curate.vectors.rows import Floats, Ints, prepare
+from curate.vectors.sources import AtHand, mean
 
 __all__ = ["Cloud", "Points", "choose_centres", "k_center"]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from curate.choosing import Constrained, Meter, Pool, draw_seed
 from curate.contracts import Budget, Selection, View
-from curate.selectors.coreset.sources import Column, Source, survey
+from curate.vectors.sources import Column, Source, survey
 
 __all__ = ["Embedded", "Unscored", "choose_items"]
 

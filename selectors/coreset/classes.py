@@ -12,8 +12,8 @@ import numpy.typing as npt
 from curate.choosing import Constraints, Terms, draw_seed
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
-from curate.selectors.coreset.rows import Ints
-from curate.selectors.coreset.sources import AtHand, Source
+from curate.vectors.rows import Ints
+from curate.vectors.sources import AtHand, Source
 
 __all__ = ["in_classes"]
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from curate.choosing import Constraints, Meter, Rng, Terms, at_random, generator, highest
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
-from curate.selectors.coreset.means import cluster
-from curate.selectors.coreset.rows import Floats, Ints, unit
-from curate.selectors.coreset.sources import Source, mean, rows_of, shifted
+from curate.vectors.clusters import cluster
+from curate.vectors.rows import Floats, Ints, unit
+from curate.vectors.sources import Source, mean, rows_of, shifted
 
 __all__ = ["Keep", "prototypes", "semdedup"]
 

@@ -16,8 +16,8 @@ from curate.contracts import Budget, Selection
 from curate.errors import InputError
 from curate.selectors.coreset.classes import in_classes
 from curate.selectors.coreset.rounds import Rivals, contest
-from curate.selectors.coreset.rows import Floats, unit
-from curate.selectors.coreset.sources import Source, along, mean, rows_of, squares
+from curate.vectors.rows import Floats, unit
+from curate.vectors.sources import Source, along, mean, rows_of, squares
 
 __all__ = ["graph_cut"]
 

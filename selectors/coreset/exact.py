@@ -21,8 +21,9 @@ from curate.selectors.coreset.kernels import (
     take_away,
     transpose,
 )
-from curate.selectors.coreset.rows import Floats, Ints, compiled
+from curate.selectors.coreset.loops import compiled
 from curate.selectors.coreset.similarity import Likeness
+from curate.vectors.rows import Floats, Ints
 
 __all__ = ["Picks", "all_gains", "exact_greedy", "finish_sparse", "gains_of", "purse_of"]
 

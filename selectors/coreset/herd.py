@@ -14,8 +14,8 @@ from curate.choosing import Constraints, Meter, Rng, at_random, generator
 from curate.contracts import Budget, Selection
 from curate.selectors.coreset.classes import in_classes
 from curate.selectors.coreset.rounds import Rivals, contest
-from curate.selectors.coreset.rows import Floats
-from curate.selectors.coreset.sources import Source, Squared, mean, rows_of, shifted
+from curate.vectors.rows import Floats
+from curate.vectors.sources import Source, Squared, mean, rows_of, shifted
 
 __all__ = ["herding"]
 

@@ -21,8 +21,8 @@ from curate.selectors.coreset.matching import grad_match
 from curate.selectors.coreset.middle import moderate
 from curate.selectors.coreset.pieces import HeldCloud, PiecePoints
 from curate.selectors.coreset.similarity import Similarity
-from curate.selectors.coreset.sources import Column, Source, mean
 from curate.selectors.coreset.weighted import craig
+from curate.vectors.sources import Column, Source, mean
 
 __all__ = [
     "Craig",

@@ -14,8 +14,8 @@ from curate.contracts import Budget, Selection
 from curate.errors import InputError
 from curate.selectors.coreset.classes import in_classes
 from curate.selectors.coreset.rounds import Contest, Rivals, contest
-from curate.selectors.coreset.rows import Floats, Ints, prepare
-from curate.selectors.coreset.sources import Source, Squared, largest, mean, rows_of
+from curate.vectors.rows import Floats, Ints, prepare
+from curate.vectors.sources import Source, Squared, largest, mean, rows_of
 
 __all__ = ["grad_match"]
 

@@ -13,10 +13,10 @@ from curate.errors import InputError
 from curate.selectors.coreset.exact import purse_of
 from curate.selectors.coreset.heaps import pass_messages
 from curate.selectors.coreset.kernels import Graph
+from curate.selectors.coreset.loops import compiled
 from curate.selectors.coreset.neighbours import nearest_rows
-from curate.selectors.coreset.rows import compiled
 from curate.selectors.coreset.similarity import Likeness
-from curate.selectors.coreset.sources import Source
+from curate.vectors.sources import Source
 
 __all__ = ["Together", "d2"]
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from curate.choosing import Constraints, Meter, Rng, at_random, generator, highest
 from curate.contracts import Budget, Held, Selection, View
 from curate.fitting import piece_rows
-from curate.selectors.coreset.rows import Floats, Ints
-from curate.selectors.coreset.sources import (
+from curate.vectors.rows import Floats, Ints
+from curate.vectors.sources import (
     Column,
     Source,
     Where,

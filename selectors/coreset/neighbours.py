@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.selectors.coreset.kernels import Graph, best_of_rows, transpose
-from curate.selectors.coreset.means import Clusters, cluster
-from curate.selectors.coreset.rows import Floats, Ints, compiled
+from curate.selectors.coreset.loops import compiled
 from curate.selectors.coreset.similarity import Likeness, Metric, Side
-from curate.selectors.coreset.sources import Source, blocks
+from curate.vectors.clusters import Clusters, cluster
+from curate.vectors.rows import Floats, Ints
+from curate.vectors.sources import Source, blocks
 
 __all__ = ["nearest_rows", "neighbour_graph"]
 

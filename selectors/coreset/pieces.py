@@ -11,7 +11,7 @@ from curate.choosing import finite_rows
 from curate.contracts import Held, View
 from curate.fitting import by_piece, read_vectors, without_lists
 from curate.selectors.coreset.centres import Points
-from curate.selectors.coreset.rows import Floats, Ints
+from curate.vectors.rows import Floats, Ints
 
 __all__ = ["HeldCloud", "PiecePoints"]
 

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from curate.choosing import Account, Terms
 from curate.contracts import Held, View
 from curate.fitting import by_piece, numbers, order_by_id, piece_rows
-from curate.selectors.coreset.rows import Floats, Ints
-from curate.selectors.coreset.sources import (
+from curate.vectors.rows import Floats, Ints
+from curate.vectors.sources import (
     Change,
     Column,
     Source,

@@ -14,8 +14,8 @@ from curate.fitting import columns_of, numbers, true_rows
 from curate.selectors.coreset.asking import query
 from curate.selectors.coreset.choosers import Chosen, Embedded, choose_items
 from curate.selectors.coreset.message import Together, d2
-from curate.selectors.coreset.sources import Source
 from curate.selectors.coreset.strata import ccs, hardest
+from curate.vectors.sources import Source
 
 __all__ = ["D2", "Ccs", "Hardest", "Query"]
 

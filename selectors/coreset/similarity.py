@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError
-from curate.selectors.coreset.rows import Floats, Ints, unit
-from curate.selectors.coreset.sources import (
+from curate.vectors.rows import Floats, Ints, unit
+from curate.vectors.sources import (
     AtHand,
     Source,
     Squared,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from curate.choosing import Constraints, Meter, Rng, at_random, generator, highest
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
-from curate.selectors.coreset.rows import Ints
+from curate.vectors.rows import Ints
 
 __all__ = ["ccs", "hardest"]
 

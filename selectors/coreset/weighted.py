@@ -13,7 +13,7 @@ from curate.choosing import Constraints, Meter, Rng, generator
 from curate.contracts import Budget, Selection
 from curate.selectors.coreset.classes import in_classes
 from curate.selectors.coreset.facility import Method, facility_location
-from curate.selectors.coreset.sources import Source, rows_of
+from curate.vectors.sources import Source, rows_of
 
 __all__ = ["craig"]
 

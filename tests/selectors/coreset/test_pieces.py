@@ -18,7 +18,7 @@ from curate.contracts import Selection, View
 from curate.errors import InputError, SchemaError
 from curate.memory import ArrayView
 from curate.selectors import coreset
-from curate.selectors.coreset import clustered, middle, neighbours, rounds, sources
+from curate.selectors.coreset import clustered, middle, neighbours, rounds
 from curate.selectors.coreset.items import (
     Craig,
     FacilityLocation,
@@ -33,6 +33,7 @@ from curate.selectors.coreset.items import (
 from curate.selectors.coreset.pieces import HeldCloud, PiecePoints
 from curate.selectors.coreset.scored import D2, Query
 from curate.store import pieces
+from curate.vectors import sources
 
 pytest.importorskip("numba")
 

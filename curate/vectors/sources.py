@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.choosing import finite_rows
-from curate.clustering import to_units, unit_for
 from curate.contracts import Vectors, View
 from curate.errors import InputError, SchemaError
 from curate.fitting import PIECE_NUMBERS, piece_rows, read_vectors, without_lists
-from curate.selectors.coreset.rows import Floats, Ints, prepare
+from curate.vectors.rows import Floats, Ints, prepare
+from curate.vectors.sums import to_units, unit_for
 
 __all__ = [
     "BLOCK",

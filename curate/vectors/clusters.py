@@ -1,18 +1,19 @@
-"""A plain k-means over rows, wherever they lie."""
+"""k-means over rows, wherever they lie: whoever has them says what they add to which centre, and that adds up exactly."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from curate.clustering import Sums, learn_centres, nearest, runs, summed, unit_for
-from curate.selectors.coreset import sources
-from curate.selectors.coreset.rows import Floats, Ints
-from curate.selectors.coreset.sources import Source, blocks
+from curate.vectors import sources
+from curate.vectors.rows import Doubles, Floats, Ints
+from curate.vectors.sources import Source, blocks
+from curate.vectors.sums import to_units, unit_for
 
-__all__ = ["Clusters", "cluster"]
+__all__ = ["Clusters", "Sums", "cluster", "learn_centres", "nearest", "runs", "summed"]
 
 _LEAST = 4096
 """From so many rows centres are learnt at least."""
@@ -107,3 +108,62 @@ def _spread(x: Floats, count: int, rng: np.random.Generator) -> Floats:
             drawn = int(np.setdiff1d(np.arange(len(x)), rows)[0])
         rows.append(drawn)
     return x[rows]
+
+
+# --- Rounds of Lloyd ----------------------------------------------------------------------------------------------------
+
+
+class Sums(NamedTuple):
+    """What some rows add up to: `used` (c,) the centres that they are nearest to, `totals` (c, d) and how many each, `sizes` (c,)."""
+
+    used: Ints
+    totals: Doubles
+    sizes: Ints
+
+
+def learn_centres(
+    centres: Floats, ask: Callable[[Floats], Iterable[Sums]], rounds: int, *, spherical: bool = False
+) -> Floats:
+    """Centres (k, d) after `rounds` steps of Lloyd, or fewer where they stay.
+
+    `ask(centres)` gives the `Sums` of all rows, in any portions: added up in whole units they are the same whatever the
+    portions. A centre moves to the mean of what is nearest to it, or with `spherical` to its direction; one that nothing is
+    near, or that has no direction, stays.
+    """
+    for _ in range(rounds):
+        totals, sizes = np.zeros(centres.shape), np.zeros(len(centres), np.int64)
+        for part in ask(centres):
+            totals[part.used] += part.totals
+            sizes[part.used] += part.sizes
+        by = np.sqrt(np.einsum("ij,ij->i", totals, totals)) if spherical else sizes
+        moves = (sizes > 0) & (by > 0)
+        before, centres = centres, centres.copy()
+        centres[moves] = totals[moves] / by[moves, None]
+        if np.array_equal(before, centres):
+            break
+    return centres
+
+
+def summed(x: Floats, of: Ints, unit: float) -> Sums:
+    """What the rows `x` (n, d), of which `of` (n,) are the centres, add up to, in units of `unit`."""
+    order = np.argsort(of, kind="stable")
+    used, starts = np.unique(of[order], return_index=True)
+    totals = np.add.reduceat(to_units(x[order], unit), starts, axis=0) if len(of) else np.empty(x.shape)
+    return Sums(used, totals, np.diff(np.append(starts, len(of))))
+
+
+def nearest(x: Floats, centres: Floats, block: int) -> Ints:
+    """The nearest centre of each row, (n,) int64, `block` rows at a time; of equally near ones the first."""
+    half = np.einsum("ij,ij->i", centres, centres) / 2
+    of = np.empty(len(x), np.int64)
+    for low in range(0, len(x), block):
+        near = x[low : low + block] @ centres.T
+        near -= half
+        of[low : low + len(near)] = near.argmax(1)
+    return of
+
+
+def runs(n: int, count: int, block: int) -> list[slice]:
+    """n rows in runs of whole blocks, so long that the sums for `count` centres are shorter than the rows."""
+    size = block * -(-max(1, 4 * count) // block)
+    return [slice(low, min(low + size, n)) for low in range(0, n, size)]

@@ -1,31 +1,20 @@
-"""Rows as the selectors of this folder take them, and compiled loops."""
+"""Rows of numbers as functions on them take them."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from curate.choosing import finite_rows
-from curate.errors import InputError, require
+from curate.errors import InputError
 
-__all__ = ["Floats", "Ints", "compiled", "prepare", "unit"]
+__all__ = ["Doubles", "Floats", "Ints", "prepare", "unit"]
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-
-
-@functools.cache
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as machine code, kept on disk from run to run. Sums may be taken in another order than written.
-
-    Raises MissingExtraError where numba is not installed.
-    """
-    numba: Any = require("numba", "select")
-    return numba.njit(cache=True, fastmath={"reassoc", "contract", "nsz", "nnan"})(function)  # type: ignore[no-any-return]
 
 
 def prepare(x: npt.NDArray[Any], what: str = "x") -> Floats:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.clustering import Sums, learn_centres, nearest, runs, summed, to_units, unit_for
+from curate.vectors.clusters import Sums, learn_centres, nearest, runs, summed
+from curate.vectors.sums import to_units, unit_for
 
 
 def portions(x: np.ndarray, cuts: list[int], unit: float, centres: np.ndarray) -> Iterator[Sums]:

@@ -1,0 +1,28 @@
+"""Compiled loops, and the random numbers that the selectors of this folder have by themselves."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from curate.errors import require
+
+__all__ = ["compiled", "generator"]
+
+
+@functools.cache
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as machine code, kept on disk from run to run. Sums may be taken in another order than written.
+
+    Raises MissingExtraError where numba is not installed.
+    """
+    numba: Any = require("numba", "select")
+    return numba.njit(cache=True, fastmath={"reassoc", "contract", "nsz", "nnan"})(function)  # type: ignore[no-any-return]
+
+
+def generator(rng: np.random.Generator | None) -> np.random.Generator:
+    """`rng`, or the same one every time."""
+    return np.random.default_rng(0) if rng is None else rng
