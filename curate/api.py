@@ -264,6 +264,7 @@ class Store(OpenStore):
         selection: str | None = None,
         label: str = "label",
         format: Literal["parquet", "jsonl", "csv", "datasets", "webdataset"] = "parquet",
+        quality: int | None = None,
         overwrite: bool = False,
         per_class: int = 10,
         grid: int = 2,
@@ -275,8 +276,8 @@ class Store(OpenStore):
         """Write a few pictures for each class, stitched from the patches that `predict` is surest of, with soft labels of each.
 
         `predict` gives probabilities (b, C), classes sorted, for images (b, side, side, 3) uint8; the other
-        parameters are those of `curate.formats.mosaic.make_mosaics`, drawn by the store's seed. Train on cuts within
-        patches: `draw_cuts` and `label_cuts` of `curate.formats.patches`.
+        parameters are those of `make_mosaics` and `write_mosaics` in `curate.formats.mosaic`, drawn by the store's
+        seed. Train on cuts within patches: `draw_cuts` and `label_cuts` of `curate.formats.patches`.
         """
         from curate.formats.mosaic import compress_view
 
@@ -287,6 +288,7 @@ class Store(OpenStore):
             predict,
             label=label,
             format=format,
+            quality=quality,
             overwrite=overwrite,
             per_class=per_class,
             grid=grid,

@@ -9,6 +9,7 @@ function of yours, so this is Python and no step of a recipe.
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -197,16 +198,19 @@ def write_mosaics(
     *,
     ids: Sequence[str] | None = None,
     format: Format = "parquet",
+    quality: int | None = None,
     manifest: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> ExportResult:
-    """Write them as a data set: the pictures as PNG, and columns of their labels and patches, with manifest and card.
+    """Write them as a data set: the pictures, and columns of their labels and patches, with manifest and card.
 
     `label`; `soft_label`, C probabilities of the whole; `patch_soft_labels`, for each patch, row by row, C probabilities;
     `sources`, for each patch the id of its image. `ids` name these (default: the numbers of the rows). `format`: parquet,
-    datasets or webdataset, with the pictures in the rows; jsonl or csv, with files beside. Raises InputError if
-    something else is at `out`.
+    datasets or webdataset, with the pictures in the rows; jsonl or csv, with files beside. The pictures are PNG, without
+    loss, or, with a `quality` of 1 to 100, JPEG. Raises InputError if something else is at `out` or for another quality.
     """
+    if quality is not None and not 1 <= quality <= 100:
+        raise InputError(f"quality={quality}: 1 to 100 for JPEG, or None for PNG")
     table = {
         "id": [f"mosaic-{name}-{i:04}" for i, name in enumerate(mosaics.labels)],
         "label": [str(name) for name in mosaics.labels],
@@ -224,14 +228,23 @@ def write_mosaics(
         **(manifest or {}),
     }
     with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"{i}.png" for i in range(len(mosaics))]
+        ending = "png" if quality is None else "jpg"
+        paths = [Path(folder) / f"{i}.{ending}" for i in range(len(mosaics))]
         for path, pixels in zip(paths, mosaics.pixels, strict=True):
-            path.write_bytes(encode_png(pixels))
+            path.write_bytes(encode_png(pixels) if quality is None else _jpeg(pixels, quality))
         batch = pa.RecordBatch.from_pydict({**table, "image": [str(path) for path in paths]})
         media: Any = "embed" if format in ("parquet", "datasets", "webdataset") else "copy"
         return export(
             [batch], out, format=format, kind="label", manifest=told, media=media, overwrite=overwrite
         )
+
+
+def _jpeg(pixels: Pixels, quality: int) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, optimize=True)
+    return buffer.getvalue()
 
 
 def _vectors(values: npt.NDArray[np.float32]) -> pa.Array:
@@ -249,6 +262,7 @@ def compress_view(
     *,
     label: str = "label",
     format: Format = "parquet",
+    quality: int | None = None,
     policy: MediaPolicy = DEFAULT,
     overwrite: bool = False,
     per_class: int = 10,
@@ -293,4 +307,5 @@ def compress_view(
         candidates=candidates,
         rng=np.random.default_rng(seed),
     )
-    return write_mosaics(made, out, ids=[ids[i] for i in usable], format=format, overwrite=overwrite)
+    names = [ids[i] for i in usable]
+    return write_mosaics(made, out, ids=names, format=format, quality=quality, overwrite=overwrite)

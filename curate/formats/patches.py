@@ -35,7 +35,7 @@ def cut_patches(pixels: npt.NDArray[Any], grid: int) -> npt.NDArray[Any]:
     return lines.transpose(0, 1, 3, 2, 4, 5).reshape(m, grid * grid, height // grid, width // grid, channels)
 
 
-def draw_cuts(n: int, grid: int, *, smallest: float = 0.5, rng: np.random.Generator | None = None) -> Reals:
+def draw_cuts(n: int, grid: int, *, smallest: float = 0.75, rng: np.random.Generator | None = None) -> Reals:
     """(n, 4) float32: squares (top, left, bottom, right), as shares of the picture's side, each within one patch of it.
 
     The patch is drawn at random; of it the square takes between `smallest` and all of the side, anywhere. With `grid` 1 these

@@ -123,6 +123,12 @@ def test_what_is_written_can_be_read_and_taken_in_again(tmp_path: Path) -> None:
     assert np.array_equal(np.array(table["patch_soft_labels"].to_pylist(), np.float32), made.patch_soft)
     assert "a, b" in json.loads((tmp_path / "small" / "manifest.json").read_text())["description"]
     assert not write_mosaics(made, tmp_path / "small", ids=ids).written  # the same again is left alone
+    small = write_mosaics(made, tmp_path / "lossy", quality=50, format="jsonl")
+    (lossy, *rest) = sorted((tmp_path / "lossy").rglob("*.jpg"))
+    assert small.rows == 2 and len(rest) == 1
+    assert abs(np.asarray(Image.open(lossy)).astype(int) - made.pixels[0]).max() < 60
+    with pytest.raises(InputError, match="quality=0"):
+        write_mosaics(made, tmp_path / "none", quality=0)
     files = write_mosaics(made, tmp_path / "files", format="jsonl")
     assert files.rows == 2 and len(list((tmp_path / "files").rglob("*.png"))) == 2
     line = json.loads(next((tmp_path / "files").rglob("*.jsonl")).read_text().splitlines()[1])
