@@ -11,6 +11,7 @@ from typing import Any
 
 from curate.contracts import digest
 from curate.recipe.model import Step
+from curate.run.checking import check_steps
 from curate.run.context import RunContext
 from curate.run.ledger import RunRecord, StepRecord
 from curate.run.progress import Progress, default_progress
@@ -60,10 +61,14 @@ def begin(
 
 
 def execute(context: RunContext, steps: Iterable[Step]) -> RunRecord:
-    """Execute steps in order; the run ends `done`, `failed` (the error is raised) or `interrupted` (Ctrl-C)."""
-    run, started = context.run, time.perf_counter()
+    """Execute steps in order; the run ends `done`, `failed` (the error is raised) or `interrupted` (Ctrl-C).
+
+    What can be told without the items (`check_steps`) is found wrong before the first step begins.
+    """
+    run, started, steps = context.run, time.perf_counter(), list(steps)
     run.status = "interrupted"
     try:
+        check_steps(context.store, steps)
         for step in steps:
             handler(step.verb)(context, step)
         run.status = "done"

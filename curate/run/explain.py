@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import registry
-from curate.errors import UnknownNameError
+from curate.errors import InputError, UnknownNameError
 from curate.run.ledger import StepRecord
 from curate.store import Expression, PartStore, StoreView
 
@@ -55,13 +55,19 @@ class Explanation:
 
 
 def explain(store: PartStore, item: str) -> Explanation:
-    """The story of the item with this id. Raises UnknownNameError with the nearest ids where there is none.
+    """The story of the item with this id.
+
+    Raises InputError with the reason where an import refused it, else UnknownNameError with the nearest ids.
 
     Decisions are those of the newest run of every step that is in the ledger; steps that were run again with the
     same digest are told once.
     """
     view = store.view()
-    position = find(view, item)
+    try:
+        position = find(view, item)
+    except UnknownNameError:
+        _check_refused(store, item)
+        raise
     row = view.take(np.array([position]), [*view.columns, "_source"]).to_pylist()[0]
     seq = int(view.seqs()[position])
     snapshot = store.snapshot()
@@ -91,6 +97,17 @@ def find(view: StoreView, item: str) -> int:
     pattern = f"select id from view order by jaro_winkler_similarity(id, {_quote(item)}) desc, id limit 3"
     near = view.sql(pattern, ["id"])["id"].to_pylist() if len(view) else []
     raise UnknownNameError("item", item, near, hint=f"Only the nearest of {len(view):,} ids are shown.")
+
+
+def _check_refused(store: PartStore, item: str) -> None:
+    refused = store.rejected()
+    found = refused.filter(pc.equal(refused["id"], item))
+    if found.num_rows:
+        last = found.slice(found.num_rows - 1).to_pylist()[0]
+        raise InputError(
+            f"{item!r} is no item: the import of {last['source']} refused it, row {last['row']}: {last['code']}, "
+            f"{last['reason']}"
+        )
 
 
 def decisions(store: PartStore, view: StoreView, position: int, row: dict[str, Any]) -> list[Decision]:

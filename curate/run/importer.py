@@ -179,7 +179,10 @@ class Importer:
         # An address that we may not fetch is no fault of the row: it is kept, its facts stay unknown.
         refusable = pc.not_equal(pc.fill_null(facts["code"], "remote-not-allowed"), "remote-not-allowed")
         bad = pc.and_(refusable, pc.is_valid(table[column])).combine_chunks()
-        refused = rejections(table.filter(bad), facts["code"].filter(bad), facts["error"].filter(bad))
+        # where it was looked for: a relative address is often meant from elsewhere
+        place = pc.binary_join_element_wise(facts["error"], pc.utf8_slice_codeunits(uris, 0, 500), ": ")
+        error = pc.if_else(pc.equal(pc.fill_null(facts["code"], ""), "missing"), place, facts["error"])
+        refused = rejections(table.filter(bad), facts["code"].filter(bad), error.filter(bad))
         good = pc.invert(bad)
         table, facts = table.filter(good), facts.filter(good)
         for name in facts.schema.names:

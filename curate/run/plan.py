@@ -25,6 +25,7 @@ from curate.recipe.model import (
     SelectStep,
     Step,
 )
+from curate.run.checking import check_steps
 from curate.run.components import configure, giver_of, has
 from curate.run.context import located
 from curate.run.progress import duration
@@ -80,6 +81,8 @@ def plan(
     With `sample`, so many rows of what each scorer of single items has to do are scored, and thrown away, to say what the
     rest will take on `workers` (default: one for each core).
     """
+    steps = list(steps)
+    check_steps(store, steps)
     view = store.view()
     planner = _Planner(
         store, Path(base).absolute(), seed, view, sample, workers or default_workers(), bound=view

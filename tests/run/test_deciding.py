@@ -193,6 +193,11 @@ def test_explain_tells_each_step_with_values(filled):
     assert "width > 20 is unknown: width = None" in str(filled.explain("i9"))
     with pytest.raises(UnknownNameError, match="i8"):
         filled.explain("i88")
+    filled.add([{"id": "torn", "image": "/nowhere/torn.jpg", "caption": "x"}], kind="image-text")
+    with pytest.raises(
+        InputError, match=r"'torn' is no item: .* refused it, row 0: missing, no such file: /nowhere"
+    ):
+        filled.explain("torn")
 
 
 def test_sql_joins_scores_and_selections_and_reads_nothing_else(filled):

@@ -73,6 +73,8 @@ def test_rejections_are_listed_with_reason_and_none_vanishes(store, tmp_path):
     assert listed.num_rows == 4
     assert sorted(record.reasons) == sorted(set(listed["code"].to_pylist()))
     assert all(listed["reason"].to_pylist())
+    where = {r["code"]: r["reason"] for r in listed.to_pylist()}
+    assert where["missing"] == f"no such file: {folder / 'gone.png'}"
 
 
 def test_duplicate_ids_in_one_source_keep_the_first(store, captions):
