@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from curate.contracts import Finding, Findings, View
 from curate.errors import InputError
-from curate.fitting import columns_of, numbers, order_by_id, read_labels, read_vectors
+from curate.fitting import columns_of, numbers, order_by_id, read_labels
 from curate.scorers.noise.health.clusters import k_means
 from curate.scorers.noise.health.groups import GroupComparison, compare_groups
 from curate.scorers.noise.probabilities import dictionary
+from curate.vectors.sources import Column, survey
 
 __all__ = ["GroupHealth"]
 
@@ -44,7 +45,7 @@ class GroupHealth:
     seed: int = 0
 
     name: ClassVar[str] = "group-health"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:
@@ -74,13 +75,12 @@ class GroupHealth:
         if self.group:
             codes, names = dictionary(read_labels(view, self.group, order))
             return codes, [str(name) for name in names]
-        x = read_vectors(view, self.embedding, order)
-        usable = np.flatnonzero(np.isfinite(x).all(1))
-        codes = np.full(len(x), -1)
+        usable = np.flatnonzero(survey(view, self.embedding)[order])
+        codes = np.full(len(order), -1)
         if not len(usable):
             return codes, []
         count = min(self.clusters or min(max(len(usable) // 500, 2), 100), len(usable))
-        codes[usable] = k_means(x[usable], count, seed=self.seed)
+        codes[usable] = k_means(Column(view, self.embedding, order[usable]), count, seed=self.seed)
         return codes, [f"cluster {i}" for i in range(count)]
 
     def _examples(

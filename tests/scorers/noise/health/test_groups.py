@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from curate.memory import ArrayView
 from curate.scorers.noise.health import compare_groups, k_means
 from curate.scorers.noise.health.grouped import GroupHealth
 from curate.testing import check_analysis
+from curate.vectors import sources
 
 
 def test_two_kinds_of_values_are_tested_exactly() -> None:
@@ -127,6 +130,23 @@ def test_a_named_group_is_told_with_its_lowest_items() -> None:
     lowest = table.filter(np.asarray(table["source"]) == "c").sort_by("quality")["id"].to_pylist()[:3]
     assert first.table["lowest items"].to_pylist() == [", ".join(lowest)]
     assert GroupHealth("quality", group="source").needs == ("quality", "source")
+
+
+class InPieces(ArrayView):
+    """A view in pieces of seven rows."""
+
+    def _pieces(self, rows: int | None) -> Any:
+        return super()._pieces(7)
+
+
+def test_clusters_are_the_same_however_the_view_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "BLOCK", 32)
+    whole = planted()
+    values = whole.vectors("v").take(np.arange(len(whole)))
+    cut = InPieces(whole.to_arrow(["id", "quality"]), {"v": values})
+    assert len(list(cut.spread(lambda piece, first: first))) == 86
+    asked = GroupHealth("quality", embedding="v", clusters=9)
+    assert repr(asked.analyse(cut)) == repr(asked.analyse(whole))
 
 
 def test_clusters_serve_where_no_group_is_named() -> None:
