@@ -90,12 +90,16 @@ def _check_required(
     kept = {name: theirs for name, theirs in given.items() if name in ours or theirs not in found.values()}
     what = " and ".join(missing)
     has = ", ".join(map(str, names[:40])) + (f", ... ({len(names)} in all)" if len(names) > 40 else "")
+    one_of = any(name in found for name in kind.one_of)
+    blank = {
+        name.split(" or ")[0]: "<its name in the source>"
+        for name in missing
+        if name not in found and not (" or " in name and one_of)
+    }
     advice = (
-        f"Did you mean columns={_write({**kept, **found})}?"
+        f"Did you mean columns={_write({**kept, **found, **blank})}?"
         if found
-        else 'Say which column it is with columns={"'
-        + missing[0].split(" or ")[0]
-        + '": "<its name in the source>"}'
+        else f"Say which column it is with columns={_write(blank)}"
     )
     raise SchemaError(
         f"no column {what}, which items of kind {kind.name!r} need. The source has: {has}. {advice}"

@@ -58,7 +58,9 @@ def test_what_is_given_stays_in_the_suggestion() -> None:
 
 
 def test_nothing_near_says_how_to_say_it() -> None:
-    with pytest.raises(SchemaError, match=re.escape('columns={"chosen": "<its name in the source>"}')):
+    with pytest.raises(
+        SchemaError, match=re.escape('columns={"chosen": "<its name in the source>", "rejected": ')
+    ):
         open_source({"a": ["x"], "b": ["y"]}, "preference")
 
 
@@ -180,3 +182,13 @@ def test_a_column_given_to_a_name_that_the_kind_has_not_is_suggested_for_the_one
     with pytest.raises(SchemaError) as error:
         open_source(table | {"site": ["x"]}, "image-text", columns={"place": "site"})
     assert '"place": "site"' in str(error.value)  # names of one's own stay
+
+
+def test_what_nothing_is_near_to_is_left_to_fill_in_beside_what_is_suggested() -> None:
+    with pytest.raises(SchemaError) as error:
+        open_source({"path": ["a.jpg"], "noisy": ["cat"]}, "label")
+    blank = '"label": "<its name in the source>"'
+    assert f'columns={{"image": "path", {blank}}}?' in str(error.value)
+    with pytest.raises(SchemaError) as error:
+        open_source({"where": ["a.jpg"], "noisy": ["cat"]}, "label")
+    assert f'columns={{{blank}, "image": "<its name in the source>"}}' in str(error.value)
