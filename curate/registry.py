@@ -17,7 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from curate.errors import InputError, UnknownNameError
+from curate.errors import CurateError, InputError, UnknownNameError
 
 SCORERS: dict[str, str] = {
     "exact-duplicate": "curate.scorers.duplicates.exact:ExactDuplicate",
@@ -205,7 +205,12 @@ def build(group: str, name: str, params: Mapping[str, Any] | None = None) -> Any
         return adapter.validate_python(given)
     except ValidationError as error:
         first = error.errors()[0]
+        own = first.get("ctx", {}).get("error")
+        if isinstance(own, CurateError):  # the component said itself what is wrong with its parameters
+            raise own from error
         where = ".".join(str(part) for part in first["loc"]) or name
+        if first["type"] == "missing":
+            raise InputError(f"{name}: parameter {where!r} is needed, and not given") from error
         raise InputError(f"{name}: parameter {where!r}: {first['msg']}, got {first['input']!r}") from error
 
 

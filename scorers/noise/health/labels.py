@@ -80,6 +80,12 @@ class LabelHealth:
                 "The interval knows sampling and these two ways of counting, not what the model cannot see: have a few "
                 "hundred random items checked and name their column as `truth` for one that holds."
             )
+        agreed = float(read.predicted.trace() / max(1, read.predicted.sum()))
+        if agreed < 0.5:
+            text += (
+                f" The model agrees with {agreed:.1%} of the labels, and what it gets wrong itself is counted here, too: "
+                "unless it is a good one, take this for an upper bound."
+            )
         left = sum(read.left_out.values())
         if left:
             told = "; ".join(f"{kind} ({count:,})" for kind, count in read.left_out.items())

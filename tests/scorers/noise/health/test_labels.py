@@ -80,6 +80,16 @@ def test_checked_labels_give_a_rate_that_holds() -> None:
     assert LabelHealth(truth="right").needs == ("label", "pred_probs", "right")
 
 
+def test_a_model_that_agrees_with_few_labels_makes_an_upper_bound() -> None:
+    data = planted()
+    told = "of the labels, and what it gets wrong itself is counted here"
+    assert told not in titled(LabelHealth().analyse(view(data)), "Wrong labels").text
+    astray = np.where(
+        np.arange(800)[:, None] % 5 < 3, np.roll(data["pred_probs"], 1, axis=1), data["pred_probs"]
+    )
+    assert told in titled(LabelHealth().analyse(view(data, pred_probs=astray)), "Wrong labels").text
+
+
 def test_what_is_tolerated_is_not_serious() -> None:
     assert not titled(LabelHealth(tolerated=0.5).analyse(view(planted())), "Wrong labels").serious
 

@@ -1,0 +1,18 @@
+"""Components by name: what is wrong with their parameters is said in a sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from curate import registry
+from curate.errors import InputError
+
+
+def test_what_a_component_says_of_its_parameters_is_said_as_it_is() -> None:
+    with pytest.raises(InputError) as error:
+        registry.build("scorers", "min-k")
+    assert str(error.value).startswith("min-k: give the model whose memory is in question")
+    with pytest.raises(InputError, match=r"^ches: parameter 'model' is needed, and not given$"):
+        registry.build("scorers", "ches")
+    with pytest.raises(InputError, match=r"top: parameter 'lowest': .* got 'often'"):
+        registry.build("selectors", "top", {"by": "a", "lowest": "often"})
