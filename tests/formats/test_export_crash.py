@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -12,30 +11,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from formats_exporting import hashes, write_texts
 
 from curate.errors import InputError, RunError
-from curate.formats.export import ExportResult, export
+from curate.formats.export import export
 from curate.formats.manifest import check_export, read_manifest
-
-
-def rows(count: int = 10) -> pa.Table:
-    return pa.table({"id": [f"{n}" for n in range(count)], "text": [f"text {n}" for n in range(count)]})
-
-
-def write(out: Path, digest: str = "d1", count: int = 10, **options: object) -> ExportResult:
-    given: dict[str, object] = {
-        "format": "parquet",
-        "kind": "speech",
-        "manifest": {"input": digest},
-        **options,
-    }
-    return export(rows(count).to_batches(), out, **given)  # type: ignore[arg-type]
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
-
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,7 +37,7 @@ def test_a_truly_full_disk(tmp_path: Path) -> None:
             with pytest.raises(RunError, match="no space left"):
                 export(noise.to_batches(), small / "out", format=name, kind="speech", manifest={"input": "d"})
             assert list(small.iterdir()) == []
-        assert write(small / "out", count=3).written
+        assert write_texts(small / "out", count=3).written
     finally:
         subprocess.run(["umount", small], check=True)
 
@@ -130,14 +110,14 @@ def test_killed_at_any_system_call_the_next_run_ends_with_the_same_bytes(tmp_pat
     for home in homes.values():
         if (home / "out").exists():  # never half of one
             assert check_export(home / "out") == []
-        write(home / "out", "d1", format="jsonl", shard_rows=4)
+        write_texts(home / "out", "d1", format="jsonl", shard_rows=4)
         assert hashes(home / "out") == hashes(tmp_path / "undisturbed")
         assert [p.name for p in home.iterdir()] == ["out"]
 
 
 @pytest.mark.crash
 def test_killed_while_replacing_there_is_the_old_or_the_new_one_after_the_next_run(tmp_path: Path) -> None:
-    write(tmp_path / "old", "d1", count=3, format="jsonl", shard_rows=4)
+    write_texts(tmp_path / "old", "d1", count=3, format="jsonl", shard_rows=4)
     shutil.copytree(tmp_path / "old", tmp_path / "quiet")
     calls, status = run_killed("d2", 10, "yes", {tmp_path / "quiet": 0})
     assert status == 0
@@ -151,10 +131,10 @@ def test_killed_while_replacing_there_is_the_old_or_the_new_one_after_the_next_r
         seen.add(there)
         if there == "absent":  # between the two renames: any next run puts the old one back first
             with pytest.raises(InputError, match="different export"):
-                write(home / "out", "d3", format="jsonl")
+                write_texts(home / "out", "d3", format="jsonl")
             assert read_manifest(home / "out")["input"] == "d1"
         assert check_export(home / "out") == []
-        write(home / "out", "d2", format="jsonl", shard_rows=4, overwrite=True)
+        write_texts(home / "out", "d2", format="jsonl", shard_rows=4, overwrite=True)
         assert hashes(home / "out") == hashes(tmp_path / "quiet")
         assert [p.name for p in home.iterdir()] == ["out"]
     assert seen == {"d1", "d2", "absent"}

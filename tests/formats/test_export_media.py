@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import tarfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,48 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 import webdataset
-from PIL import Image
+from formats_exporting import image_rows, members, pictures, png, write
 
 from curate.errors import InputError
-from curate.formats.export import export
 from curate.formats.manifest import check_export, read_manifest
 
-GIVEN = {"input": "d1"}
 # The library of WebDataset leaves its files to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-
-
-def png(shade: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (4, 3), (shade, 0, 0)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def pictures(folder: Path, count: int) -> list[str]:
-    folder.mkdir(exist_ok=True)
-    paths = [folder / f"{n}.png" for n in range(count)]
-    for n, path in enumerate(paths):
-        path.write_bytes(png(n))
-    return [str(path) for path in paths]
-
-
-def image_rows(folder: Path, ids: list[str]) -> pa.Table:
-    uris = pictures(folder, len(ids))
-    return pa.table({"id": ids, "image": uris, "caption": [f"caption {n}" for n in range(len(ids))]})
-
-
-def write(rows: pa.Table, out: Path, **options: Any) -> Any:
-    return export(
-        rows.to_batches(), out, **{"format": "parquet", "kind": "image-text", "manifest": GIVEN, **options}
-    )
-
-
-def members(folder: Path) -> list[tarfile.TarInfo]:
-    found = []
-    for shard in sorted(folder.glob("shard-*.tar")):
-        with tarfile.open(shard) as tar:
-            found += tar.getmembers()
-    return found
 
 
 def test_reference_reads_no_media(tmp_path: Path) -> None:

@@ -2,62 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import webdataset
-from PIL import Image
+from formats_exporting import image_rows, members, png, write
 
 from curate.errors import SchemaError
-from curate.formats.export import export
 from curate.formats.manifest import check_export
 from curate.formats.writers.media import safe_key
 from curate.formats.writers.tars import tar_header
 
-GIVEN = {"input": "d1"}
-
-
 # The library of WebDataset leaves its files to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-
-
-def png(shade: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (4, 3), (shade, 0, 0)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def pictures(folder: Path, count: int) -> list[str]:
-    folder.mkdir(exist_ok=True)
-    paths = [folder / f"{n}.png" for n in range(count)]
-    for n, path in enumerate(paths):
-        path.write_bytes(png(n))
-    return [str(path) for path in paths]
-
-
-def image_rows(folder: Path, ids: list[str]) -> pa.Table:
-    uris = pictures(folder, len(ids))
-    return pa.table({"id": ids, "image": uris, "caption": [f"caption {n}" for n in range(len(ids))]})
-
-
-def write(rows: pa.Table, out: Path, **options: Any) -> Any:
-    return export(
-        rows.to_batches(), out, **{"format": "parquet", "kind": "image-text", "manifest": GIVEN, **options}
-    )
-
-
-def members(folder: Path) -> list[tarfile.TarInfo]:
-    found = []
-    for shard in sorted(folder.glob("shard-*.tar")):
-        with tarfile.open(shard) as tar:
-            found += tar.getmembers()
-    return found
 
 
 HOSTILE = [

@@ -93,6 +93,15 @@ def read_state(store: PartStore, version: int | str | None = None) -> dict[str, 
     return state
 
 
+def read_all(store: PartStore) -> list[Any]:
+    """All that publishing carries."""
+    snapshot = store.snapshot()
+    history = [{k: v for k, v in e.items() if k != "available"} for e in store.history()]
+    selections = {name: store.selection_table(name).to_pylist() for name in snapshot.selections}
+    rest = [store.tags(), store.runs(), store.rejected().to_pylist(), history, selections]
+    return [snapshot.version, snapshot.digest, read_state(store), rest]
+
+
 def aligned_columns(store: PartStore, snapshot: Snapshot, part: Part) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {}
     for made in snapshot.sets.values():

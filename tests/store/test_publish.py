@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import store_workload
-from store_workload import ROWS, add_items, add_scores, read_state
+from store_workload import ROWS, add_items, add_scores, read_all, read_state
 
 import curate
 from curate.errors import (
@@ -26,14 +26,6 @@ from curate.store.remote import FolderRemote, open_remote
 def store(played: Path, tmp_path: Path) -> PartStore:
     """A store of one's own."""
     return PartStore.open(shutil.copytree(played, tmp_path / "store"))
-
-
-def state(store: PartStore) -> list[Any]:
-    snapshot = store.snapshot()
-    history = [{k: v for k, v in e.items() if k != "available"} for e in store.history()]
-    selections = {name: store.selection_table(name).to_pylist() for name in snapshot.selections}
-    rest = [store.tags(), store.runs(), store.rejected().to_pylist(), history, selections]
-    return [snapshot.version, snapshot.digest, read_state(store), rest]
 
 
 def tokens(store: PartStore) -> list[str]:
@@ -53,7 +45,7 @@ def test_a_clone_is_the_store(store: PartStore, url: str, tmp_path: Path) -> Non
     report = store.publish(url)
     assert (report.version, report.manifests, report.there) == (7, 7, 0) and report.files > 5
     clone = cloned(url, tmp_path / "clone")
-    assert state(clone) == state(store)
+    assert read_all(clone) == read_all(store)
     image = clone.view().to_arrow(["image"])["image"][0].as_py()
     path, _, place = image.partition("#bytes=")
     offset, length = map(int, place.split(","))
@@ -74,7 +66,7 @@ def test_again_only_what_is_new_goes_and_comes(store: PartStore, url: str, tmp_p
     assert (again.version, again.manifests, again.files, again.there) == (9, 2, 3, first.files)
     _, came = PartStore.clone(url, clone.path)
     assert (came.version, came.manifests, came.files, came.later) == (9, 2, 3, 0)
-    assert state(clone) == state(store) and clone.verify() == []
+    assert read_all(clone) == read_all(store) and clone.verify() == []
 
 
 def test_a_clone_goes_on_and_publishes(store: PartStore, folder: str, tmp_path: Path) -> None:
@@ -87,7 +79,7 @@ def test_a_clone_goes_on_and_publishes(store: PartStore, folder: str, tmp_path: 
     ):
         store.publish(folder)
     PartStore.clone(folder, store.path)
-    assert state(store) == state(clone) and store.verify() == []
+    assert read_all(store) == read_all(clone) and store.verify() == []
 
 
 def test_compaction_and_gc_go_along(store: PartStore, folder: str, tmp_path: Path) -> None:
@@ -131,7 +123,7 @@ def test_a_missing_file_is_fetched_again(store: PartStore, folder: str, tmp_path
     clone = cloned(folder, tmp_path / "clone")
     (clone.path / clone.snapshot().items[0].path).unlink()
     _, report = PartStore.clone(folder, clone.path)
-    assert report.files == 1 and clone.verify() == [] and state(clone) == state(store)
+    assert report.files == 1 and clone.verify() == [] and read_all(clone) == read_all(store)
 
 
 def test_an_empty_store_has_nothing_to_publish(folder: str, tmp_path: Path) -> None:
@@ -181,7 +173,7 @@ def test_the_slower_of_two_publishers_is_told(
         store.publish(url)
     with pytest.raises(ConflictError, match="went different ways"):
         PartStore.clone(url, store.path)
-    assert state(cloned(url, tmp_path / "clone")) == state(other)
+    assert read_all(cloned(url, tmp_path / "clone")) == read_all(other)
     assert "mine-1" in read_state(store) and store.verify() == []
 
 
@@ -207,7 +199,7 @@ def test_of_many_publishers_one_makes_the_version(store: PartStore, folder: str,
         thread.join()
     assert sorted(ends) == ["conflict", "conflict", "conflict", "done"]
     last = cloned(folder, tmp_path / "last")
-    assert sum(state(last) == state(each) for each in stores) == 1
+    assert sum(read_all(last) == read_all(each) for each in stores) == 1
 
 
 def test_an_answer_that_was_lost_is_no_conflict(
@@ -259,7 +251,7 @@ def test_publishing_goes_on_after_a_kill(store: PartStore, folder: str, tmp_path
     except (StoreNotFoundError, StoreError):
         pass  # nothing whole is there yet
     store.publish(folder)
-    assert state(cloned(folder, tmp_path / "clone")) == state(store)
+    assert read_all(cloned(folder, tmp_path / "clone")) == read_all(store)
 
 
 @pytest.mark.crash
@@ -274,21 +266,21 @@ def test_cloning_goes_on_after_a_kill(store: PartStore, folder: str, tmp_path: P
         PartStore.clone(folder, tmp_path / "clone")
 
     assert store_workload.in_child(fail) == 99
-    assert state(cloned(folder, tmp_path / "clone")) == state(store)
+    assert read_all(cloned(folder, tmp_path / "clone")) == read_all(store)
 
 
 def test_a_clone_takes_the_newest_version_that_is_whole(store: PartStore, url: str, tmp_path: Path) -> None:
     store.publish(url)
-    old = state(store)
+    old = read_all(store)
     add_items(store, "new")
     remote = open_remote(url)
     publishing._create_manifest(store, remote, 8)  # no honest publisher does that before the parts are there
     clone, report = PartStore.clone(url, tmp_path / "clone")
     assert report.version == 7 and "1 later ones are not whole yet" in str(report)
-    assert state(clone) == old and clone.verify() == []
+    assert read_all(clone) == old and clone.verify() == []
     store.publish(url)
     PartStore.clone(url, clone.path)
-    assert state(clone) == state(store)
+    assert read_all(clone) == read_all(store)
 
 
 def test_a_file_that_was_cut_short_is_sent_again(store: PartStore, url: str, tmp_path: Path) -> None:
@@ -299,4 +291,4 @@ def test_a_file_that_was_cut_short_is_sent_again(store: PartStore, url: str, tmp
     with pytest.raises(StoreError, match=f"no published version is whole; {key} is missing"):
         PartStore.clone(url, tmp_path / "clone")
     assert store.publish(url).files == 1
-    assert state(cloned(url, tmp_path / "clone")) == state(store)
+    assert read_all(cloned(url, tmp_path / "clone")) == read_all(store)

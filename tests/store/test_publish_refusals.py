@@ -10,7 +10,7 @@ import fsspec
 import numpy as np
 import pytest
 from object_store import SECRET
-from store_workload import read_state
+from store_workload import read_all
 
 from curate.errors import (
     CorruptionError,
@@ -28,14 +28,6 @@ from curate.store.remote import FolderRemote, Remote, open_remote
 def store(played: Path, tmp_path: Path) -> PartStore:
     """A store of one's own."""
     return PartStore.open(shutil.copytree(played, tmp_path / "store"))
-
-
-def state(store: PartStore) -> list[Any]:
-    snapshot = store.snapshot()
-    history = [{k: v for k, v in e.items() if k != "available"} for e in store.history()]
-    selections = {name: store.selection_table(name).to_pylist() for name in snapshot.selections}
-    rest = [store.tags(), store.runs(), store.rejected().to_pylist(), history, selections]
-    return [snapshot.version, snapshot.digest, read_state(store), rest]
 
 
 def cloned(url: str, path: Path) -> PartStore:
@@ -60,7 +52,7 @@ def test_damage_on_the_way_is_noticed(store: PartStore, folder: str, tmp_path: P
         PartStore.clone(folder, tmp_path / "clone")
     path.unlink()
     store.publish(folder)
-    assert state(cloned(folder, tmp_path / "clone")) == state(store)
+    assert read_all(cloned(folder, tmp_path / "clone")) == read_all(store)
 
 
 def test_damaged_and_missing_manifests_are_told(store: PartStore, folder: str, tmp_path: Path) -> None:
