@@ -109,16 +109,28 @@ class Constrained:
             first = _ranked(view.compute(self.mandatory), self.mandatory, order)
             lost = first[~known[first]]
             if len(lost):
-                id_ = view.take(order[lost[:1]], ["id"]).column("id")[0].as_py()
                 raise InputError(
-                    f"{len(lost)} mandatory items cannot be chosen, as {id_!r}: they lack what the selector reads"
+                    f"{len(lost)} mandatory items cannot be chosen, as {_id(view, order[lost])!r}: they lack what the "
+                    "selector reads"
                 )
-            first = place[first]
         if self.forbidden:
-            banned = place[np.flatnonzero(true_rows(view, self.forbidden)[order] & known)]
+            barred = true_rows(view, self.forbidden)[order] & known
+            both = first[barred[first]] if first is not None else ()
+            if len(both):
+                raise InputError(
+                    f"{len(both)} items are both mandatory and forbidden, as {_id(view, order[both])!r}: they can be only "
+                    "one of the two"
+                )
+            banned = place[np.flatnonzero(barred)]
+        first = None if first is None else place[first]
         if self._groups:
             group = strata(view.to_arrow(list(self._groups)), self._groups)[0][order][known]
         return Constraints(first, banned, None if cost is None else cost[known], group, self.balance)
+
+
+def _id(view: View, rows: Ints) -> str:
+    """The id of the first of these rows."""
+    return str(view.take(rows[:1], ["id"]).column("id")[0].as_py())
 
 
 def _ranked(values: pa.ChunkedArray, expression: str, order: Ints) -> Ints:

@@ -65,6 +65,11 @@ def test_a_mandatory_item_without_a_vector_is_an_error() -> None:
         read(mandatory="gold")
 
 
+def test_an_item_both_mandatory_and_forbidden_is_named_by_its_id() -> None:
+    with pytest.raises(InputError, match="1 items are both mandatory and forbidden, as 'd'"):
+        read(mandatory="gold and id <> 'e'", forbidden="label = 'x'")
+
+
 def test_costs_count_and_items_without_one_are_left_out() -> None:
     pool = read("50%", cost="tokens")
     assert pool.rows.tolist() == [1, 0]

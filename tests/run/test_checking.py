@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from curate.errors import ExpressionError, InputError, UnknownNameError
@@ -48,3 +49,15 @@ def test_selections_of_earlier_runs_and_steps_are_known(store, tmp_path) -> None
         *({"export": str(tmp_path / name), "selection": name} for name in ("first", "as", "random")),
     ]
     assert store.run({"store": "s", "steps": steps}).status == "done"
+
+
+def test_it_is_said_where_nothing_is_mandatory(store) -> None:
+    store.add(ITEMS, kind="label")
+    step = {"select": "herding", "budget": 2, "with": {"embedding": "vec", "mandatory": "id = 'i3'"}}
+    vectors = np.random.default_rng(0).standard_normal((6, 2)).astype(np.float32)
+    store.attach(vectors, name="vec", ids="rows")
+    assert store.run({"store": "s", "steps": [step]}).steps[-1].notes == []
+    step["with"]["mandatory"] = "id = 'i33'"
+    for _ in range(2):  # and again where the selection is there
+        told = store.run({"store": "s", "steps": [step]}).steps[-1].notes
+        assert told == ["mandatory: id = 'i33' holds for none of 6 items"]

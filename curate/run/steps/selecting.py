@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.choosing import Meter
 from curate.contracts import Selection, component_digest, digest, resolve_budget
@@ -36,8 +38,12 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
         stored = context.store.snapshot().selections.get(name)
         if known and stored and stored.digest == record.digest:
             record.counts, record.reasons, record.reused = known["counts"], known["reasons"], True
+            record.notes = known.get("notes", [])
             return record
         chosen = _choose(context, step, selector, view)
+        record.notes = _notes(selector, view)
+        for note in record.notes:
+            context.progress.note(f"{selector.name}: {note}")
         record.counts = {"kept": len(chosen), "dropped": len(view) - len(chosen)}
         record.computed = len(view)
         store_selection(
@@ -61,7 +67,7 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
                 **({"after": step.after} if step.after else {}),
             },
             kind="select",
-            result={"counts": record.counts, "reasons": record.reasons},
+            result={"counts": record.counts, "reasons": record.reasons, "notes": record.notes},
         )
     return record
 
@@ -86,6 +92,16 @@ def _choose(context: RunContext, step: SelectStep, selector: Any, view: StoreVie
     took = meter.read()
     own = {key: value for key in took if (value := getattr(chosen, key)) is not None}
     return replace(chosen, **{**took, **own})
+
+
+def _notes(selector: Any, view: StoreView) -> list[str]:
+    """That nothing is mandatory, where something was to be: it was dropped before, or was never there."""
+    asked = getattr(selector, "mandatory", None)
+    if not isinstance(asked, str) or not asked:
+        return []
+    values = view.compute(asked)
+    held = pc.any(values).as_py() if pa.types.is_boolean(values.type) else values.null_count < len(values)
+    return [] if held else [f"mandatory: {asked} holds for none of {len(view):,} items"]
 
 
 def _earlier(context: RunContext, after: str | None, name: str) -> tuple[str, ...]:
