@@ -2,7 +2,8 @@
 
     python benchmarks/label_errors.py people      # CIFAR-10N, and test sets that MTurk reviewed
     python benchmarks/label_errors.py coverage    # CIFAR-10H: every image judged by about 51 people; images allowed;
-                                                  # with --folder DIR also ResNets fine-tuned (kept there, by --seed)
+                                                  # with --folder DIR also ResNets fine-tuned (kept there, by --seed;
+                                                  # not with --no-tuning) and what cifar_folds.py left there
     python benchmarks/label_errors.py synthetic   # noise by class, planted: the flags
     python benchmarks/label_errors.py unseen      # USPS: noise by class and by item
     python benchmarks/label_errors.py speed       # each contestant in a process of its own
@@ -160,9 +161,10 @@ def kept(folder: Path, pattern: str) -> list[Array]:
     return [p / p.sum(1, keepdims=True) for p in found]
 
 
-def coverage(cache: Path | None, seed: int) -> None:
+def coverage(cache: Path | None, seed: int, tune: bool) -> None:
     """Three models: the cross-validated one, two small ResNets trained on the train set, and a head on their features;
-    and, with a folder for the results, the ResNets fine-tuned on the train set's JPEGs."""
+    with a folder for the results also the ResNets fine-tuned on the train set's JPEGs, unless they are not to be, and
+    what `cifar_folds.py` left there."""
     from _cifar_resnet import features_and_logits
 
     from curate.scorers.noise import label_errors, out_of_fold_probabilities
@@ -183,10 +185,11 @@ def coverage(cache: Path | None, seed: int) -> None:
         "ResNets and head alone": [*small, head],
     }
     if cache is not None:
-        better = [tuned(name, cache, seed) for name in names]
-        sets["fine-tuned ResNet-20 alone"], sets["fine-tuned ResNet-32 alone"] = [better[0]], [better[1]]
-        sets["both fine-tuned ResNets"] = better
-        sets["the cross-validated model and both fine-tuned ResNets"] = [probs, *better]
+        better = [tuned(name, cache, seed) for name in names] if tune else []
+        if better:
+            sets["fine-tuned ResNet-20 alone"], sets["fine-tuned ResNet-32 alone"] = [better[0]], [better[1]]
+            sets["both fine-tuned ResNets"] = better
+            sets["the cross-validated model and both fine-tuned ResNets"] = [probs, *better]
         folds, enlarged = (kept(cache, f"{how}-*.npy") for how in ("folds", "train"))  # by cifar_folds.py
         if folds:
             sets["networks trained by folds"] = folds
@@ -301,6 +304,9 @@ if __name__ == "__main__":
     parser.add_argument("--repeats", type=int, default=7, help="runs of each contestant in `speed`")
     parser.add_argument("--who", default="ours")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument(
+        "--no-tuning", action="store_true", help="coverage: fine-tune no ResNet (CPU minutes)"
+    )
     parser.add_argument("--classes", type=int, default=10)
     asked = parser.parse_args()
     if asked.what == "people":
@@ -310,7 +316,7 @@ if __name__ == "__main__":
     elif asked.what == "synthetic":
         synthetic(asked.seed)
     elif asked.what == "coverage":
-        coverage(asked.folder, asked.seed)
+        coverage(asked.folder, asked.seed, not asked.no_tuning)
     elif asked.what == "unseen":
         unseen()
     else:
