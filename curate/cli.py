@@ -48,7 +48,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         app()
-    except CurateError as error:
+    except (CurateError, OSError) as error:  # a folder that cannot be written is no fault of ours
         say(f"curate: {error}", err=True)
         sys.exit(1)
 
@@ -289,7 +289,7 @@ def show(
         if tip := hint(opened.parts.snapshot()):
             say(tip)
         for header, rows in tables(opened, what, where=where, scorer=scorer, limit=limit):
-            print_table(header, rows)
+            print_table(header, rows, least=10)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,16 +92,21 @@ def say(text: str, *, err: bool = False) -> None:
     typer.echo(clean, err=err)
 
 
-def print_table(header: list[str], rows: list[list[str]]) -> None:
-    """Print a table; long cells are folded."""
+def print_table(header: list[str], rows: list[list[str]], least: int = 0) -> None:
+    """Print a table; long cells are folded. Columns that could not be `least` characters wide are named instead."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
+    widths = [min(least, max(map(len, column))) + 2 for column in zip(header, *rows, strict=True)]
+    room = max(1, sum(end <= console.width + 2 for end in accumulate(widths))) if least else len(header)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in header:
+    for name in header[:room]:
         table.add_column(Text(name), overflow="fold")
     for row in rows:
         # Text, not markup: a caption with square brackets is a caption.
-        table.add_row(*(Text("".join(c if c.isprintable() else " " for c in cell)) for cell in row))
-    Console().print(table)
+        table.add_row(*(Text("".join(c if c.isprintable() else " " for c in cell)) for cell in row[:room]))
+    console.print(table)
+    if room < len(header):
+        say(f"{len(header) - room} more columns, for which there is no room: {', '.join(header[room:])}")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Rows = tuple[list[str], list[list[str]]]
 
+_FACTS = ("bytes", "width", "height", "seconds", "rate", "channels")
+
 
 def tables(store: Store, what: str, *, where: str | None, scorer: str | None, limit: int) -> Iterator[Rows]:
     """Tables of `what`, at most `limit` rows each; UnknownNameError lists what can be shown."""
@@ -32,11 +34,21 @@ def tables(store: Store, what: str, *, where: str | None, scorer: str | None, li
 
 
 def items(store: Store, where: str | None, limit: int) -> Rows:
-    """The first rows, vectors left out."""
+    """The first rows, vectors left out; what they hold first, then scores and verdicts, then everything else."""
     view = store.items.where(where) if where else store.items
-    names = [
-        f.name for f in view.schema if role_of(f) != "vector" and not f.name.endswith(("_sha256", "_reason"))
+    homes = store.parts.snapshot().column_home
+    fields = [
+        f for f in view.schema if role_of(f) != "vector" and not f.name.endswith(("_sha256", "_reason"))
     ]
+    given = {f.name for f in fields}
+
+    def place(name: str, role: str) -> int:
+        if homes.get(name):
+            return 1 if role in ("score", "flag") else 2
+        stem, _, fact = name.rpartition("_")  # image_width and such tell less than a score
+        return 2 if stem in given and fact in _FACTS else 0
+
+    names = [f.name for f in sorted(fields, key=lambda f: place(f.name, role_of(f)))]
     table = view.limit(limit).to_arrow(names)
     return names, [[_cell(value) for value in row.values()] for row in table.to_pylist()]
 

@@ -190,3 +190,22 @@ def test_asking_people(folder):
 def test_the_version_is_told():
     done = curate("--version")
     assert (done.returncode, done.stdout) == (0, f"curate {__version__}\n")
+
+
+def test_a_wide_table_names_the_columns_that_have_no_room(folder):
+    assert curate("add", "s.curate", "rows.jsonl", "--kind", "instruction", cwd=folder).returncode == 0
+    assert curate("score", "s.curate", "text-basics", cwd=folder).returncode == 0
+    shown = curate("show", "s.curate", cwd=folder)
+    left = shown.stdout.splitlines()[-1]
+    assert "more columns, for which there is no room: " in left and "text_links" in left
+    told = left.partition(": ")[2].split(", ")
+    assert not {"id", "instruction", "output", "text_basics"} & set(told)  # what items hold, then scores
+
+
+def test_a_place_that_cannot_be_written_is_told_in_a_line(folder):
+    assert curate("add", "s.curate", "rows.jsonl", "--kind", "instruction", cwd=folder).returncode == 0
+    (folder / "file").write_text("")
+    for command in (("report", "s.curate", "file/r.html"), ("export", "s.curate", "file/out")):
+        done = curate(*command, cwd=folder)
+        assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("curate: "), done.stderr
+        assert "Traceback" not in done.stderr

@@ -48,6 +48,12 @@ class GcReport:
     bytes: int = 0
     expired: list[int] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        return (
+            f"{self.parts} parts, {self.packs} packs, {self.orphans} orphans and {self.folders} folders of dead writers, "
+            f"{self.bytes / 1e6:.1f} MB; {len(self.expired)} versions can be read no more"
+        )
+
 
 def collect(root: Path, catalog: Catalog, grace: float, keep_versions: int, *, dry_run: bool) -> GcReport:
     """Run one collection. Raises InputError for a negative grace period or nothing to keep, BusyError."""
