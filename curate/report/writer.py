@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from curate.errors import InputError, UnknownNameError
+from curate.errors import InputError, RunError, UnknownNameError
 from curate.report.collector import Limits, collect
 from curate.report.contents import ReportData
 from curate.report.maps import MapOptions
@@ -101,7 +101,17 @@ def _check(limits: Limits, max_bytes: int, map_by: str) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> Path:
-    """Replace a file durably: a sibling is written and synced, then renamed over it. Its folder is made if needed."""
+    """Replace a file durably: a sibling is written and synced, then renamed over it. Its folder is made if needed.
+
+    Raises RunError where it cannot be written.
+    """
+    try:
+        return _replace(path, data)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _replace(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     scratch = Path(name)
