@@ -38,7 +38,7 @@ def test_a_report_replaces_the_old_one_whole_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(RunError, match="cannot write .*deep/r.html: No space left on device"):
+    with pytest.raises(RunError, match=r"cannot write .*deep/r.html: No space left on device"):
         write_report(photos, path, title="Another")
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
