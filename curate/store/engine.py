@@ -25,18 +25,23 @@ if TYPE_CHECKING:
 
 PER_CORE = 100
 """MB that DuckDB may hold for each core it works on: with less its threads get in each other's way."""
+PER_TEN_MILLION = 200
+"""MB that it may hold for every ten million rows: a sort that spills needs a block of each run at once, and fails without."""
 
 
-def default_memory() -> str:
-    """What DuckDB may hold before it spills to `tmp/`: CURATE_MEMORY where that is set, else 100 MB a core, 200 at
-    least. The process needs about 120 MB beside it. Small on purpose: a longer table takes time rather than memory.
+def default_memory(rows: int = 0) -> str:
+    """What DuckDB may hold before it spills to `tmp/`: CURATE_MEMORY where that is set, else 100 MB a core, 200 at least;
+    for more than ten million `rows` 200 MB for every ten million, up to half of the machine's. The process needs about
+    120 MB beside it. Small on purpose: a longer table takes time rather than memory.
 
     Raises InputError where CURATE_MEMORY is no amount.
     """
     asked = os.environ.get("CURATE_MEMORY", "").strip()
     if asked and not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", asked, re.IGNORECASE):
         raise InputError(f"CURATE_MEMORY={asked!r} is no amount of memory; write it like 500MB or 2GB")
-    return asked or f"{max(2, _cores()) * PER_CORE}MB"
+    usual = max(2, _cores()) * PER_CORE
+    long = min(-(-rows // 10_000_000) * PER_TEN_MILLION, _machine_memory() // 2)
+    return asked or f"{max(usual, long)}MB"
 
 
 class Engine:
@@ -103,13 +108,22 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _machine_memory() -> int:
+    """MB that the machine has; those that do not tell are taken to have 4 GB."""
+    names = getattr(os, "sysconf_names", {})
+    if not {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= names.keys():
+        return 4096
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+
+
 _engines: dict[tuple[str, str], Engine] = {}
 _engines_lock = threading.Lock()
 
 
-def engine(root: Path, memory: str | None = None) -> Engine:
-    """The process's one engine for this store and memory limit: many views share it, and its limit."""
-    key = (os.path.realpath(root), memory or default_memory())
+def engine(root: Path, memory: str | None = None, rows: int = 0) -> Engine:
+    """The process's one engine for this store and memory limit, by default that for `rows`: many views share it, and its
+    limit."""
+    key = (os.path.realpath(root), memory or default_memory(rows))
     with _engines_lock:
         if key not in _engines:
             _engines[key] = Engine(Path(key[0]), key[1])

@@ -62,7 +62,8 @@ class StoreView:
         """All live items of `snapshot`. `memory` bounds what queries hold before they spill to the store's `tmp/`
         (`engine.default_memory`)."""
         layout = Layout(snapshot)
-        view = cls(store, layout, Query(store, layout, engine(store.path, memory), snapshot.items))
+        shared = engine(store.path, memory, snapshot.rows)
+        view = cls(store, layout, Query(store, layout, shared, snapshot.items))
         if snapshot.deleted:
             lazy = rows.LazyRows(lambda: rows.live(view.query.engine, snapshot))
             return replace(view, sets=(lazy,))

@@ -117,9 +117,12 @@ def test_memory_limit_is_a_parameter(store: PartStore) -> None:
 def test_memory_is_an_amount_for_each_core_or_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CURATE_MEMORY", raising=False)
     monkeypatch.setattr("curate.store.engine._cores", lambda: 1)
-    assert default_memory() == "200MB"
+    monkeypatch.setattr("curate.store.engine._machine_memory", lambda: 8000)
+    assert default_memory() == default_memory(10_000_000) == "200MB"
+    assert default_memory(10_000_001) == "400MB" and default_memory(95_000_000) == "2000MB"
+    assert default_memory(10**9) == "4000MB"
     monkeypatch.setattr("curate.store.engine._cores", lambda: 64)
-    assert default_memory() == "6400MB"
+    assert default_memory() == default_memory(95_000_000) == "6400MB"
     monkeypatch.setenv("CURATE_MEMORY", "2GB")
     assert default_memory() == "2GB"
     monkeypatch.setenv("CURATE_MEMORY", "plenty")
