@@ -39,6 +39,7 @@ def selectors() -> dict[str, Any]:
         "grad-match": items.GradMatch(embedding="v"),
         "k-center": items.KCenter(embedding="v"),
         "prototypes": items.Prototypes(embedding="v"),
+        "prototypes-of-all": items.Prototypes(embedding="v", sample=0),
         "semdedup": items.SemDeDup(embedding="v"),
         "moderate": items.Moderate(embedding="v"),
     }

@@ -94,6 +94,7 @@ CORES = (
     (0.01, "neighbours"),
     (0.02, "neighbours"),
     (0.05, "neighbours"),
+    (0.01, "network"),
     (0.02, "network"),
     (0.05, "network"),
 )

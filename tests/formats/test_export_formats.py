@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from formats_exporting import hashes
 
 from curate.contracts import score, vector
 from curate.formats.export import FORMATS, export
@@ -98,11 +98,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 def table() -> pa.Table:
     return pa.Table.from_pylist(ROWS, SCHEMA)
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 @contextlib.contextmanager
