@@ -136,7 +136,9 @@ class Store(OpenStore):
         """
         return self._run(ScoreStep.of({"score": scorer, "with": params, "as": name, "where": where}))
 
-    def keep(self, expression: str, *, name: str | None = None, within: str | None = None) -> StoredSelection:
+    def keep(
+        self, expression: str, *, name: str | None = None, within: str | StoredSelection | None = None
+    ) -> StoredSelection:
         """The items for which an expression over columns holds, as a stored selection that remembers why."""
         context = self._context()
         context.kept = self._known_selection(within)
@@ -153,8 +155,8 @@ class Store(OpenStore):
         budget: int | float | str | None = None,
         name: str | None = None,
         where: str | None = None,
-        within: str | None = None,
-        after: str | None = None,
+        within: str | StoredSelection | None = None,
+        after: str | StoredSelection | None = None,
         **params: Any,
     ) -> StoredSelection:
         """Choose items by a registered selector: `budget` is a count, a fraction or "10%".
@@ -165,14 +167,19 @@ class Store(OpenStore):
         context.kept = self._known_selection(within)
         try:
             fields = {"select": selector, "budget": budget, "with": params, "as": name, "where": where}
-            fields |= {"after": after}
+            fields |= {"after": self._known_selection(after)}
             record = self._run(SelectStep.of(fields))
         finally:
             context.kept = None
         return self.selections[str(record.selection)]
 
     def analyse(
-        self, analysis: str, *, where: str | None = None, within: str | None = None, **params: Any
+        self,
+        analysis: str,
+        *,
+        where: str | None = None,
+        within: str | StoredSelection | None = None,
+        **params: Any,
     ) -> Analysed:
         """Let a registered analysis look at all items (those for which `where` holds, those of a selection `within`).
 
@@ -203,7 +210,7 @@ class Store(OpenStore):
         model: Literal["logistic-regression", "mlp"] = "logistic-regression",
         seeds: int = 5,
         where: str | None = None,
-        within: str | None = None,
+        within: str | StoredSelection | None = None,
     ) -> Compared:
         """Train the same small model on what each selector chooses at each budget, random beside, and draw the curves.
 
@@ -240,7 +247,7 @@ class Store(OpenStore):
         path: str | Path,
         *,
         format: str = "parquet",
-        selection: str | None = None,
+        selection: str | StoredSelection | None = None,
         columns: Sequence[str] = (),
         media: str | None = None,
         overwrite: bool = False,
@@ -249,7 +256,7 @@ class Store(OpenStore):
         fields = {
             "export": str(path),
             "format": format,
-            "selection": selection,
+            "selection": self._known_selection(selection),
             "columns": tuple(columns),
             "media": media,
             "overwrite": overwrite,
@@ -261,7 +268,7 @@ class Store(OpenStore):
         path: str | Path,
         predict: Callable[[Any], Any],
         *,
-        selection: str | None = None,
+        selection: str | StoredSelection | None = None,
         label: str = "label",
         format: Literal["parquet", "jsonl", "csv", "datasets", "webdataset"] = "parquet",
         quality: int | None = None,
@@ -281,7 +288,8 @@ class Store(OpenStore):
         """
         from curate.formats.mosaic import compress_view
 
-        view = self._context().selection(selection) if selection else self.items
+        named = self._known_selection(selection)
+        view = self._context().selection(named) if named else self.items
         return compress_view(
             view,
             path,
@@ -348,7 +356,7 @@ class Store(OpenStore):
         self,
         path: str | Path,
         *,
-        selection: str | None = None,
+        selection: str | StoredSelection | None = None,
         title: str | None = None,
         map_of: str | None = None,
         map_by: Literal["pca", "t-sne"] = "pca",
@@ -362,7 +370,13 @@ class Store(OpenStore):
 
         run = what_happened(self.parts)
         return write_report(
-            self.parts, path, run=run, selection=selection, title=title, map_of=map_of, map_by=map_by
+            self.parts,
+            path,
+            run=run,
+            selection=self._known_selection(selection),
+            title=title,
+            map_of=map_of,
+            map_by=map_by,
         )
 
     def last_run(self) -> RunRecord | None:

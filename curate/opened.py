@@ -148,7 +148,8 @@ class OpenStore:
 
         return handler(step.verb)(self._context(), step)
 
-    def _known_selection(self, name: str | None) -> str | None:
+    def _known_selection(self, selection: str | StoredSelection | None) -> str | None:
+        name: str | None = getattr(selection, "name", selection)  # type: ignore[arg-type]
         if name is not None:
             self._context().selection(name)
         return name

@@ -49,6 +49,11 @@ def read_vectors(
         found, values = _pick({str(name): value for name, value in source.items()}, key or column, "the dict")
     elif isinstance(source, np.ndarray) or (isinstance(source, (list, tuple)) and len(source)):
         values = np.asarray(source)
+    elif hasattr(source, "detach"):  # a tensor, on whatever device, with gradients or without
+        whole = source.detach().cpu()
+        values = np.asarray(
+            whole.float() if whole.is_floating_point() and whole.element_size() < 4 else whole
+        )
     else:
         found, values = _from_table(_as_table(source), key or column, "the table")
     values = _check(values, what)

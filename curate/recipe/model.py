@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from curate.errors import InputError
 
@@ -44,6 +45,15 @@ def first_problem(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"the key {where!r} is missing"
     return f"{where!r}: {first['msg']}, got {first['input']!r}"
+
+
+def plain_number(value: Any) -> Any:
+    """NumPy's numbers as Python's, of which a budget tells counts from fractions."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+Amount = Annotated[int | float | str, BeforeValidator(plain_number)]
+"""A budget: a count, a fraction or a percentage."""
 
 
 class ImportStep(Step):
@@ -98,7 +108,7 @@ class SelectStep(Step):
 
     verb: ClassVar[str] = "select"
     select: str = Field(description="a registered selector")
-    budget: int | float | str | None = Field(None, description="a count, a fraction or '10%'")
+    budget: Amount | None = Field(None, description="a count, a fraction or '10%'")
     params: dict[str, Any] = Field(default_factory=dict, alias="with")
     name: str | None = Field(None, alias="as", pattern=NAME)
     where: str | None = None
@@ -124,7 +134,7 @@ class CompareStep(Step):
     compare: tuple[str, ...] | dict[str, dict[str, Any]] = Field(
         description="selectors; or names, each with its parameters and, under `select`, its selector"
     )
-    budgets: tuple[int | float | str, ...] = ("1%", "5%", "10%", "30%")
+    budgets: tuple[Amount, ...] = ("1%", "5%", "10%", "30%")
     embedding: str = Field("pixel_embedding", description="the vectors that the model sees")
     label: str = Field("label", description="what it learns")
     test: str | None = Field(None, description="items that measure; default: a quarter, others for each seed")

@@ -62,7 +62,7 @@ def explain(store: PartStore, item: str) -> Explanation:
     Decisions are those of the newest run of every step that is in the ledger; steps that were run again with the
     same digest are told once.
     """
-    view = store.view()
+    view, item = store.view(), str(item)  # ids are texts, whatever they were when they came
     try:
         position = find(view, item)
     except UnknownNameError:

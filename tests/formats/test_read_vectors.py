@@ -166,3 +166,16 @@ def test_real_probabilities(data_dir: Path) -> None:
     assert ids is None
     assert values.shape == (50000, 10)
     assert np.allclose(values.sum(1), 1, atol=1e-3)
+
+
+def test_tensors_are_arrays() -> None:
+    torch = pytest.importorskip("torch", reason="extra train not installed")
+    values = np.array([[1.0, 2.5], [-3.0, 4.0]], np.float32)
+    for tensor in (torch.tensor(values, requires_grad=True), torch.tensor(values).bfloat16()):
+        ids, read = read_vectors(tensor, ids=["a", "b"])
+        assert (
+            ids is not None
+            and ids.to_pylist() == ["a", "b"]
+            and read.dtype == np.float32
+            and np.array_equal(read, values)
+        )

@@ -200,6 +200,18 @@ def test_explain_tells_each_step_with_values(filled):
         filled.explain("torn")
 
 
+def test_selections_are_named_or_given_and_numbers_are_numpys_too(filled, tmp_path):
+    three = filled.select("random", budget=np.int64(3), name="three")
+    assert len(three) == 3 and len(filled.select("random", budget=np.float32(0.5), name="half")) == 5
+    some = filled.keep("width >= 0", within=three, name="some")
+    assert set(some.items.ids().to_pylist()) <= set(three.items.ids().to_pylist())
+    assert filled.export(tmp_path / "out", selection=three).counts["rows"] == 3
+    with pytest.raises(InputError, match="after 'three': it cannot continue a selection"):
+        filled.select("random", budget=4, after=three, name="more")
+    filled.add([{"id": 7, "image": "https://example.org/x.jpg", "caption": "x"}], kind="image-text")
+    assert filled.explain(7).id == "7"
+
+
 def test_sql_joins_scores_and_selections_and_reads_nothing_else(filled):
     filled.score("text-basics")
     filled.keep("width > 20", name="wide-ones")
