@@ -25,11 +25,17 @@ _PIECE = 1 << 22
 def errors_of(pred_probs: npt.NDArray[Any], labels: npt.NDArray[np.integer[Any]]) -> Floats:
     """p - y, (n, k) float32, for probabilities (n, k) and labels (n,) in 0 ... k - 1.
 
-    Rows that are not finite stay so. Raises InputError for shapes that do not fit or labels out of range.
+    Rows that are not finite stay so. Raises InputError for shapes that do not fit, and labels that are no whole numbers in
+    that range.
     """
+    pred_probs, labels = np.asarray(pred_probs), np.asarray(labels)
     if pred_probs.ndim != 2 or labels.shape != (len(pred_probs),):
         raise InputError(
             f"probabilities of shape {pred_probs.shape} and labels of shape {labels.shape}: (n, classes) and (n,) are meant"
+        )
+    if labels.dtype.kind not in "iu":
+        raise InputError(
+            f"labels are {labels.dtype}: whole numbers 0 ... {pred_probs.shape[1] - 1} are meant"
         )
     if len(labels) and not (labels.min() >= 0 and labels.max() < pred_probs.shape[1]):
         raise InputError(f"labels from {labels.min()} to {labels.max()} for {pred_probs.shape[1]} classes")
@@ -44,6 +50,7 @@ def el2n(pred_probs: npt.NDArray[Any], labels: npt.NDArray[np.integer[Any]]) -> 
     `pred_probs` (n, k) of a model trained for a few epochs, or (runs, n, k) of several, which are averaged; `labels` (n,).
     Source: Paul, Ganguli and Dziugaite, "Deep Learning on a Data Diet", 2021, section 2.2.
     """
+    pred_probs = np.asarray(pred_probs)
     runs = pred_probs[None] if pred_probs.ndim == 2 else pred_probs
     lengths = [np.linalg.norm(errors_of(p, labels), axis=1) for p in runs]
     return np.asarray(np.mean(lengths, axis=0), np.float32)
@@ -62,6 +69,7 @@ def grand(
     (runs, n, k) and (runs, n, d) runs are averaged.
     Source: as `el2n`, section 2.1.
     """
+    pred_probs, features = np.asarray(pred_probs), np.asarray(features)
     runs = [(pred_probs, features)] if pred_probs.ndim == 2 else list(zip(pred_probs, features, strict=True))
     lengths = []
     for probs, seen in runs:
@@ -87,7 +95,7 @@ def last_layer_gradients(
     Arguments as in `grand`; for the projection see `Projection`. Outer products are formed some rows at a time. The
     coordinates are class after class, each with its d weights and then its bias.
     """
-    delta = errors_of(pred_probs, labels)
+    delta, features = errors_of(pred_probs, labels), np.asarray(features)
     if features.ndim != 2 or len(features) != len(delta):
         raise InputError(f"features of shape {features.shape} for {len(delta)} items")
     seen = np.asarray(features, np.float32)

@@ -124,9 +124,10 @@ def project(
 ) -> Floats:
     """Gradients (n, p) projected to (n, dim) float32, such that inner products stay what they were, nearly.
 
-    `gradients` a NumPy array or torch tensor of any float dtype; `offset` numbers the first coordinate, for gradients of
+    `gradients` a NumPy array, what becomes one, or a torch tensor, of any float dtype; `offset` numbers the first coordinate, for gradients of
     which only a part is given. See `Projection`. Raises InputError for a `dim` or `kind` that is not to be had.
     """
+    gradients = gradients if hasattr(gradients, "detach") else np.asarray(gradients)
     if gradients.ndim != 2:
         raise InputError(f"gradients of shape {tuple(gradients.shape)}: (items, parameters) is meant")
     running = Projection(dim, seed, kind).start(gradients.shape[0])

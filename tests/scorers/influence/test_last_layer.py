@@ -88,3 +88,17 @@ def test_loss_drop_by_hand():
         loss_drop(np.array([1.0, -1.0]), np.array([1.0, 1.0]))
     with pytest.raises(InputError, match="shapes"):
         loss_drop(np.ones(2), np.ones(3))
+
+
+def test_lists_count_and_labels_are_whole_numbers() -> None:
+    rng = np.random.default_rng(0)
+    probs, labels, seen = rng.dirichlet(np.ones(3), 8), rng.integers(0, 3, 8), rng.standard_normal((8, 4))
+    given = probs.tolist(), labels.tolist()
+    assert np.array_equal(el2n(*given), el2n(probs, labels))
+    assert np.array_equal(grand(*given, seen.tolist()), grand(probs, labels, seen))
+    whole = last_layer_gradients(*given, seen.tolist(), dim=16)
+    assert np.array_equal(whole, last_layer_gradients(probs, labels, seen, dim=16))
+    assert np.array_equal(project(seen.tolist(), 16), project(seen, 16))
+    for wrong in (labels.astype(float), labels.astype(str)):
+        with pytest.raises(InputError, match=r"whole numbers 0 \.\.\. 2 are meant"):
+            el2n(probs, wrong)
