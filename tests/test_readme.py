@@ -79,3 +79,16 @@ def test_links_lead_somewhere():
 def test_every_scorer_and_selector_is_in_the_table():
     for name in registry.names("scorers") + registry.names("selectors"):
         assert f"[`{name}`]" in README, name
+
+
+def test_every_row_of_a_table_has_a_cell_for_each_column():
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        cells, fenced = None, False
+        for number, line in enumerate(page.read_text().splitlines(), start=1):
+            fenced ^= line.startswith("```")
+            if fenced or not line.startswith("|"):
+                cells = None
+                continue
+            found = len(re.findall(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", line)))
+            cells = cells or found
+            assert found == cells, f"{page.name}, line {number}: {line}"
