@@ -97,7 +97,7 @@ class Catalog:
     def _connect(self) -> sqlite3.Connection:
         if not self.path.is_file():
             raise CorruptionError(
-                f"the catalog {self.path} is missing: PartStore.rebuild(path) recreates it from manifests/"
+                f"the catalog {self.path} is missing: curate.store.PartStore.rebuild(path) recreates it from manifests/"
             )
         uri = f"file:{quote(os.fsencode(self.path))}?mode=rw"  # never create an empty catalog by opening one
         with translated(self.path):
@@ -200,7 +200,7 @@ def translated(path: Path) -> Iterator[None]:
         json.JSONDecodeError,
     ) as error:  # also texts in the file
         raise CorruptionError(
-            f"the catalog {path} is damaged: {error}. PartStore.rebuild(path) recreates it from manifests/"
+            f"the catalog {path} is damaged: {error}. curate.store.PartStore.rebuild(path) recreates it from manifests/"
         ) from error
 
 

@@ -80,7 +80,7 @@ def read_format(root: Path) -> dict[str, Any]:
         number, _ = int(content["format"]), str(content["uuid"])
     except (ValueError, KeyError, TypeError):
         raise StoreFormatError(
-            f"{root / 'STORE.json'} is damaged: it is not what curate writes. PartStore.rebuild(path) writes it anew"
+            f"{root / 'STORE.json'} is damaged: it is not what curate writes. curate.store.PartStore.rebuild(path) writes it anew"
         ) from None
     if number != FORMAT:
         what = "newer" if number > FORMAT else "older"

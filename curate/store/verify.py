@@ -40,6 +40,10 @@ class Problem:
     path: str
     message: str
 
+    def __str__(self) -> str:
+        where = "" if self.path in self.message else f"{self.path}: "
+        return f"{self.kind}: {where}{self.message}"
+
 
 def verify(root: Path, catalog: Catalog, *, deep: bool) -> list[Problem]:
     """Everything that is wrong with a store, most general first; [] if it is healthy."""
@@ -58,7 +62,9 @@ def verify(root: Path, catalog: Catalog, *, deep: bool) -> list[Problem]:
         said = str(error) if isinstance(error, StoreError) else f"it cannot be read: {error!r}"
         return [
             *problems,
-            Problem("catalog", "catalog.sqlite", f"{said}. PartStore.rebuild(path) makes it anew"),
+            Problem(
+                "catalog", "catalog.sqlite", f"{said}. curate.store.PartStore.rebuild(path) makes it anew"
+            ),
         ]
     for part in parts:
         problems += _check_part(root, part, deep)
@@ -72,18 +78,20 @@ def _check_meta(root: Path, con: sqlite3.Connection) -> Iterator[Problem]:
     path = root / "STORE.json"
     if meta != {"format": str(folder.FORMAT), "uuid": meta.get("uuid")}:
         yield Problem(
-            "catalog", "catalog.sqlite", f"the table meta holds {meta}. PartStore.rebuild(path) makes it anew"
+            "catalog",
+            "catalog.sqlite",
+            f"the table meta holds {meta}. curate.store.PartStore.rebuild(path) makes it anew",
         )
     elif not path.is_file() or path.read_bytes() != folder.format_bytes(meta["uuid"]):
         yield Problem(
             "store",
             "STORE.json",
-            "STORE.json is not what was written. PartStore.rebuild(path) writes it anew",
+            "STORE.json is not what was written. curate.store.PartStore.rebuild(path) writes it anew",
         )
 
 
 def _check_catalog(path: Path, con: sqlite3.Connection) -> Iterator[Problem]:
-    again = "PartStore.rebuild(path) makes the catalog anew"
+    again = "curate.store.PartStore.rebuild(path) makes the catalog anew"
     pages, page = (con.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "page_size"))
     if path.stat().st_size != pages * page:
         text = f"the file holds {path.stat().st_size} bytes, not {pages} pages of {page}"
@@ -134,7 +142,9 @@ def _check_manifests(root: Path, con: sqlite3.Connection) -> Iterator[Problem]:
         else:
             if content != json.loads(json.dumps(manifest.describe(con, version))):
                 text = f"{name} is intact but the catalog tells another story of version {version}"
-                yield Problem("catalog", "catalog.sqlite", f"{text}. PartStore.rebuild(path) makes it anew")
+                yield Problem(
+                    "catalog", "catalog.sqlite", f"{text}. curate.store.PartStore.rebuild(path) makes it anew"
+                )
     extras = [root / "manifests/tags.json", *sorted((root / "manifests/runs").glob("*.json"))]
     for path in extras:
         try:
@@ -162,7 +172,9 @@ def _check_rows(con: sqlite3.Connection) -> Iterator[Problem]:
         if slot != records.slot_of(table, arrow[fingerprint]):
             text = f"parts of table {table!r} are listed as giving {slot}, which they do not"
             yield Problem(
-                "catalog", "catalog.sqlite", f"{text}. PartStore.rebuild(path) makes the catalog anew"
+                "catalog",
+                "catalog.sqlite",
+                f"{text}. curate.store.PartStore.rebuild(path) makes the catalog anew",
             )
     yield from _check_deleted(con)
 
@@ -200,7 +212,11 @@ def _check_merged(con: sqlite3.Connection) -> Iterator[Problem]:
     found = set(con.execute("SELECT original, part_id FROM merged")) if known else set()
     if found != wanted:
         text = f"{len(found ^ wanted)} entries about merged parts are not as they were written"
-        yield Problem("catalog", "catalog.sqlite", f"{text}. PartStore.rebuild(path) makes the catalog anew")
+        yield Problem(
+            "catalog",
+            "catalog.sqlite",
+            f"{text}. curate.store.PartStore.rebuild(path) makes the catalog anew",
+        )
 
 
 def _check_deleted(con: sqlite3.Connection) -> Iterator[Problem]:
@@ -211,13 +227,17 @@ def _check_deleted(con: sqlite3.Connection) -> Iterator[Problem]:
         if not any(gc.touches([version], spans) for _, _, spans in purged):
             text = f"version {version} is marked as deleted, but none of its parts is"
             yield Problem(
-                "catalog", "catalog.sqlite", f"{text}. PartStore.rebuild(path) makes the catalog anew"
+                "catalog",
+                "catalog.sqlite",
+                f"{text}. curate.store.PartStore.rebuild(path) makes the catalog anew",
             )
     for part_id, added, spans in purged:
         if gc.touches(available, spans):
             text = f"part {part_id} of version {added} is marked as deleted, but a readable version needs it"
             yield Problem(
-                "catalog", "catalog.sqlite", f"{text}. PartStore.rebuild(path) makes the catalog anew"
+                "catalog",
+                "catalog.sqlite",
+                f"{text}. curate.store.PartStore.rebuild(path) makes the catalog anew",
             )
 
 
@@ -241,7 +261,11 @@ def _check_part(root: Path, part: Part, deep: bool) -> Iterator[Problem]:
     place = {k: v for k, v in place.items() if v is not None}
     if digest(part.table, place, part.blake3) != part.part_id:
         text = f"the catalog's row of part {part.part_id} is not as it was written"
-        yield Problem("catalog", "catalog.sqlite", f"{text}. PartStore.rebuild(path) makes the catalog anew")
+        yield Problem(
+            "catalog",
+            "catalog.sqlite",
+            f"{text}. curate.store.PartStore.rebuild(path) makes the catalog anew",
+        )
     path = root / part.path
     try:
         size = path.stat().st_size

@@ -243,3 +243,12 @@ def test_rebuild_mends_store_json(copy: Callable[[], Path]) -> None:
         PartStore.open(root)
     assert PartStore.rebuild(root).verify() == []
     assert (root / "STORE.json").read_bytes() == good
+
+
+def test_a_problem_reads_as_a_sentence() -> None:
+    damaged = Problem(
+        "size", "parts/items/a.parquet", "parts/items/a.parquet holds 3 bytes, 484 were committed"
+    )
+    assert str(damaged) == "size: parts/items/a.parquet holds 3 bytes, 484 were committed"
+    assert str(Problem("catalog", "catalog.sqlite", "gone")) == "catalog: catalog.sqlite: gone"
+    assert str(Problem("versions", "", "7 is missing")) == "versions: 7 is missing"
