@@ -206,8 +206,10 @@ def build(group: str, name: str, params: Mapping[str, Any] | None = None) -> Any
     except ValidationError as error:
         first = error.errors()[0]
         own = first.get("ctx", {}).get("error")
-        if isinstance(own, CurateError):  # the component said itself what is wrong with its parameters
-            raise own from error
+        if isinstance(own, CurateError):
+            # What the component said itself, in a new error: the old one, raised, would hold what holds it, which is never
+            # freed, and with it the frames of whoever called.
+            raise InputError(str(own)) from error
         where = ".".join(str(part) for part in first["loc"]) or name
         if first["type"] == "missing":
             raise InputError(f"{name}: parameter {where!r} is needed, and not given") from error

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import weakref
+
 import pytest
 
 from curate import registry
@@ -12,6 +16,26 @@ def test_what_a_component_says_of_its_parameters_is_said_as_it_is() -> None:
     with pytest.raises(InputError) as error:
         registry.build("scorers", "min-k")
     assert str(error.value).startswith("min-k: give the model whose memory is in question")
+
+
+def test_a_refusal_keeps_nobody_alive() -> None:
+    class Held:
+        pass
+
+    held = Held()
+    seen = weakref.ref(held)
+
+    def ask(held: Held) -> None:
+        with contextlib.suppress(InputError):
+            registry.build("scorers", "combine", {"columns": ()})
+
+    ask(held)
+    del held
+    gc.collect()
+    assert seen() is None
+
+
+def test_what_is_missing_or_of_another_type_is_named() -> None:
     with pytest.raises(InputError, match=r"^ches: parameter 'model' is needed, and not given$"):
         registry.build("scorers", "ches")
     with pytest.raises(InputError, match=r"top: parameter 'lowest': .* got 'often'"):
