@@ -89,6 +89,14 @@ def test_a_column_that_belongs_to_another_is_refused(store, captions, log):
         store.score("spy", log=str(log))
 
 
+def test_a_scorer_does_not_write_under_the_name_of_another(store, captions):
+    store.add(captions("a dog", "a cat"), kind="image-text")
+    for name in ("text-basics", "text_basics"):
+        with pytest.raises(SchemaError, match="is the name of another scorer"):
+            store.score("minhash", name=name)
+    assert store.score("text-basics", name="text-basics").counts["scored"] == 2
+
+
 def test_several_processes_share_the_work(store, captions, log):
     add(store, captions(*("x" * n for n in range(1, 13))), part_rows=2)
     store.score("spy", log=str(log))

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from curate import registry
 from curate.contracts import FittingScorer, Scorer, column_name, component_digest, digest, reason_name
 from curate.errors import RunError, SchemaError
 from curate.recipe.model import ScoreStep
@@ -114,9 +115,14 @@ def reason_of(column_set: ColumnSet) -> str:
 def bind(scorer: Any, alias: str | None, snapshot: Snapshot) -> ColumnSet:
     """The column set a configured scorer writes, under its own name or an alias.
 
-    Raises SchemaError if one of its columns exists already and is not its own.
+    Raises SchemaError if one of its columns exists already and is not its own, or the alias is another scorer's name.
     """
     base, name = column_name(scorer.name), alias.replace("-", "_") if alias else column_name(scorer.name)
+    if name != base and name in map(column_name, registry.names("scorers")):
+        raise SchemaError(
+            f"{alias!r} is the name of another scorer, and {scorer.name}'s columns would be taken for its; give them another "
+            "name with `as`"
+        )
     fields = [f.with_name(renamed(f.name, base, name)) for f in scorer.gives]
     fields.append(pa.field(reason_name(name), pa.string()))
     for field in fields:
