@@ -2,7 +2,7 @@
 
     python benchmarks/cifar_folds.py DIR [--data FOLDER] [--epochs 60] [--at-once 5]
     python benchmarks/cifar_folds.py DIR --weights FILE [--architecture tf_efficientnet_lite0] [--size 128]
-    python benchmarks/cifar_folds.py DIR --weights FILE --train-only --size 96 --epochs 5 --views 4
+    python benchmarks/cifar_folds.py DIR --weights FILE --train-only --size 96 --epochs 5 --views 2
 
 The test set is cut into five folds. For each, the published ResNet-20 and ResNet-32 learn on from the other four and the
 15,000 train images (with CIFAR's own labels, wrong ones included), and then a wider network learns from the same images,
