@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError
+from curate.vectors.last_layer import el2n, errors_of, grand
+from curate.vectors.rows import Floats
 
 __all__ = ["el2n", "forgetting_events", "grand", "last_layer_gradients"]
-
-Floats = npt.NDArray[np.float32]
 
 _MOST = 1 << 31
 """Bytes that explicit gradients may take."""
@@ -26,7 +26,7 @@ def last_layer_gradients(
     With `features` (n, h), the layer's inputs, that of its weights and biases: the outer product with [features, 1].
     Raises InputError where shapes do not fit, a label is no class, or the result would take more than 2 GB.
     """
-    error = _errors(probabilities, labels)
+    error = errors_of(probabilities, labels)
     if features is None:
         return error
     inputs = _inputs(features, len(error))
@@ -37,23 +37,6 @@ def last_layer_gradients(
             "features (the gradients of the logits), or fewer dimensions"
         )
     return (error[:, :, None] * inputs[:, None, :]).reshape(len(error), -1)
-
-
-def el2n(probabilities: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Floats:
-    """|p - onehot(y)| of each item: (n,) in [0, sqrt 2], higher = harder; the mean over runs is the EL2N score.
-
-    Source: Paul, Ganguli and Dziugaite (2021), arXiv 2107.07075.
-    """
-    return np.asarray(np.linalg.norm(_errors(probabilities, labels), axis=1), np.float32)
-
-
-def grand(probabilities: npt.NDArray[Any], labels: npt.NDArray[Any], features: npt.NDArray[Any]) -> Floats:
-    """The length of each item's gradient in the last layer, |p - onehot(y)| sqrt(1 + |features|^2): (n,), higher = harder.
-
-    The GraNd score, of that layer; no gradient is formed. Source: as `el2n`.
-    """
-    inputs = _inputs(features, len(labels))
-    return np.asarray(el2n(probabilities, labels) * np.linalg.norm(inputs, axis=1), np.float32)
 
 
 def forgetting_events(correct: npt.NDArray[Any]) -> Floats:
@@ -68,21 +51,6 @@ def forgetting_events(correct: npt.NDArray[Any]) -> Floats:
     events = (correct[:, :-1] & ~correct[:, 1:]).sum(1).astype(np.float32)
     events[~correct.any(1)] = np.inf
     return np.asarray(events, np.float32)
-
-
-def _errors(probabilities: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Floats:
-    error = np.array(probabilities, np.float32)
-    labels = np.asarray(labels)
-    if error.ndim != 2 or labels.shape != error.shape[:1] or labels.dtype.kind not in "iu":
-        raise InputError(
-            f"probabilities {error.shape}, labels {labels.dtype} {labels.shape}: (n, classes) and n class numbers"
-        )
-    if len(labels) and not (labels.min() >= 0 and labels.max() < error.shape[1]):
-        raise InputError(
-            f"labels {labels.min()} to {labels.max()}: there are {error.shape[1]} classes, from 0 on"
-        )
-    error[np.arange(len(labels)), labels] -= 1
-    return error
 
 
 def _inputs(features: npt.NDArray[Any], n: int) -> Floats:

@@ -1,4 +1,4 @@
-"""Compiled loops, and the random numbers that the selectors of this folder have by themselves."""
+"""Compiled loops."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from curate.errors import require
 
-__all__ = ["compiled", "generator"]
+__all__ = ["compiled"]
 
 
 @functools.cache
@@ -21,8 +19,3 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     numba: Any = require("numba", "select")
     return numba.njit(cache=True, fastmath={"reassoc", "contract", "nsz", "nnan"})(function)  # type: ignore[no-any-return]
-
-
-def generator(rng: np.random.Generator | None) -> np.random.Generator:
-    """`rng`, or the same one every time."""
-    return np.random.default_rng(0) if rng is None else rng
