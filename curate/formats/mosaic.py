@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.choosing import Rng, generator
 from curate.contracts import View
 from curate.errors import InputError, MediaError
 from curate.fitting import order_by_id, read_labels
@@ -72,7 +73,7 @@ def make_mosaics(
     crops: int = 5,
     smallest: float = 1.0,
     candidates: int = 300,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
 ) -> Mosaics:
     """So many pictures of each class, made of the patches of it that the model is surest of.
 
@@ -96,7 +97,7 @@ def make_mosaics(
         raise InputError(
             f"side={side}, grid={grid}, smallest={smallest}: a multiple of the grid, and in (0, 1]"
         )
-    rng = rng or np.random.default_rng(0)
+    rng = generator(rng)
     classes = np.unique(given)
     slots = per_class * grid * grid
     pictures, sources, told = [], [], []
