@@ -1,6 +1,6 @@
 """Ten deaths at random moments of one recipe on Ray: workers, the driver and a whole node. The same bytes as undisturbed.
 
-    python benchmarks/deaths_on_ray.py [--rows 2000] [--deaths 10] [--seed 0]
+    python benchmarks/deaths_on_ray.py [--rows 2000] [--deaths 10] [--gap 8] [--seed 0]
 
 The recipe scores images one by one and takes the steps that see everything, each over pieces of some 300 rows: exact and near
 duplicates, label errors, `top`, k-center, facility location and pursuit. It runs once in this process; then on a cluster of two nodes of one
@@ -43,8 +43,8 @@ STEPS = [
     {"select": "pursuit", "with": {"gradients": "vector"}, "budget": 12, "as": "followed"},
 ]
 PLAIN = {"num_cpus": 0, "include_dashboard": False}
-COMING = (0.5, 8.0)
-"""Seconds between two deaths, at least and at most, once something of the recipe is under way."""
+SOONEST = 0.5
+"""Seconds between two deaths at least."""
 
 
 def prepare(folder: Path, rows: int) -> Path:
@@ -164,15 +164,17 @@ def workers() -> Iterator[psutil.Process]:
                 yield process
 
 
-def disturbed(store: Path, deaths: int, seed: int) -> collections.Counter[str]:
+def disturbed(store: Path, asked: argparse.Namespace) -> collections.Counter[str]:
     """Run to the end with so many deaths; what died."""
-    doom = Doom(store, seed)
+    doom = Doom(store, asked.seed)
     try:
-        while sum(doom.died.values()) < deaths:
-            time.sleep(doom.rng.uniform(*COMING))
+        while sum(doom.died.values()) < asked.deaths:
+            time.sleep(doom.rng.uniform(SOONEST, asked.gap))
             if doom.driver.poll() is not None:
                 _check(doom.driver)
-                raise SystemExit(f"the recipe was over after {dict(doom.died)}: take more --rows")
+                raise SystemExit(
+                    f"the recipe was over after {dict(doom.died)}: take more --rows, or a smaller --gap"
+                )
             doom.strike()
             print(f"{dict(doom.died)}", file=sys.stderr)
         _check(doom.driver)
@@ -193,6 +195,7 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--deaths", type=int, default=10)
+    parser.add_argument("--gap", type=float, default=8.0, help="seconds between two deaths at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--drive", nargs=2, metavar=("STORE", "ON"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -205,7 +208,9 @@ def main() -> None:
         for on in ("local", "ray"):
             (folder / on).mkdir()
             table.append(_row(on, folder / on, asked))
-    print(f"{asked.rows:,} rows, {len(STEPS)} steps, seed {asked.seed}\n")
+    print(
+        f"{asked.rows:,} rows, {len(STEPS)} steps, seed {asked.seed}, a death every {SOONEST} to {asked.gap} s\n"
+    )
     print(markdown(("run", "s", "deaths", "parts", "same bytes"), table))
 
 
@@ -215,7 +220,7 @@ def _row(on: str, folder: Path, asked: argparse.Namespace) -> list[Any]:
     if on == "local":
         subprocess.run([sys.executable, __file__, "--drive", str(store), "local"], check=True)
     else:
-        died = disturbed(store, asked.deaths, asked.seed)
+        died = disturbed(store, asked)
     seconds, parts = time.monotonic() - started, outcome(store)
     told = ", ".join(f"{count} x {what}" for what, count in sorted(died.items())) or "none"
     expected = outcome(folder.parent / "local" / "s.curate")
