@@ -40,25 +40,26 @@ def cluster(
     rounds: int = 8,
     sample: int = 64,
     spread: bool = False,
+    starts: int = 1,
 ) -> Clusters:
     """k-means with `count` centres that learn from at most `sample` rows for each, or with 0 from all; every row is then given
     to the nearest. Both are done in blocks of rows, by whoever works on them, and come out the same however many do.
 
     Two matrix products a round are all there is to it. It begins with rows drawn at random; with `spread`, by the squared
     distance to those drawn before (k-means++), one product of 32 rows a centre for each. A centre that nothing is near
-    stays where it was.
+    stays where it was. Of several `starts` the centres count that those rows are nearest to.
     """
     n = len(rows)
     count = min(count, n)
     size = min(n, max(_LEAST, sample * count)) if sample else n
     known = rows.part(np.sort(rng.choice(n, size, replace=False))) if size < n else rows
-    centres = _begin(known, count, rng, spread)
     unit = unit_for(size, max(known.share(_largest, blocks(size)), default=0.0))
 
     def ask(centres: Floats) -> Iterator[Sums]:
         return known.share(partial(_sums, centres, unit), runs(size, count, sources.BLOCK))
 
-    centres = learn_centres(centres, ask, rounds)
+    learnt = [learn_centres(_begin(known, count, rng, spread), ask, rounds) for _ in range(starts)]
+    centres = learnt[0] if starts == 1 else min(learnt, key=partial(_apart, known))
     found = list(rows.share(partial(_assigned, centres), blocks(n)))
     return Clusters(
         centres, np.concatenate([of for of, _ in found]), np.concatenate([distance for _, distance in found])
@@ -84,6 +85,12 @@ def _sums(centres: Floats, unit: float, source: Source, rows: slice) -> Sums:
     """What some rows, blocks one after the other, add to their nearest centres."""
     x = source.take(rows)
     return summed(x, nearest(x, centres, sources.BLOCK), unit)
+
+
+def _apart(rows: Source, centres: Floats) -> float:
+    """The sum of the squared distances of all rows to their nearest centres."""
+    found = rows.share(partial(_assigned, centres), blocks(len(rows)))
+    return sum(float(np.square(distance, dtype=np.float64).sum()) for _, distance in found)
 
 
 def _assigned(centres: Floats, source: Source, rows: slice) -> tuple[Ints, Floats]:

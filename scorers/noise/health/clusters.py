@@ -34,8 +34,7 @@ def k_means(
         raise InputError(f"{clusters} clusters of {len(rows)} vectors: between one and as many as there are")
     about = rows.mapped(partial(shifted, mean(rows).astype(np.float32))).mapped(unit)
     rng = np.random.default_rng(seed)
-    found = (cluster(about, clusters, rng, rounds=rounds, sample=256, spread=True) for _ in range(_STARTS))
-    of = min(found, key=lambda one: float(np.square(one.distance, dtype=np.float64).sum())).of
+    of = cluster(about, clusters, rng, rounds=rounds, sample=256, spread=True, starts=_STARTS).of
     by_size = np.argsort(-np.bincount(of, minlength=clusters), kind="stable")
     number = np.empty(clusters, np.int64)
     number[by_size] = np.arange(clusters)
