@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from curate.store import Part, PartStore
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 
@@ -32,3 +34,17 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("played") / "store"
     store_workload.play(path).close()
     return path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PartStore:
+    """An empty one."""
+    return PartStore.create(tmp_path / "store")
+
+
+@pytest.fixture
+def scored(store: PartStore) -> tuple[PartStore, Part]:
+    """One with six captions."""
+    import store_examples
+
+    return store, store_examples.six_captions(store)

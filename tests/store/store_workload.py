@@ -93,6 +93,11 @@ def read_state(store: PartStore, version: int | str | None = None) -> dict[str, 
     return state
 
 
+def layout(store: PartStore) -> list[tuple[int, int]]:
+    """Where each item part begins, and its rows."""
+    return [(p.seq_lo, p.rows) for p in store.snapshot().items]
+
+
 def read_all(store: PartStore) -> list[Any]:
     """All that publishing carries."""
     snapshot = store.snapshot()

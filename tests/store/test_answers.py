@@ -23,11 +23,6 @@ from curate.store import Changes, PartStore, failpoints
 HERE = Path(__file__).parent
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> PartStore:
-    return PartStore.create(tmp_path / "store")
-
-
 def pairs(found: pa.Table) -> list[tuple[str, str | None]]:
     return list(zip(found["item"].to_pylist(), found["value"].to_pylist(), strict=True))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +16,6 @@ from curate.errors import (
     UnknownNameError,
 )
 from curate.store import Changes, Commit, PartStore, SelectionInfo
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> PartStore:
-    return PartStore.create(tmp_path / "store")
 
 
 def test_items_get_contiguous_seqs_that_are_never_used_again(store: PartStore) -> None:

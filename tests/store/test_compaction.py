@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +14,7 @@ from store_workload import (
     add_scores,
     column_set,
     item_table,
+    layout,
     read_part,
     read_state,
     score_part,
@@ -24,15 +24,6 @@ from curate.errors import ConflictError, CorruptionError, InputError
 from curate.records import REJECTED
 from curate.store import Changes, PartStore, compaction, streams
 from curate.store.snapshot import Snapshot
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> PartStore:
-    return PartStore.create(tmp_path / "store")
-
-
-def layout(store: PartStore) -> list[tuple[int, int]]:
-    return [(p.seq_lo, p.rows) for p in store.snapshot().items]
 
 
 def aligned_ids(snapshot: Snapshot) -> list[str]:

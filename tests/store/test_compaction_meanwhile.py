@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,21 +12,13 @@ from store_workload import (
     add_scores,
     column_set,
     item_table,
+    layout,
     read_state,
     score_part,
 )
 
 from curate.errors import BusyError, ConflictError
 from curate.store import Changes, PartStore, compaction, merge
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> PartStore:
-    return PartStore.create(tmp_path / "store")
-
-
-def layout(store: PartStore) -> list[tuple[int, int]]:
-    return [(p.seq_lo, p.rows) for p in store.snapshot().items]
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Any, times: int = 1) -> list[int]:

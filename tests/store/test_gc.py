@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +12,6 @@ from store_workload import ROWS, add_items, add_scores, column_set, item_table, 
 
 from curate.errors import InputError, UnknownNameError
 from curate.store import Changes, GcReport, NewPart, PartStore, SelectionInfo
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> PartStore:
-    return PartStore.create(tmp_path / "store")
 
 
 def exists(store: PartStore, *parts: NewPart) -> list[bool]:

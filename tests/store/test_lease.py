@@ -16,11 +16,6 @@ from curate.errors import BusyError, StoreError
 from curate.store import Changes, PartStore, catalog, lease
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> PartStore:
-    return PartStore.create(tmp_path / "store")
-
-
 def ended_process() -> tuple[int, str]:
     """A process id that was in use a moment ago, and when that process started."""
     read, write = os.pipe()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import blake3
 import numpy as np
 import pytest
@@ -12,16 +10,10 @@ from hypothesis import strategies as st
 from store_examples import (
     add,
     captions,
-    new_store,
 )
 
 from curate.store import PartStore
 from curate.store.rowset import RowSet, distinct
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> PartStore:
-    return new_store(tmp_path)
 
 
 @given(st.lists(st.integers(-5, 5), max_size=12))

@@ -22,12 +22,6 @@ from curate.errors import (
 )
 from curate.store import Changes, PartStore, PartWriter, filesystem, manifest
 
-
-@pytest.fixture
-def store(tmp_path: Path) -> PartStore:
-    return PartStore.create(tmp_path / "store")
-
-
 # --- Opening ----------------------------------------------------------------------------------------------------
 
 

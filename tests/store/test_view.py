@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -15,23 +13,10 @@ from store_examples import (
     give,
     give_scores,
     ids,
-    new_store,
-    six_captions,
 )
 
 from curate.errors import ExpressionError, InputError, SchemaError, UnknownNameError
 from curate.store import Part, PartStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> PartStore:
-    return new_store(tmp_path)
-
-
-@pytest.fixture
-def scored(store: PartStore) -> tuple[PartStore, Part]:
-    return store, six_captions(store)
-
 
 # --- Columns and order -----------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ import math
 import os
 import signal
 import threading
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,25 +16,12 @@ from store_examples import (
     give_scores,
     give_vectors,
     ids,
-    new_store,
     remove,
     select,
-    six_captions,
 )
 
 from curate.errors import ExpressionError, InputError, SchemaError, UnknownNameError
 from curate.store import Part, PartStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> PartStore:
-    return new_store(tmp_path)
-
-
-@pytest.fixture
-def scored(store: PartStore) -> tuple[PartStore, Part]:
-    return store, six_captions(store)
-
 
 # --- Choosing rows ---------------------------------------------------------------------------------------
 
