@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.choosing import Rng, generator
 from curate.errors import InputError
 
 __all__ = ["cut_patches", "draw_cuts", "label_cuts"]
@@ -35,7 +36,7 @@ def cut_patches(pixels: npt.NDArray[Any], grid: int) -> npt.NDArray[Any]:
     return lines.transpose(0, 1, 3, 2, 4, 5).reshape(m, grid * grid, height // grid, width // grid, channels)
 
 
-def draw_cuts(n: int, grid: int, *, smallest: float = 0.75, rng: np.random.Generator | None = None) -> Reals:
+def draw_cuts(n: int, grid: int, *, smallest: float = 0.75, rng: Rng = None) -> Reals:
     """(n, 4) float32: squares (top, left, bottom, right), as shares of the picture's side, each within one patch of it.
 
     The patch is drawn at random; of it the square takes between `smallest` and all of the side, anywhere. With `grid` 1 these
@@ -44,7 +45,7 @@ def draw_cuts(n: int, grid: int, *, smallest: float = 0.75, rng: np.random.Gener
     """
     if n < 1 or grid < 1 or not 0 < smallest <= 1:
         raise InputError(f"n={n}, grid={grid}, smallest={smallest}: at least 1, at least 1, and in (0, 1]")
-    rng = rng or np.random.default_rng(0)
+    rng = generator(rng)
     edge = rng.uniform(smallest, 1, (n, 1))
     corner = rng.integers(grid, size=(n, 2)) + rng.uniform(size=(n, 2)) * (1 - edge)
     return (np.concatenate([corner, corner + edge], 1) / grid).astype(np.float32)

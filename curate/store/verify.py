@@ -26,6 +26,7 @@ from curate.store.parts import Part
 from curate.store.writer import check_file
 
 _REDO = "restore it from a copy, or commit without it and make it again"
+_AGAIN = "curate.store.PartStore.rebuild(path) makes the catalog anew"
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,7 @@ def verify(root: Path, catalog: Catalog, *, deep: bool) -> list[Problem]:
         said = str(error) if isinstance(error, StoreError) else f"it cannot be read: {error!r}"
         return [
             *problems,
-            Problem(
-                "catalog", "catalog.sqlite", f"{said}. curate.store.PartStore.rebuild(path) makes it anew"
-            ),
+            _of_catalog(said),
         ]
     for part in parts:
         problems += _check_part(root, part, deep)
@@ -73,15 +72,16 @@ def verify(root: Path, catalog: Catalog, *, deep: bool) -> list[Problem]:
     return problems
 
 
+def _of_catalog(what: str) -> Problem:
+    """Something wrong with the catalog, and what mends it."""
+    return Problem("catalog", "catalog.sqlite", f"{what}. {_AGAIN}")
+
+
 def _check_meta(root: Path, con: sqlite3.Connection) -> Iterator[Problem]:
     meta = dict(con.execute("SELECT key, value FROM meta"))
     path = root / "STORE.json"
     if meta != {"format": str(folder.FORMAT), "uuid": meta.get("uuid")}:
-        yield Problem(
-            "catalog",
-            "catalog.sqlite",
-            f"the table meta holds {meta}. curate.store.PartStore.rebuild(path) makes it anew",
-        )
+        yield _of_catalog(f"the table meta holds {meta}")
     elif not path.is_file() or path.read_bytes() != folder.format_bytes(meta["uuid"]):
         yield Problem(
             "store",
@@ -91,18 +91,15 @@ def _check_meta(root: Path, con: sqlite3.Connection) -> Iterator[Problem]:
 
 
 def _check_catalog(path: Path, con: sqlite3.Connection) -> Iterator[Problem]:
-    again = "curate.store.PartStore.rebuild(path) makes the catalog anew"
     pages, page = (con.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "page_size"))
     if path.stat().st_size != pages * page:
         text = f"the file holds {path.stat().st_size} bytes, not {pages} pages of {page}"
-        yield Problem("catalog", "catalog.sqlite", f"{text}. {again}")
+        yield _of_catalog(text)
     for (said,) in con.execute("PRAGMA integrity_check(20)").fetchall():
         if said != "ok":
-            yield Problem("catalog", "catalog.sqlite", f"SQLite finds: {said}. {again}")
+            yield _of_catalog(f"SQLite finds: {said}")
     for row in con.execute("PRAGMA foreign_key_check").fetchall():
-        yield Problem(
-            "catalog", "catalog.sqlite", f"a row of {row[0]!r} points at no row of {row[2]!r}. {again}"
-        )
+        yield _of_catalog(f"a row of {row[0]!r} points at no row of {row[2]!r}")
     seals = {
         "tag": "SELECT name, version, seal FROM tag",
         "run": "SELECT run_id, started, record, seal FROM run",
@@ -111,15 +108,13 @@ def _check_catalog(path: Path, con: sqlite3.Connection) -> Iterator[Problem]:
     for table, query in seals.items():
         for *values, seal in con.execute(query):
             if history.seal(*values) != seal:
-                yield Problem(
-                    "catalog", "catalog.sqlite", f"{table} {values[0]!r} is not as it was written. {again}"
-                )
+                yield _of_catalog(f"{table} {values[0]!r} is not as it was written")
     count, newest, tokens = con.execute(
         "SELECT count(*), coalesce(max(version), 0), count(DISTINCT token) FROM snapshot WHERE version > 0"
     ).fetchone()
     if count != newest or tokens != newest:
         text = f"{count} versions and {tokens} tokens, but the newest version is {newest}: they run from 1 without gaps"
-        yield Problem("versions", "catalog.sqlite", f"{text}. {again}")
+        yield Problem("versions", "catalog.sqlite", f"{text}. {_AGAIN}")
 
 
 def _check_manifests(root: Path, con: sqlite3.Connection) -> Iterator[Problem]:
@@ -142,9 +137,7 @@ def _check_manifests(root: Path, con: sqlite3.Connection) -> Iterator[Problem]:
         else:
             if content != json.loads(json.dumps(manifest.describe(con, version))):
                 text = f"{name} is intact but the catalog tells another story of version {version}"
-                yield Problem(
-                    "catalog", "catalog.sqlite", f"{text}. curate.store.PartStore.rebuild(path) makes it anew"
-                )
+                yield _of_catalog(text)
     extras = [root / "manifests/tags.json", *sorted((root / "manifests/runs").glob("*.json"))]
     for path in extras:
         try:
@@ -171,11 +164,7 @@ def _check_rows(con: sqlite3.Connection) -> Iterator[Problem]:
     for table, fingerprint, slot in con.execute("SELECT DISTINCT tbl, schema, slot FROM part").fetchall():
         if slot != records.slot_of(table, arrow[fingerprint]):
             text = f"parts of table {table!r} are listed as giving {slot}, which they do not"
-            yield Problem(
-                "catalog",
-                "catalog.sqlite",
-                f"{text}. curate.store.PartStore.rebuild(path) makes the catalog anew",
-            )
+            yield _of_catalog(text)
     yield from _check_deleted(con)
 
 
@@ -212,11 +201,7 @@ def _check_merged(con: sqlite3.Connection) -> Iterator[Problem]:
     found = set(con.execute("SELECT original, part_id FROM merged")) if known else set()
     if found != wanted:
         text = f"{len(found ^ wanted)} entries about merged parts are not as they were written"
-        yield Problem(
-            "catalog",
-            "catalog.sqlite",
-            f"{text}. curate.store.PartStore.rebuild(path) makes the catalog anew",
-        )
+        yield _of_catalog(text)
 
 
 def _check_deleted(con: sqlite3.Connection) -> Iterator[Problem]:
@@ -226,19 +211,11 @@ def _check_deleted(con: sqlite3.Connection) -> Iterator[Problem]:
     for (version,) in con.execute("SELECT version FROM snapshot WHERE NOT available").fetchall():
         if not any(gc.touches([version], spans) for _, _, spans in purged):
             text = f"version {version} is marked as deleted, but none of its parts is"
-            yield Problem(
-                "catalog",
-                "catalog.sqlite",
-                f"{text}. curate.store.PartStore.rebuild(path) makes the catalog anew",
-            )
+            yield _of_catalog(text)
     for part_id, added, spans in purged:
         if gc.touches(available, spans):
             text = f"part {part_id} of version {added} is marked as deleted, but a readable version needs it"
-            yield Problem(
-                "catalog",
-                "catalog.sqlite",
-                f"{text}. curate.store.PartStore.rebuild(path) makes the catalog anew",
-            )
+            yield _of_catalog(text)
 
 
 def _needed_parts(con: sqlite3.Connection) -> list[Part]:
@@ -261,11 +238,7 @@ def _check_part(root: Path, part: Part, deep: bool) -> Iterator[Problem]:
     place = {k: v for k, v in place.items() if v is not None}
     if digest(part.table, place, part.blake3) != part.part_id:
         text = f"the catalog's row of part {part.part_id} is not as it was written"
-        yield Problem(
-            "catalog",
-            "catalog.sqlite",
-            f"{text}. curate.store.PartStore.rebuild(path) makes the catalog anew",
-        )
+        yield _of_catalog(text)
     path = root / part.path
     try:
         size = path.stat().st_size

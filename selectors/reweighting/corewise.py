@@ -54,10 +54,11 @@ def cw_erm(
     `model` and `inputs` (n, ...) on those in place of the features). (3) Every item gets the mean weight of its
     `neighbours` nearest core items of the same class; with `spread` "network", what the coreset's own networks say of its
     loss, one forward pass: better at telling right labels from wrong, worse to train with, for what is right and hard
-    loses its weight, too. (4) The weights are scaled to sum n; where `even`, in each class to its number of items, for that a class is hard does not tell how much of it is
-    wanted; a class whose mean weight is below a hundredth of the others' was given up, not weighed: its items weigh 1, and
-    the reason names it. `trusted`: rows whose labels are known to be right; they are held out in place of a part of the coreset and have the largest weight (where
-    `even`, of their class).
+    loses its weight, too. (4) The weights are scaled to sum n; where `even`, in each class to its number of items, for
+    that a class is hard does not tell how much of it is wanted; a class whose mean weight is below a hundredth of the
+    others' was given up, not weighed: its items weigh 1, and the reason names it. `trusted`: rows whose labels are known
+    to be right; they are held out in place of a part of the coreset and have the largest weight (where `even`, of
+    their class).
 
     Cost: |coreset| meta-steps of about three passes each, and one product of matrices for each class. With a `draw` as
     many items are drawn in proportion. Source: "The Power of Few" (Jafari et al., ICASSP 2024, arXiv 2403.12166); unlike
