@@ -8,7 +8,7 @@ hashed before it is read: damage must not get a valid hash of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def merge_group(writer: PartWriter, group: Group) -> list[NewPart]:
     made = streams.write_rows(writer, "items", _watched(tables, named, seen), stats, place)
     if named:  # `stats` are not part of a part's identity: they may be completed once the rows have been seen
         kept = {**stats, "packs": [name for name in named if name in seen]}
-        made = NewPart(**{**made.__dict__, "stats": kept if kept["packs"] else without(kept, "packs")})
+        made = replace(made, stats=kept if kept["packs"] else without(kept, "packs"))
     return [made, *(_merge_slot(writer, slot, group.dead, made.part_id) for slot in group.slots)]
 
 

@@ -19,7 +19,8 @@ PART_COLUMNS = "part_id, tbl, path, rows, bytes, blake3, schema, kind, base, col
 MERGED_TABLES = ("items", "deleted", "rejected", "answers")
 """Tables whose parts anybody may bring again: the table `merged` says where theirs went."""
 _MERGED = next(s for s in SCHEMA.split(";\n") if "EXISTS merged(" in s)
-_NOTHING: Mapping[str, Any] = {}
+_SHARED = ("table", "rows", "kind", "base", "column_set", "owner", "seq_lo", "added", "removed")
+"""What many parts have in common. `base` is the `part_id` of an item part."""
 
 
 def head(con: sqlite3.Connection) -> int:
@@ -151,14 +152,20 @@ def schemas(con: sqlite3.Connection) -> dict[str, bytes]:
 
 
 def make_parts(rows: Iterable[tuple[Any, ...]], known: Mapping[str, bytes]) -> Iterable[Part]:
-    """Records for rows of PART_COLUMNS. Sidesteps the frozen dataclass's slow constructor: there may be 100,000."""
+    """Records for rows of PART_COLUMNS, what is the same in many held once. Sidesteps the frozen dataclass's slow
+    constructor: there may be 100,000."""
     names = PART_COLUMNS.replace("tbl", "table").split(", ")
+    put = [getattr(Part, name).__set__ for name in names]
+    shared: dict[Any, Any] = {}
+    told: dict[str, Mapping[str, Any]] = {}
     for row in rows:
-        part = object.__new__(Part)
-        values = part.__dict__
-        values.update(zip(names, row, strict=True))
-        values["schema"] = known[values["schema"]]
-        values["stats"] = _NOTHING if values["stats"] == "{}" else json.loads(values["stats"])
+        part, values = object.__new__(Part), dict(zip(names, row, strict=True))
+        values["schema"], stats = known[values["schema"]], values["stats"]
+        values["stats"] = told[stats] if stats in told else told.setdefault(stats, json.loads(stats))
+        for name in (*_SHARED, "part_id") if values["table"] == "items" else _SHARED:
+            values[name] = shared.setdefault(values[name], values[name])
+        for set_, value in zip(put, values.values(), strict=True):
+            set_(part, value)
         yield part
 
 

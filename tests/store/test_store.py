@@ -140,6 +140,20 @@ def test_listing_takes_one_query_and_none_when_nothing_changed(store: PartStore)
     assert sum("FROM part" in query for query in seen) == 1
 
 
+def test_parts_share_what_is_the_same_in_many(store: PartStore) -> None:
+    add_items(store, *"ab")
+    add_scores(store, "score")
+    snapshot = PartStore.open(store.path).snapshot()
+    files = [file for files in snapshot.aligned.values() for file in files]
+    ids = {id(part.part_id) for part in snapshot.items}
+    assert len(snapshot.items) == 2 and {id(file.base) for file in files} == ids
+    for name in ("table", "schema", "stats", "rows"):
+        assert len({id(getattr(part, name)) for part in snapshot.items}) == 1, name
+    assert not any(hasattr(part, "__dict__") for part in (*snapshot.items, *files))
+    again = pickle.loads(pickle.dumps(files))  # noqa: S301
+    assert again == files == [file for files in store.snapshot().aligned.values() for file in files]
+
+
 def test_runs_and_steps(store: PartStore) -> None:
     store.begin_run("r1", {"steps": []}, "digest", 2**64)
     store.begin_run("r2", None, "", 0)
