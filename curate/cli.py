@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from curate.console import (
     Version,
     amount,
     interruptible,
+    log_progress,
     number,
     pair,
     parameters,
@@ -45,7 +45,7 @@ With = Annotated[
 
 def main() -> None:
     """Run the command line: exit code 0 done, 1 could not be done, 2 wrong usage, 130 interrupted."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_progress()
     try:
         app()
     except (CurateError, OSError) as error:  # a folder that cannot be written is no fault of ours

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import accumulate
@@ -43,6 +45,12 @@ def tell_end(run: RunRecord, store: Path) -> None:
     for step in run.steps:
         if step.kind == "score" and step.counts.get("failed"):
             say(f"rows that {step.name} could not score: curate show {store} failed --scorer {step.name}")
+
+
+def log_progress() -> None:
+    """Log how far our own work is to standard error; of other packages only warnings."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("curate").setLevel(logging.INFO)
 
 
 @contextmanager

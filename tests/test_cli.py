@@ -209,3 +209,15 @@ def test_a_place_that_cannot_be_written_is_told_in_a_line(folder):
         done = curate(*command, cwd=folder)
         assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("curate: "), done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_what_other_packages_log_of_their_loading_is_not_shown():
+    code = (
+        "import logging\nfrom curate.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "logging.getLogger('faiss.loader').info('chatter')\nlogging.getLogger('curate').info('progress')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--version"], capture_output=True, text=True, timeout=120
+    )
+    assert done.stderr == "progress\n"

@@ -195,7 +195,9 @@ def _rows(rows: npt.NDArray[Any] | None, n: int, what: str) -> Ints:
     wrong = rows[(rows < 0) | (rows >= n)]
     if len(wrong):
         raise InputError(f"{what} rows {_some(wrong)} are not among the {n} rows there are")
-    if len(np.unique(rows)) != len(rows):
+    named = np.zeros(n, np.bool_)
+    named[rows] = True
+    if np.count_nonzero(named) != len(rows):
         raise InputError(f"{what} rows name a row twice")
     return rows.astype(np.int64)
 
