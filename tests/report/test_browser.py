@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from report_pages import PAYLOADS, Reader, fill
 
+from curate.report import evidence as v
 from curate.report import model as m
 from curate.report.contents import ReportData
 from curate.report.page import render
 
 
-def dump_dom(page: bytes, folder: Path) -> str:
-    """What a browser makes of a page from file://, after its scripts ran."""
+def dump_dom(page: bytes, folder: Path, width: int = 1280) -> str:
+    """What a browser of this width makes of a page from file://, after its scripts ran."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no Chromium found: the script of the report is only tried in a browser")
@@ -34,6 +35,7 @@ def dump_dom(page: bytes, folder: Path) -> str:
         "--disable-sync",
         "--disable-quic",
         f"--user-data-dir={folder / 'profile'}",
+        f"--window-size={width},900",
     ]
     done = subprocess.run(
         [chromium, *flags, "--dump-dom", path.as_uri()], capture_output=True, timeout=60, check=False
@@ -76,10 +78,10 @@ const put = (name) => { const kept = document.createElement("output"); kept.id =
 """
 
 
-def act(page: bytes, script: str) -> bytes:
+def act(page: bytes, script: str, before: str = POINT) -> bytes:
     """The page with what a reader does, which its policy would not let run."""
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.decode())
-    return text.replace("</body>", f"<script>{POINT}{script}</script></body>").encode()
+    return text.replace("</body>", f"<script>{before}{script}</script></body>").encode()
 
 
 def said(dom: str, name: str) -> str:
@@ -104,3 +106,24 @@ def test_pointing_at_a_mark_shows_its_item_and_a_selection_its_own_reasons(tmp_p
     assert f"not in selection {evil}" in said(dom, "other")
     assert said(dom, "keyed") == said(dom, "chosen") and said(dom, "left") == said(dom, "first")
     assert dom.count("<script") == render(fill(evil)).decode().count("<script") + 1
+
+
+def test_wide_tables_scroll_in_their_place_and_words_keep_off_numbers(tmp_path: Path):
+    name = "needs_more_answers_of_people_who_know"
+    rows = v.Evidence(
+        "Rubber-stamping", "", False, ("answers", "why"), (("108", "by chance"),), (True, False)
+    )
+    data = ReportData(
+        "Narrow",
+        "",
+        flags=(m.Flag(name, 1200, 300, 4, "consensus"),),
+        findings=(v.FindingSet("annotators", "", (rows,)),),
+        balances=(m.Balance(name, ((name * 2, 1200, 900),), 1, (0, 0), 1200, 900),),
+    )
+    script = """
+    const kept = document.createElement("output"), cells = document.querySelectorAll(".evidence tbody td");
+    kept.textContent = `${document.documentElement.scrollWidth <= innerWidth} ${getComputedStyle(cells[1]).paddingLeft}`;
+    kept.id = "measured"; document.body.append(kept);
+    """
+    dom = dump_dom(act(render(data), script, before=""), tmp_path, width=400)
+    assert dom.split('id="measured">')[1].split("<")[0] == "true 14px"
