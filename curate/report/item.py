@@ -23,7 +23,11 @@ def item_html(told: Explanation) -> str:
     """The item of an explanation: picture beside text, shaded by each column of element scores; scores; decisions."""
     if told.view is None:
         raise ValueError("an explanation without its view has nothing to draw")
-    scores = [(name, words.plain(value, 200)) for name, value in told.scores.items() if value is not None]
+    scores = [
+        (name, words.plain(value, 200))
+        for name, value in told.scores.items()
+        if value is not None and not _is_drawn(value)
+    ]
     scores += [(name, f"none: {words.plain(why, 200)}") for name, why in told.reasons.items()]
     steps = [(d.step, d.verdict, words.plain(d.because, 300)) for d in told.decisions]
     sections = [
@@ -42,6 +46,12 @@ def item_html(told: Explanation) -> str:
         if len(page.encode("utf-8", "replace")) <= LARGEST:
             break
     return page
+
+
+def _is_drawn(value: object) -> bool:
+    """Whether a value is a list of scored elements, which the cards show."""
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, dict) and ("score" in first or "answer" in first)
 
 
 def _cards(view: StoreView, row: int, media: int) -> tuple[Card, ...]:

@@ -18,7 +18,9 @@ from curate.store import Expression, PartStore, StoreView
 
 @dataclass(frozen=True)
 class Decision:
-    """What one step decided about the item: `verdict` is kept, dropped, selected, not selected, scored or imported."""
+    """What one step decided about the item: `verdict` is kept, dropped, selected, not selected, scored, not scored, joined or
+    not joined.
+    """
 
     step: str
     verdict: str
@@ -74,7 +76,7 @@ def explain(store: PartStore, item: str) -> Explanation:
     part = next(p for p in snapshot.items if p.seq_lo <= seq < p.seq_lo + p.rows)
     given = [name for name, home in snapshot.column_home.items() if home is not None and name in row]
     reasons = {n.removesuffix("_reason"): row[n] for n in given if n.endswith("_reason") and row[n]}
-    scores = {n: row[n] for n in given if not n.endswith("_reason") and not isinstance(row[n], list)}
+    scores = {n: row[n] for n in given if not n.endswith("_reason") and not _is_vector(row[n])}
     values = {n: row[n] for n in row if n not in given and not n.startswith("_") and n != "id"}
     return Explanation(
         item,
@@ -94,8 +96,10 @@ def find(view: StoreView, item: str) -> int:
     found = view.sql(f"select _row from view where id = {_quote(item)}", ["id"])["_row"]
     if len(found):
         return int(found[0].as_py())
+    if not len(view):
+        raise InputError(f"no item {item!r}: the store holds no items")
     pattern = f"select id from view order by jaro_winkler_similarity(id, {_quote(item)}) desc, id limit 3"
-    near = view.sql(pattern, ["id"])["id"].to_pylist() if len(view) else []
+    near = view.sql(pattern, ["id"])["id"].to_pylist()
     raise UnknownNameError("item", item, near, hint=f"Only the nearest of {len(view):,} ids are shown.")
 
 
@@ -128,13 +132,14 @@ def _decide(
     store: PartStore, view: StoreView, position: int, row: dict[str, Any], seq: int, step: StepRecord
 ) -> Decision | None:
     if step.kind in ("score", "join"):
-        given = [c for c in step.columns if row.get(c) is not None and not isinstance(row.get(c), list)]
+        given = [c for c in step.columns if row.get(c) is not None and not _is_vector(row[c])]
         said = ", ".join(f"{c} = {_short(row[c])}" for c in given[:8])
         why = next(
             (row[c] for c in row if c.endswith("_reason") and c.startswith(step.name.replace("-", "_"))), None
         )
         answered = any(row.get(c) is not None for c in step.columns)
-        return Decision(step.title, "scored" if answered else "not scored", said or str(why or "a vector"))
+        verdict = "joined" if step.kind == "join" else "scored"
+        return Decision(step.title, verdict if answered else f"not {verdict}", said or str(why or "a vector"))
     if step.kind == "keep" and step.expression:
         return _judged(view, position, row, step)
     if step.kind == "select" and step.selection and step.selection in store.snapshot().selections:
@@ -177,9 +182,14 @@ def _quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _is_vector(value: Any) -> bool:
+    """Whether a value is a list of numbers: nobody reads those. Lists of what was found or answered are read."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], int | float | list)
+
+
 def _short(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value + 0.0:.4g}"  # -0 is 0
     if isinstance(value, bytes):
         return value.hex()[:16] + "…"
     text = str(value)

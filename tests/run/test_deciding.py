@@ -305,4 +305,6 @@ def test_an_empty_store_has_views_and_a_report(store, tmp_path):
     assert store.report(tmp_path / "r.html").stat().st_size > 1000
     with pytest.raises(InputError, match="nothing to export"):
         store.export(tmp_path / "out")
+    with pytest.raises(InputError, match="no item 'a': the store holds no items"):
+        store.explain("a")
     assert isinstance(store.rejected, pa.Table)

@@ -37,7 +37,18 @@ def test_columns_come_beside_their_items_whatever_the_order(store: Any) -> None:
     assert store.items.where("stars > 2").to_polars(["id"])["id"].to_list() == ["d"]
     assert store.parts.snapshot().sets["checked"].params["made_by"] == "people"
     told = [d for d in store.explain("d").decisions if d.step == "join checked, made by people"]
-    assert told[0].verdict == "scored" and "stars = 4" in told[0].because
+    assert told[0].verdict == "joined" and "stars = 4" in told[0].because
+
+
+def test_explain_tells_the_lists_that_people_read(store: Any) -> None:
+    answers = [[{"annotator": "ann", "value": "v"}], [{"annotator": "bob", "value": "w"}]]
+    store.join({"id": ["a", "b"], "answers": answers, "delta": [-0.0, 1.0]}, name="asked")
+    store.attach([[0.5, 0.25]] * 5, name="v", ids="rows")
+    told = store.explain("a")
+    assert told.scores == {"answers": answers[0], "delta": 0.0}
+    assert "delta = 0\n" in str(told) and "ann" in told.decisions[0].because
+    assert "ann" in told._repr_html_()
+    assert store.explain("c").decisions[0].verdict == "not joined"
 
 
 def test_the_same_again_does_nothing_and_another_replaces_it(store: Any) -> None:
