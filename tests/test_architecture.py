@@ -19,7 +19,7 @@ PARTS = ("annotators", "scorers", "selectors")
 
 RANKS = (
     ("errors",),
-    ("kinds", "records", "identity"),
+    ("kinds", "records", "identity", "arrays", "spool"),
     ("contracts",),
     ("pieces",),
     ("registry", "memory", "weights", "comparing"),
@@ -35,7 +35,7 @@ RANKS = (
     ("opened",),
     ("api",),
     ("show", "demo", "console"),
-    ("asking", "finding"),
+    ("asking", "finding", "removing"),
     ("cli",),
 )
 """A room imports only from rooms above it in this list; those on one line do not know each other."""
@@ -50,7 +50,19 @@ EXCEPT = {
 }
 """What a room does not import although it stands lower."""
 
-PARTS_MAY = {"errors", "kinds", "records", "contracts", "fitting", "choosing", "media", "vectors", "weights"}
+PARTS_MAY = {
+    "errors",
+    "kinds",
+    "records",
+    "arrays",
+    "spool",
+    "contracts",
+    "fitting",
+    "choosing",
+    "media",
+    "vectors",
+    "weights",
+}
 
 FAMILIES_MAY = {
     "curate.annotators.label_studio": ("curate.annotators.tasks",),

@@ -11,6 +11,8 @@ from curate.annotators.consensus.answers import Answers, read_answers
 from curate.annotators.consensus.frames import shown
 from curate.annotators.consensus.result import Consensus
 from curate.annotators.consensus.votes import Candidates, candidates
+from curate.arrays.conversion import as_numbers
+from curate.arrays.distributions import check_distributions
 from curate.errors import InputError
 
 __all__ = ["crowdlab"]
@@ -63,7 +65,7 @@ def _fit_model(model: Any, answers: Answers, items: Any = None) -> Floats:
     import polars as pl
 
     n, _, k = answers.shape
-    rows = np.asarray(model, np.float64)
+    rows = np.asarray(as_numbers(model, "the model's probabilities"), np.float64)
     if rows.ndim != 2 or rows.shape[1] != k:
         raise InputError(
             f"the model's probabilities have shape {rows.shape}, the answers have {k} values "
@@ -81,12 +83,9 @@ def _fit_model(model: Any, answers: Answers, items: Any = None) -> Floats:
         rows = rows[ordered["row"].to_numpy()]
     if len(rows) != n:
         raise InputError(f"the model has {len(rows)} rows for {n} items: give `items`, one for each row")
-    bad = ~(np.isfinite(rows).all(1) & (rows >= 0).all(1) & (np.abs(rows.sum(1) - 1) < 0.01))
-    if bad.any():
-        raise InputError(
-            f"{int(bad.sum())} rows of the model are no probabilities, such as those of items "
-            f"{shown(answers.items.filter(pl.Series(bad)))}"
-        )
+    check_distributions(
+        rows, "the model's probabilities", ids=lambda: [repr(one) for one in answers.items.to_list()]
+    )
     return rows
 
 

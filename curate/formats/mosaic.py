@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_numbers
+from curate.arrays.distributions import check_distributions
 from curate.choosing import Rng, generator
 from curate.contracts import View
 from curate.errors import InputError, MediaError
@@ -160,13 +162,10 @@ def _predicted(predict: Predict, pixels: Pixels, classes: int) -> npt.NDArray[np
     parts = []
     for low in range(0, len(pixels), _BATCH):
         block = pixels[low : low + _BATCH]
-        found = np.asarray(predict(block), np.float64)
+        found = np.asarray(as_numbers(predict(block), "what predict gave"), np.float64)
         if found.shape != (len(block), classes):
             raise InputError(f"predict gave {found.shape} for {len(block)} images of {classes} classes")
-        if not np.isfinite(found).all() or (found < -1e-6).any() or np.abs(found.sum(1) - 1).max() > 0.01:
-            raise InputError(
-                "predict gave no probabilities: rows from 0 to 1 that sum to 1 are meant (a softmax?)"
-            )
+        check_distributions(found, "what predict gave")
         parts.append(found)
     return np.concatenate(parts)
 

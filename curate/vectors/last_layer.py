@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_numbers
+from curate.arrays.distributions import check_distributions, check_given
 from curate.errors import InputError
 from curate.vectors.rows import Floats
 
@@ -23,29 +25,10 @@ def errors_of(pred_probs: npt.NDArray[Any], labels: npt.NDArray[np.integer[Any]]
     Rows that are not finite stay so. Raises InputError for shapes that do not fit, labels that are no whole numbers in
     that range, and finite rows that are no probabilities, as logits.
     """
-    pred_probs, labels = np.asarray(pred_probs), np.asarray(labels)
-    if pred_probs.ndim != 2 or labels.shape != (len(pred_probs),):
-        raise InputError(
-            f"probabilities of shape {pred_probs.shape} and labels of shape {labels.shape}: (n, classes) and (n,) are meant"
-        )
-    if labels.dtype.kind not in "iu":
-        raise InputError(
-            f"labels are {labels.dtype}: whole numbers 0 ... {pred_probs.shape[1] - 1} are meant"
-        )
-    if len(labels) and not (labels.min() >= 0 and labels.max() < pred_probs.shape[1]):
-        raise InputError(f"labels from {labels.min()} to {labels.max()} for {pred_probs.shape[1]} classes")
-    delta: Floats = np.array(pred_probs, np.float32)
-    with np.errstate(invalid="ignore"):
-        wrong = np.isfinite(delta).all(1) & (
-            (np.abs(delta.sum(1) - 1) > 0.01) | (delta.min(1, initial=0) < -1e-4)
-        )
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise InputError(
-            f"{int(wrong.sum())} rows are no probabilities, as row {row}: {pred_probs[row].tolist()[:5]} with sum "
-            f"{delta[row].sum():.4g}. Give the softmax of logits"
-        )
-    delta[np.arange(len(labels)), labels] -= 1
+    probs, codes = check_given(pred_probs, labels)
+    check_distributions(probs, missing=True)
+    delta: Floats = np.array(probs, np.float32)
+    delta[np.arange(len(codes)), codes] -= 1
     return delta
 
 
@@ -55,7 +38,7 @@ def el2n(pred_probs: npt.NDArray[Any], labels: npt.NDArray[np.integer[Any]]) -> 
     `pred_probs` (n, k) of a model trained for a few epochs, or (runs, n, k) of several, which are averaged; `labels` (n,).
     Source: Paul, Ganguli and Dziugaite, "Deep Learning on a Data Diet", 2021, section 2.2.
     """
-    pred_probs = np.asarray(pred_probs)
+    pred_probs = as_numbers(pred_probs, "predicted probabilities")
     runs = pred_probs[None] if pred_probs.ndim == 2 else pred_probs
     lengths = [np.linalg.norm(errors_of(p, labels), axis=1) for p in runs]
     return np.asarray(np.mean(lengths, axis=0), np.float32)
@@ -74,7 +57,7 @@ def grand(
     (runs, n, k) and (runs, n, d) runs are averaged.
     Source: as `el2n`, section 2.1.
     """
-    pred_probs, features = np.asarray(pred_probs), np.asarray(features)
+    pred_probs, features = as_numbers(pred_probs, "predicted probabilities"), as_numbers(features, "features")
     runs = [(pred_probs, features)] if pred_probs.ndim == 2 else list(zip(pred_probs, features, strict=True))
     lengths = []
     for probs, seen in runs:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_numbers
 from curate.errors import InputError
 from curate.scorers.influence.projection import Kind, Projection
 from curate.vectors.last_layer import el2n, errors_of, grand
@@ -33,7 +34,7 @@ def last_layer_gradients(
     Arguments as in `grand`; for the projection see `Projection`. Outer products are formed some rows at a time. The
     coordinates are class after class, each with its d weights and then its bias.
     """
-    delta, features = errors_of(pred_probs, labels), np.asarray(features)
+    delta, features = errors_of(pred_probs, labels), as_numbers(features, "features")
     if features.ndim != 2 or len(features) != len(delta):
         raise InputError(f"features of shape {features.shape} for {len(delta)} items")
     seen = np.asarray(features, np.float32)

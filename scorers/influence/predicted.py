@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.distributions import FAULTS, faults_of
+from curate.arrays.labels import check_strangers, name_classes
 from curate.contracts import View
-from curate.errors import InputError
 from curate.fitting import order_by_id, read_labels, read_vectors
 
 __all__ = ["Predicted", "read_predicted"]
-
-_SUM = 0.01
-"""How far a row of probabilities may be from summing to one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +43,12 @@ def read_predicted(view: View, pred_probs: str, features: str, classes: tuple[st
     probs = read_vectors(view, pred_probs, order)
     seen = read_vectors(view, features, order) if features else None
     labels = read_labels(view, "label", order).to_pylist()
-    named = _classes(labels, classes, probs.shape[1], pred_probs)
+    counts = Counter(label for label in labels if label is not None)
+    named = name_classes(list(counts), classes, probs.shape[1], f"the probabilities in {pred_probs!r}")
+    check_strangers(counts, named)
     place = {name: i for i, name in enumerate(named)}
     codes = np.array([place.get(label, -1) if label is not None else -2 for label in labels], np.int64)
-    why = np.full(len(order), None, object)
-    why[np.abs(probs.sum(axis=1) - 1) > _SUM] = f"{pred_probs} does not sum to 1"
-    why[(probs < -1e-6).any(axis=1)] = f"{pred_probs} has numbers below 0"
-    why[~np.isfinite(probs).all(axis=1)] = f"no {pred_probs}, or not finite"
+    why = np.array(FAULTS, object)[faults_of(probs)]
     if seen is not None:
         why[~np.isfinite(seen).all(axis=1)] = f"no {features}, or not finite"
     for i in np.flatnonzero(codes == -1):
@@ -61,24 +59,3 @@ def read_predicted(view: View, pred_probs: str, features: str, classes: tuple[st
     reasons[order] = why
     chosen = None if seen is None else seen[kept]
     return Predicted(order[kept], probs[kept], codes[kept], chosen, named, reasons)
-
-
-def _classes(
-    labels: list[str | None], classes: tuple[str, ...], columns: int, pred_probs: str
-) -> tuple[str, ...]:
-    there = sorted({label for label in labels if label is not None})
-    named = tuple(classes) or tuple(there)
-    if len(named) != columns:
-        what = "`classes` names" if classes else "the labels have"
-        raise InputError(
-            f"{pred_probs!r} has {columns} columns, {what} {len(named)} classes: {list(named)[:8]}. "
-            "Name all classes, in the order of the columns: classes=[...]"
-        )
-    if len(set(named)) < len(named):
-        raise InputError(f"a class is named twice: {list(named)}")
-    strange = sum(label is not None and label not in named for label in labels)
-    if 2 * strange > sum(label is not None for label in labels):
-        raise InputError(
-            f"{strange} labels are none of the classes: {there[:5]}; the classes are {list(named)[:8]}"
-        )
-    return named

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.distributions import validate_pred_probs
 from curate.contracts import View
 from curate.errors import InputError
 from curate.fitting import order_by_id, read_labels, read_vectors
-from curate.scorers.noise.probabilities import encode_labels, validate_pred_probs
+from curate.scorers.noise.probabilities import encode_labels
 
 __all__ = ["Labelled", "read_labelled"]
 
@@ -51,7 +52,7 @@ def read_labelled(
     reasons = np.full(len(order), None, object)
     codes, named = encode_labels(labels, classes, read[0].shape[1])
     for column, probs in zip(columns, read, strict=True):
-        found = _reasons(view, order, probs)
+        found = validate_pred_probs(probs, lambda: view.take(order, ["id"]).column("id").to_pylist())
         if probs.shape != read[0].shape:
             raise InputError(f"{column!r} has {probs.shape[1]} classes, {columns[0]!r} {read[0].shape[1]}")
         bad = found != None  # noqa: E711 - element by element
@@ -62,11 +63,3 @@ def read_labelled(
     usable = np.flatnonzero(reasons == None)  # noqa: E711 - element by element
     kept = tuple(probs if len(usable) == len(probs) else probs[usable] for probs in read)
     return Labelled(order, usable, kept, codes[usable], named, reasons)
-
-
-def _reasons(view: View, order: npt.NDArray[np.int64], probs: npt.NDArray[Any]) -> npt.NDArray[np.object_]:
-    try:
-        return validate_pred_probs(probs)
-    except InputError:
-        validate_pred_probs(probs, view.take(order, ["id"]).column("id").to_pylist())
-        raise

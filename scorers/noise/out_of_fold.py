@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_rows
+from curate.arrays.labels import as_codes, check_several
 from curate.contracts import View, detail, reason_name, vector
 from curate.errors import InputError, require
 from curate.fitting import FittedTable, order_by_id, read_labels, read_vectors
@@ -132,8 +134,7 @@ def out_of_fold_probabilities(
     """
     x, labels = _checked(x, labels)
     k = int(labels.max()) + 1
-    if len(np.unique(labels)) < 2:
-        raise InputError(f"all {len(labels)} items have the same label: there is nothing to tell apart")
+    check_several(labels)
     fold = assign_folds(labels, folds, seed, groups)
     probabilities = np.zeros((len(labels), k), np.float32)
     seen = np.zeros(len(labels), bool)
@@ -161,22 +162,14 @@ def out_of_fold_probabilities(
 
 def _checked(x: Any, labels: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     """Features and labels as arrays."""
-    features, given = np.asarray(x), np.asarray(labels)
-    if features.ndim != 2 or features.dtype.kind not in "fiub":
-        raise InputError(
-            f"features have shape {features.shape} and type {features.dtype}: (items, dimensions) numbers are meant"
-        )
-    if given.shape != (len(features),) or given.dtype.kind not in "iu" or (given < 0).any():
-        raise InputError(
-            f"labels have shape {given.shape} and type {given.dtype}: for each of the {len(features)} items a whole number "
-            "from 0 on is meant; np.unique(labels, return_inverse=True)[1] makes them of names"
-        )
+    features = as_rows(x, "features")
+    given = as_codes(labels, len(features), of="items")
     bad = np.flatnonzero(~np.isfinite(features).all(1))
     if len(bad):
         raise InputError(f"features of {len(bad)} items are not finite, as row {bad[0]}: leave them out")
     if not features.size:
         raise InputError(f"features have shape {features.shape}: there is nothing to learn from")
-    return features, given.astype(np.int64, copy=False)
+    return features, given
 
 
 def assign_folds(

@@ -11,17 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.distributions import FAULTS, faults_of, in_floats, validate_pred_probs
 from curate.contracts import Held, Vectors, View
 from curate.errors import InputError, SchemaError
 from curate.fitting import FittedTable, answered, open_vectors, read_labels, without_lists
 from curate.scorers.noise.labelled import read_labelled
-from curate.scorers.noise.probabilities import (
-    FAULTS,
-    dictionary,
-    faults_of,
-    name_classes,
-    validate_pred_probs,
-)
+from curate.scorers.noise.probabilities import dictionary, name_labels
 
 __all__ = ["LabelledPiece", "Tally", "answer_pieces", "settle"]
 
@@ -84,10 +79,10 @@ class LabelledPiece:
             low, high = np.searchsorted(self.usable, (first, first + len(parts[0])))
             rows = self.usable[low:high]
             if len(rows) == len(parts[0]):
-                yield tuple(map(_as_floats, parts)), self.codes[rows].astype(np.int64)
+                yield tuple(map(in_floats, parts)), self.codes[rows].astype(np.int64)
             elif len(rows):
                 at = rows - first
-                yield tuple(_as_floats(part[at]) for part in parts), self.codes[rows].astype(np.int64)
+                yield tuple(in_floats(part[at]) for part in parts), self.codes[rows].astype(np.int64)
             first += len(parts[0])
 
     def rows_at(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -130,7 +125,7 @@ def settle(
     for tally in tallies:
         labels.update(tally.labels)
     width, *others = (one.pop() for one in widths)
-    names = name_classes(labels, classes, width)
+    names = name_labels(labels, classes, width)
     for column, other in zip(columns[1:], others, strict=True):
         if other != width:
             raise InputError(f"{column!r} has {other} classes, {columns[0]!r} {width}")
@@ -165,7 +160,7 @@ def _find_faults(vectors: Vectors | None, null: npt.NDArray[np.bool_]) -> npt.ND
         if vectors.shape[1] < 2:
             validate_pred_probs(np.empty(vectors.shape))  # says what is meant
         runs = _runs(vectors, max(1, CELLS // vectors.shape[1]))
-        codes = np.concatenate([codes[:0], *(faults_of(_as_floats(run)) for run in runs)])
+        codes = np.concatenate([codes[:0], *(faults_of(run) for run in runs)])
         codes[null] = _NONE
     return codes
 
@@ -189,7 +184,3 @@ def _runs(vectors: Vectors, rows: int) -> Iterator[npt.NDArray[Any]]:
 
 def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _as_floats(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return values if values.dtype in (np.float32, np.float64) else values.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Predicted probabilities and labels, checked before anything is concluded from them."""
+"""What predicted probabilities say about themselves, and labels as the classes that their columns stand for."""
 
 from __future__ import annotations
 
@@ -10,40 +10,25 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.errors import InputError
+from curate.arrays.labels import check_enough, check_strangers, name_classes
 
 __all__ = [
-    "FAULTS",
     "Diagnosis",
     "calibration_notes",
-    "check_distributions",
-    "check_given",
     "diagnose",
     "diagnose_confidence",
     "diagnose_keys",
     "dictionary",
     "encode_labels",
     "exact_sum",
-    "faults_of",
     "keys_of",
-    "name_classes",
-    "validate_pred_probs",
+    "name_labels",
 ]
 
-_SUM = 0.01
-"""How far a row may be from summing to one: half-precision probabilities of a thousand classes are."""
 _ENOUGH = 100
 _MARGIN = 0.02
 """How much more often than the commonest label the predictions should be right."""
 _UNIT = 2.0**32
-FAULTS = (
-    None,
-    "no predicted probabilities",
-    "NaN among the predicted probabilities",
-    "predicted probabilities outside [0, 1]",
-    "predicted probabilities do not sum to 1",
-)
-"""What a code of `faults_of` says of a row; 0 is fine, 1 has no probabilities to be at fault."""
 
 
 def exact_sum(values: npt.NDArray[Any]) -> int:
@@ -53,97 +38,6 @@ def exact_sum(values: npt.NDArray[Any]) -> int:
     for low in range(0, len(values), 1 << 18):  # of so many the sum is far below 2^63
         total += int(np.rint(values[low : low + (1 << 18)].astype(np.float64) * _UNIT).astype(np.int64).sum())
     return total
-
-
-def faults_of(pred_probs: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Codes into `FAULTS` (n,): why each row of (n, k) is no distribution over the classes."""
-    total = pred_probs.sum(1, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        low, high = pred_probs.min(1), pred_probs.max(1)
-        codes = np.where(np.abs(total - 1) > _SUM, 4, 0).astype(np.uint8)
-        codes[(low < -1e-6) | (high > 1 + 1e-6)] = 3
-    some = np.flatnonzero(np.isnan(low))  # the least of a row is NaN where any number is
-    if len(some):
-        codes[some] = np.where(np.isnan(pred_probs[some]).all(1), 1, 2)
-    return codes
-
-
-def check_given(pred_probs: Any, labels: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Probabilities (n, k) and labels (n,) as arrays; the former may be mapped from disk, and are not read.
-
-    Raises InputError for shapes that do not fit, and labels that are no whole numbers in 0 ... k - 1.
-    """
-    probs, given = np.asanyarray(pred_probs), np.asarray(labels)
-    if probs.ndim != 2 or probs.dtype.kind not in "fiub":
-        raise InputError(
-            f"predicted probabilities have shape {probs.shape} and type {probs.dtype}: numbers (items, classes) are meant"
-        )
-    if given.shape != (len(probs),):
-        raise InputError(f"labels have shape {given.shape}: one for each of the {len(probs)} rows is meant")
-    k = probs.shape[1]
-    if given.dtype.kind not in "iu":
-        raise InputError(
-            f"labels are {given.dtype}: whole numbers 0 ... {k - 1}, the columns of the probabilities, are meant"
-        )
-    if len(given) and (given.min() < 0 or given.max() >= k):
-        raise InputError(f"labels {given.min()} ... {given.max()} for {k} columns of probabilities")
-    return probs, given.astype(np.int64, copy=False)
-
-
-def check_distributions(pred_probs: npt.NDArray[Any], first: int = 0) -> None:
-    """Raises InputError, naming rows counted from `first`, unless all rows (n, k) are distributions over the classes."""
-    codes = faults_of(pred_probs)
-    bad = np.flatnonzero(codes)
-    if len(bad):
-        raise InputError(
-            f"{len(bad)} rows are no probabilities, as row {first + int(bad[0])}: {FAULTS[codes[bad[0]]]}; correct them or "
-            "leave them out"
-        )
-
-
-def validate_pred_probs(
-    pred_probs: npt.NDArray[Any], ids: Sequence[str] | None = None
-) -> npt.NDArray[np.object_]:
-    """Why each row is no distribution over the classes: (n,) strings, None where it is one.
-
-    `pred_probs` (n, k) numbers, k >= 2; `ids` (n,) are named in the error instead of row numbers.
-    A row of NaN throughout has no probabilities. Raises InputError if the shape is wrong, or if more than half of
-    the rows that have any are at fault: then it is the whole array that is something else (logits, percentages ...).
-    """
-    if pred_probs.ndim != 2 or pred_probs.shape[1] < 2:
-        raise InputError(
-            f"predicted probabilities have shape {pred_probs.shape}: (items, classes >= 2) is meant"
-        )
-    codes = faults_of(pred_probs)
-    reasons: npt.NDArray[np.object_] = np.array(FAULTS, object)[codes]
-    bad, present = np.flatnonzero(codes > 1), int((codes != 1).sum())
-    if 2 * len(bad) > present:
-        raise InputError(_whole_array(pred_probs, reasons, bad, present, ids))
-    return reasons
-
-
-def _whole_array(
-    pred_probs: npt.NDArray[Any],
-    reasons: npt.NDArray[np.object_],
-    bad: npt.NDArray[np.int64],
-    present: int,
-    ids: Sequence[str] | None,
-) -> str:
-    kinds, counts = np.unique(reasons[bad].astype(str), return_counts=True)
-    told = "; ".join(f"{kind} in {count} rows" for kind, count in zip(kinds, counts, strict=True))
-    named = ", ".join(str(ids[i]) if ids is not None else f"row {i}" for i in bad[:3])
-    values = pred_probs[bad]
-    total = np.nanmedian(values.sum(1, dtype=np.float64))
-    if np.nanmin(values) < 0:
-        guess = "They look like logits or log-probabilities: apply a softmax first."
-    elif abs(total - 100) < 1:
-        guess = "They look like percentages: divide by 100."
-    elif np.nanmax(values) <= 1:
-        guess = "They look like independent probabilities, one class against the rest: divide each row by its sum."
-    else:
-        guess = "They look like scores or counts: divide each row by its sum, or apply a softmax."
-    first = np.array2string(pred_probs[bad[0]][:4], precision=4)
-    return f"{len(bad)} of {present} rows are no probabilities ({told}), as {named}: {first}... {guess}"
 
 
 def encode_labels(
@@ -158,43 +52,18 @@ def encode_labels(
     """
     indices, values = dictionary(labels)
     counts = np.bincount(indices[indices >= 0], minlength=len(values))
-    names = name_classes(dict(zip(values, counts.tolist(), strict=True)), classes, columns)
+    names = name_labels(dict(zip(values, counts.tolist(), strict=True)), classes, columns)
     position = {name: i for i, name in enumerate(names)}
     codes = np.array([*(position.get(value, -2) for value in values), -1], np.int64)
     return codes[indices], names
 
 
-def name_classes(labels: dict[str, int], classes: Sequence[str], columns: int | None) -> tuple[str, ...]:
+def name_labels(labels: dict[str, int], classes: Sequence[str], columns: int | None) -> tuple[str, ...]:
     """The classes by the order of their columns, as `encode_labels` has them, from how often each label is there."""
-    names = list(classes) if classes else sorted(labels)
-    if len(set(names)) < len(names):
-        raise InputError(f"a class is named twice: {_listed(names)}")
-    if labels:
-        _check_classes(labels, names, bool(classes), columns)
-    return tuple(names)
-
-
-def _check_classes(labels: dict[str, int], names: Sequence[str], given: bool, columns: int | None) -> None:
-    total = sum(labels.values())
-    if columns is not None and len(names) != columns:
-        what = "`classes` names" if given else "the labels have"
-        hint = "" if given else " Name all of them, in the order of the columns: classes: [...]."
-        raise InputError(
-            f"the probabilities have {columns} columns, {what} {len(names)} classes: {_listed(names)}.{hint}"
-        )
-    if len(labels) < 2:
-        raise InputError(
-            f"all {total} labels are {next(iter(labels))!r}: with one class nothing can be confused"
-        )
-    if total < len(names):
-        raise InputError(f"{total} labelled items for {len(names)} classes: give at least one of each")
-    strangers = sorted(set(labels) - set(names))
-    strange = sum(labels[name] for name in strangers)
-    if 2 * strange > total:
-        raise InputError(
-            f"{strange} of {total} labels are none of the classes: {_listed(strangers)}; "
-            f"the classes are {_listed(names)}"
-        )
+    names = name_classes(list(labels), classes, columns if labels else None)
+    check_enough(labels, len(names))
+    check_strangers(labels, names)
+    return names
 
 
 def dictionary(labels: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_]]:
@@ -202,11 +71,6 @@ def dictionary(labels: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
     encoded = labels.dictionary_encode()
     indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     return indices, np.array(encoded.dictionary.to_pylist(), object)
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:12])
-    return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
 @dataclass(frozen=True)

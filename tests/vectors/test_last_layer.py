@@ -15,7 +15,9 @@ def test_errors_by_hand() -> None:
 
 @pytest.mark.parametrize("row", [[2.5, -1.5], [0.9, 0.9], [0.0, 0.0], [-0.2, 1.2]])
 def test_logits_are_refused(row: list[float]) -> None:
-    with pytest.raises(InputError, match=r"1 rows are no probabilities, as row 1: .* Give the softmax"):
+    with pytest.raises(
+        InputError, match=r"1 of 2 rows are no distribution over the 2 classes .*: rows 1; row 1 is"
+    ):
         el2n(np.array([[0.5, 0.5], row]), np.array([0, 1]))
 
 

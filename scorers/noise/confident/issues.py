@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.scorers.noise.probabilities import check_distributions, check_given
+from curate.arrays.distributions import check_distributions, check_given, faults_of
 
 __all__ = ["ConfidentIssues", "confident_learning"]
 
@@ -63,7 +63,8 @@ def confident_learning(
     def batches() -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]]:
         for start in range(0, len(labels), rows):
             part = pred_probs[start : start + rows]
-            check_distributions(part, start)
+            if faults_of(part).any():
+                check_distributions(pred_probs)  # names all rows at fault
             yield part, labels[start : start + rows]
 
     return confident_learning_batches(batches, Options(filter_by, method, adjusted))

@@ -9,6 +9,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_array, as_numbers
+from curate.arrays.distributions import in_floats
+from curate.arrays.labels import as_codes
 from curate.errors import InputError
 from curate.scorers.noise.confident.filters import Filter, agrees
 from curate.scorers.noise.confident.joint import Thresholds, count_pairs, guess_labels
@@ -181,20 +184,18 @@ class Portion:
 
     def _checked(self, classes: int | None = None) -> Iterator[Batch]:
         for probs, labels in self.batches():
-            probs = np.asarray(probs)
-            probs = probs if probs.dtype in (np.float32, np.float64) else probs.astype(np.float32)
-            labels = np.asarray(labels, np.int64)
+            probs = in_floats(as_numbers(probs, "probabilities of a batch"))
+            labels = as_array(labels, "labels of a batch")
             classes = classes or (probs.shape[1] if probs.ndim == 2 else None)
             if probs.ndim != 2 or probs.shape != (len(labels), classes):
                 raise InputError(
                     f"a batch has probabilities {probs.shape} and {len(labels)} labels; {classes} classes before"
                 )
-            if len(labels) and (labels.min() < 0 or labels.max() >= probs.shape[1]):
-                raise InputError(
-                    f"labels {labels.min()} ... {labels.max()} for {probs.shape[1]} columns of probabilities"
-                )
             if len(labels):
-                yield probs, labels
+                yield (
+                    probs,
+                    as_codes(labels, *probs.shape, what="labels of a batch", of="rows of probabilities"),
+                )
 
     def _excess(self, cells: Cells) -> Iterator[tuple[npt.NDArray[np.int64], Floats, npt.NDArray[np.int64]]]:
         """For each label of each batch: its cells (o,), by how much their other classes exceed it (rows, o), and the rows."""

@@ -8,9 +8,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.distributions import check_given
 from curate.errors import InputError
 from curate.scorers.noise.confident.joint import class_thresholds
-from curate.scorers.noise.probabilities import check_given, exact_sum
+from curate.scorers.noise.probabilities import exact_sum
 
 __all__ = [
     "Method",

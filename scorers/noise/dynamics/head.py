@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from curate import weights
+from curate.arrays.conversion import as_rows
+from curate.arrays.labels import as_codes, check_several
 from curate.errors import InputError, require
 from curate.scorers.noise.losses.ldr import Preparation, ldr_kl, prepare_logits
 
@@ -246,19 +248,14 @@ def _losses(criterion: Any, logits: Tensor, labels: Tensor) -> npt.NDArray[np.fl
 
 def check_training(x: npt.NDArray[Any], labels: npt.NDArray[np.int64], classes: int) -> None:
     """Raises InputError unless `x` (n, d) is finite and `labels` (n,) lie in 0 ... classes - 1, of at least two classes."""
-    if x.ndim != 2 or labels.shape != (len(x),):
-        raise InputError(
-            f"embeddings of shape {x.shape} and labels of shape {labels.shape}: (n, d), (n,) are meant"
-        )
+    as_rows(x, "embeddings")
+    codes = as_codes(labels, len(x), classes, of="items")
     if not len(x) or not np.isfinite(x).all():
         bad = np.flatnonzero(~np.isfinite(x).all(1))[:5].tolist()
         raise InputError(
             f"embeddings that are not finite in rows {bad}" if len(x) else "there is nothing to train on"
         )
-    if labels.min() < 0 or labels.max() >= classes:
-        raise InputError(f"labels from {labels.min()} to {labels.max()} for {classes} classes")
-    if len(np.unique(labels)) < 2:
-        raise InputError(f"all {len(labels)} items have the same label: there is nothing to tell apart")
+    check_several(codes)
 
 
 def batch_of(most: int, items: int) -> int:

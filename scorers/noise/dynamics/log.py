@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_array, as_numbers
+from curate.arrays.labels import as_codes
 from curate.errors import CorruptionError, InputError
 
 __all__ = ["EpochWriter", "LogitLog", "NumberType"]
@@ -58,10 +60,8 @@ class LogitLog:
         Raises InputError for labels out of range, ids twice, or a log of something else in that folder.
         """
         names = tuple(str(k) for k in range(classes)) if isinstance(classes, int) else tuple(classes)
-        given = np.asarray(labels)
         keys = pa.array(ids, pa.string()) if not isinstance(ids, pa.Array) else ids.cast(pa.string())
-        _check_items(keys, given, names, dtype)
-        log = LogitLog(Path(folder), keys, given.astype(np.int64), names, dtype)
+        log = LogitLog(Path(folder), keys, _check_items(keys, labels, names, dtype), names, dtype)
         if (log.folder / _ITEMS).exists():
             _check_same(LogitLog.open(folder), log)
         else:
@@ -166,7 +166,7 @@ class EpochWriter:
         """
         if self._values is None:
             raise InputError("record within the `with` block of the epoch")
-        rows, values = np.asarray(_plain(index)), np.asarray(_plain(logits))
+        rows, values = as_array(index, "index"), as_numbers(logits, "logits")
         n, k = self._values.shape
         if values.ndim != 2 or values.shape != (rows.size, k) or rows.ndim != 1:
             raise InputError(
@@ -196,31 +196,19 @@ class EpochWriter:
         self._temporary.unlink(missing_ok=True)
 
 
-def _plain(values: Any) -> Any:
-    """A tensor as an array; bfloat16, which NumPy does not know, as float32."""
-    if not hasattr(values, "detach"):
-        return values
-    held = values.detach()
-    return (held.float() if held.is_floating_point() else held).cpu().numpy()
-
-
-def _check_items(ids: pa.Array, labels: npt.NDArray[Any], classes: tuple[str, ...], dtype: str) -> None:
+def _check_items(ids: pa.Array, labels: Any, classes: tuple[str, ...], dtype: str) -> npt.NDArray[np.int64]:
+    """The labels as numbers of classes."""
     if len(classes) < 2 or len(set(classes)) < len(classes):
         raise InputError(f"classes {classes[:5]}: at least two, each named once")
-    if labels.shape != (len(ids),) or not len(ids):
-        raise InputError(f"{len(ids)} ids and labels of shape {labels.shape}: one label for each item")
+    if not len(ids):
+        raise InputError("no items: there is nothing to log")
     if ids.null_count or len(ids.unique()) < len(ids):
         raise InputError(
             f"{len(ids)} ids, {len(ids.unique())} of them distinct: each item has one of its own"
         )
-    if labels.dtype.kind not in "iu":
-        raise InputError(f"labels are {labels.dtype}: integers from 0 to {len(classes) - 1} are meant")
-    wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
-    if len(wrong):
-        shown = ", ".join(f"{ids[int(i)]}: {labels[i]}" for i in wrong[:5])
-        raise InputError(f"{len(wrong)} labels are none of the {len(classes)} classes ({shown})")
     if dtype not in ("float16", "float32"):
         raise InputError(f"dtype={dtype!r}: float16 or float32")
+    return as_codes(labels, len(ids), len(classes), of="ids")
 
 
 def _check_same(there: LogitLog, new: LogitLog) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_array, as_numbers
 from curate.errors import InputError
 from curate.scorers.noise.losses.checks import check_labels
 
@@ -72,7 +73,7 @@ def training_dynamics(
     """
     trajectory: Trajectory | None = None
     for epoch in logits:
-        epoch = np.asarray(epoch)
+        epoch = as_numbers(epoch, "logits")
         if trajectory is None:
             trajectory = Trajectory(labels, epoch.shape[1] if epoch.ndim == 2 else 0, beta=beta)
         trajectory.add(epoch)
@@ -87,7 +88,7 @@ class Trajectory:
     def __init__(self, labels: npt.NDArray[np.int64], classes: int, *, beta: float = 0.7) -> None:
         if not 0 <= beta < 1:
             raise InputError(f"beta={beta}: from 0 (now alone) up to, not including, 1")
-        self.labels, self.classes, self.beta = np.asarray(labels), classes, beta
+        self.labels, self.classes, self.beta = as_array(labels, "labels"), classes, beta
         n = len(self.labels)
         self._seen = np.zeros(n, np.int64)
         self._mean, self._squares, self._margin = np.zeros((3, n))

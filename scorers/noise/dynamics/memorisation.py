@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.labels import check_several
 from curate.errors import InputError, require
 from curate.scorers.noise.dynamics.head import Head, standardise, train_head
 
@@ -118,8 +119,7 @@ def subset_runs(
         raise InputError(
             f"runs={runs}, share={share} of {n} items: two runs or more, a share between 0 and 1"
         )
-    if len(np.unique(labels)) < 2:
-        raise InputError(f"all {n} items have the same label: there is nothing to tell apart")
+    check_several(labels)
     rng = np.random.default_rng(seed)
     included = np.zeros((runs, n), bool)
     for run in range(runs):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.distributions import FAULTS
 from curate.contracts import View
 from curate.errors import InputError
 from curate.fitting import read_labels
@@ -16,7 +17,7 @@ from curate.scorers.noise.confident.choice import sum_thresholds
 from curate.scorers.noise.confident.joint import Thresholds, count_pairs, guess_labels
 from curate.scorers.noise.health.counts import predicted_counts, scale_counts
 from curate.scorers.noise.pieces import LabelledPiece, settle
-from curate.scorers.noise.probabilities import FAULTS, diagnose_keys, keys_of
+from curate.scorers.noise.probabilities import diagnose_keys, keys_of
 
 __all__ = ["Checked", "Counted", "count_labels"]
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from curate.contracts import Held, View
 from curate.fitting import by_piece, order_by_id
-from curate.scorers.noise.label_noise.evidence import Evidence, Models, check_enough, search_weights, spaced
+from curate.scorers.noise.label_noise.evidence import Evidence, Models, check_counts, search_weights, spaced
 from curate.scorers.noise.label_noise.finder import REASONS
 from curate.scorers.noise.label_noise.rivals import WIDTH, Rivals, find_rivals
 from curate.scorers.noise.label_noise.transition import ROWS, Transition, fit_rivals
@@ -107,7 +107,7 @@ def fit_pieces(held: Held, view: View, counts: npt.NDArray[np.int64], seed: int)
 
     Rows are drawn, and gone through, in the order of their ids, so that nothing depends on that of import.
     """
-    check_enough(counts)
+    check_counts(counts)
     usable = np.concatenate(held.ask("usable_rows"))
     order = order_by_id(view)
     gathered = _Gathered(held, order[usable[order]])

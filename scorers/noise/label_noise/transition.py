@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.distributions import as_pred_probs
 from curate.errors import InputError
 from curate.scorers.noise.label_noise.cells import Floats, Places
 from curate.scorers.noise.label_noise.dependence import (
@@ -17,7 +18,7 @@ from curate.scorers.noise.label_noise.dependence import (
     kind_of_noise,
     measure_dependence,
 )
-from curate.scorers.noise.label_noise.evidence import Evidence, as_labels, as_members
+from curate.scorers.noise.label_noise.evidence import Evidence, as_labels
 from curate.scorers.noise.label_noise.expectation import Fit, Start, first_start, maximise
 from curate.scorers.noise.label_noise.layout import Layout, beyond_doubt, lay_out
 from curate.scorers.noise.label_noise.rivals import Rivals, find_rivals
@@ -74,7 +75,7 @@ def fit_transition(probs: npt.NDArray[Any], labels: npt.NDArray[np.int64], seed:
     InputError for no rows, for drawn rows that are no probabilities, and for labels as `label_errors` refuses them.
     """
     rng = np.random.default_rng(seed)
-    (probs,) = as_members(np.asanyarray(probs)[None])
+    probs = as_pred_probs(probs)
     n, k = probs.shape
     if not n:
         raise InputError("no rows to learn from how labels go wrong")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-import numpy as np
-
+from curate.arrays.labels import as_codes
 from curate.errors import InputError
 
 __all__ = ["Reduction", "check_labels", "check_margin", "check_temperature", "reduce_losses"]
@@ -22,14 +21,13 @@ def check_labels(logits: Any, labels: Any) -> None:
     if logits.ndim != 2 or logits.shape[1] < 2:
         raise InputError(f"logits have shape {tuple(logits.shape)}: (items, classes >= 2) is meant")
     n, k = logits.shape
-    if tuple(labels.shape) != (n,):
-        raise InputError(f"labels have shape {tuple(labels.shape)}, the logits are of {n} items")
-    if "int" not in str(labels.dtype):
-        raise InputError(f"labels are {labels.dtype}: integers from 0 to {k - 1} are meant")
-    if n and not (int(labels.min()) >= 0 and int(labels.max()) < k):
-        wrong = np.flatnonzero(((labels < 0) | (labels >= k)).tolist())
-        shown = ", ".join(f"row {row}: {int(labels[int(row)])}" for row in wrong[:5])
-        raise InputError(f"{len(wrong)} labels are none of the {k} classes 0 to {k - 1} ({shown})")
+    whole = "int" in str(labels.dtype)
+    if tuple(labels.shape) != (n,) or (
+        whole and n and not (int(labels.min()) >= 0 and int(labels.max()) < k)
+    ):
+        as_codes(labels, n, k, of="items")  # says what is wrong; till then tensors stay where they are
+    if not whole:
+        raise InputError(f"labels are {labels.dtype}: whole numbers 0 ... {k - 1} are meant")
 
 
 def check_temperature(lam: Any) -> None:

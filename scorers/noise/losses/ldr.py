@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from curate.arrays.conversion import as_array, as_numbers
 from curate.errors import InputError, require
 from curate.scorers.noise.losses.checks import (
     Reduction,
@@ -180,11 +181,11 @@ def two_class_lambda(logits: Tensor, lam: Any, *, lam0: float, alpha: float) -> 
 def _taken(logits: Any, labels: Any) -> tuple[Any, Any]:
     """Both as tensors where the logits are one, else both as arrays."""
     if not hasattr(logits, "detach"):
-        return np.asarray(logits), np.asarray(labels)
+        return as_numbers(logits, "logits"), as_array(labels, "labels")
     if hasattr(labels, "detach"):
         return logits, labels
     torch: Any = require("torch", "train")
-    given = np.asarray(labels)
+    given = as_array(labels, "labels")
     check_labels(logits, given)
     return logits, torch.as_tensor(given.astype(np.int64), device=logits.device)
 

@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_rows
+from curate.arrays.labels import as_codes, check_several
 from curate.contracts import View, detail, flag, score
 from curate.errors import InputError
 from curate.fitting import FittedTable
 from curate.scorers.noise.neighbours.candidates import Backend, Floats, Rows
 from curate.scorers.noise.neighbours.items import read_items
 from curate.scorers.noise.neighbours.noise_rates import NoiseRates, estimate_noise_rates
-from curate.scorers.noise.neighbours.search import Metric, as_rows, nearest_blocks
+from curate.scorers.noise.neighbours.search import Metric, nearest_blocks
 
 __all__ = ["Agreement", "KnnAgreement", "Rule", "knn_agreement", "soft_votes"]
 
@@ -180,17 +182,10 @@ def _lowest(score: Floats, labels: Rows, rates: NoiseRates) -> npt.NDArray[np.bo
 
 
 def _check(x: npt.NDArray[Any], labels: npt.NDArray[np.integer], k: int, rule: str) -> Rows:
-    labels = np.asarray(labels)
-    if labels.shape != (len(x),) or labels.dtype.kind not in "iu":
-        raise InputError(
-            f"labels have shape {labels.shape} and type {labels.dtype}: ({len(x)},) integers are meant"
-        )
+    codes = as_codes(labels, len(x), of="items")
     if rule not in ("vote", "rank"):
         raise InputError(f"rule {rule!r}: 'vote' or 'rank'")
     if k < 3:
         raise InputError(f"k={k}: 3 at least, the row itself and two others")
-    if len(labels) and labels.min() < 0:
-        raise InputError(f"labels below 0, as in row {int(labels.argmin())}: 0 ... K - 1 is meant")
-    if len(np.unique(labels)) < 2:
-        raise InputError(f"all {len(labels)} labels are the same: nobody can disagree")
-    return labels.astype(np.int64)
+    check_several(codes)
+    return codes

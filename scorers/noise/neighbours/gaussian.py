@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_rows
+from curate.arrays.labels import as_codes, check_several
 from curate.contracts import View, detail, flag, score
 from curate.errors import InputError
 from curate.fitting import FittedTable
@@ -21,7 +23,6 @@ from curate.scorers.noise.neighbours.moments import (
     class_shapes,
     mahalanobis,
 )
-from curate.scorers.noise.neighbours.search import as_rows
 
 __all__ = ["ClassGaussian", "GaussianMargins", "class_gaussian"]
 
@@ -115,14 +116,10 @@ def class_gaussian(
     ICCV 2023), whose steps could not be verified: trimming is by distance rather than LOF, nobody is sampled, and what
     a small class borrows is open to choice.
     """
-    x, labels = as_rows(x), np.asarray(labels)
-    if labels.shape != (len(x),) or labels.dtype.kind not in "iu":
-        raise InputError(
-            f"labels have shape {labels.shape} and type {labels.dtype}: ({len(x)},) integers are meant"
-        )
+    x = as_rows(x)
+    labels = as_codes(labels, len(x), of="items")
+    check_several(labels)
     present, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    if len(present) < 2:
-        raise InputError(f"all {len(labels)} labels are the same: there is no other class to be nearer to")
     if counts.min() < 2:
         raise InputError(
             f"class {int(present[counts.argmin()])} has one row, which cannot be held against the others of its class: "

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_rows
 from curate.contracts import View, detail, score
 from curate.errors import InputError
 from curate.fitting import FittedTable
 from curate.scorers.noise.neighbours.candidates import Backend, Floats
 from curate.scorers.noise.neighbours.items import read_items
-from curate.scorers.noise.neighbours.search import as_rows, nearest_blocks, prepare_rows, usable
+from curate.scorers.noise.neighbours.search import nearest_blocks, prepare_rows, usable
 
 __all__ = ["Lemon", "MultimodalDistances", "lemon"]
 

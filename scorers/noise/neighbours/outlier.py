@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_rows
+from curate.arrays.distributions import as_pred_probs, check_distributions
 from curate.contracts import View, score
 from curate.errors import InputError
 from curate.fitting import FittedTable
 from curate.scorers.noise.neighbours.candidates import Backend
 from curate.scorers.noise.neighbours.items import read_items
 from curate.scorers.noise.neighbours.moments import Shrinkage, class_shapes, mahalanobis
-from curate.scorers.noise.neighbours.search import Metric, as_rows, nearest_blocks
+from curate.scorers.noise.neighbours.search import Metric, nearest_blocks
 
 __all__ = [
     "Of",
@@ -173,7 +175,9 @@ def energy(logits: npt.NDArray[Any], temperature: float = 1.0) -> Floats:
     """
     if not temperature > 0:
         raise InputError(f"temperature {temperature}: above 0")
-    _check_columns(logits)
+    logits = as_rows(logits, "logits")
+    if not logits.shape[1]:
+        raise InputError(f"logits have shape {logits.shape}: (items, classes) is meant")
     scaled = logits.astype(np.float64) / temperature
     highest = scaled.max(axis=1, keepdims=True)
     return np.asarray(temperature * (np.log(np.exp(scaled - highest).sum(axis=1)) + highest[:, 0]))
@@ -185,17 +189,6 @@ def confidence(probabilities: npt.NDArray[Any]) -> Floats:
     Raises InputError if they are no probabilities. Source: Hendrycks and Gimpel, "A Baseline for Detecting
     Misclassified and Out-of-Distribution Examples in Neural Networks", ICLR 2017.
     """
-    _check_columns(probabilities)
-    low, total = probabilities.min(), probabilities.sum(axis=1, dtype=np.float64)
-    bad = np.flatnonzero(np.abs(total - 1) > 0.01)
-    if low < -1e-6 or len(bad):
-        what = f"row {int(bad[0])} sums to {total[bad[0]]:.4g}" if len(bad) else f"one is {low:.4g}"
-        raise InputError(
-            f"probabilities are meant, rows that sum to 1, and {what}: of logits take the energy"
-        )
+    probabilities = as_pred_probs(probabilities)
+    check_distributions(probabilities, missing=True)
     return np.asarray(probabilities.max(axis=1), np.float64)
-
-
-def _check_columns(values: npt.NDArray[Any]) -> None:
-    if values.ndim != 2 or not values.shape[1]:
-        raise InputError(f"shape {values.shape}: (items, classes) is meant")

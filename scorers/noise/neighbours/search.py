@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_rows
 from curate.errors import InputError
 from curate.scorers.noise.neighbours.candidates import Backend, Floats, Rows, find_candidates, load_faiss
 
@@ -16,7 +17,6 @@ __all__ = [
     "Block",
     "Metric",
     "Neighbours",
-    "as_rows",
     "check_search",
     "nearest",
     "nearest_blocks",
@@ -48,16 +48,6 @@ class Block(NamedTuple):
     low: int
     rows: Rows
     distance: Floats
-
-
-def as_rows(x: Any, what: str = "x") -> npt.NDArray[Any]:
-    """Numbers (n, d) as an array, from lists, tensors and frames as well. Raises InputError for anything else."""
-    rows = np.asarray(x)
-    if rows.ndim != 2:
-        raise InputError(f"{what} has shape {rows.shape}: (rows, dimensions) is meant")
-    if rows.dtype.kind not in "fiub":
-        raise InputError(f"{what} is {rows.dtype}: numbers are meant")
-    return rows
 
 
 def usable(x: npt.NDArray[Any], metric: Metric = "cosine") -> npt.NDArray[np.bool_]:

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_numbers, as_rows
+from curate.arrays.labels import as_codes
 from curate.contracts import View, flag, score
 from curate.errors import InputError
 from curate.fitting import FittedTable
 from curate.scorers.noise.neighbours.candidates import Backend, Rows, load_faiss
 from curate.scorers.noise.neighbours.items import read_items
-from curate.scorers.noise.neighbours.search import Metric, as_rows, nearest_blocks
+from curate.scorers.noise.neighbours.search import Metric, nearest_blocks
 
 __all__ = ["Form", "KnnShapley", "Search", "chosen_search", "knn_shapley", "shapley_of_neighbours"]
 
@@ -193,8 +195,8 @@ def shapley_of_neighbours(
     s_j = s_{j+1} + (m_j - m_{j+1}) / k * min(k, j) / j, and s_N = m_N / N for the last of N players.
     Raises InputError for shapes that do not fit. Time O(q w), memory O(n) beyond the input.
     """
-    rows, labels = np.asarray(rows), np.asarray(labels)
-    asked: npt.NDArray[np.integer] = labels if query_labels is None else np.asarray(query_labels)
+    rows, labels = as_numbers(rows, "neighbours"), as_numbers(labels, "labels")
+    asked = labels if query_labels is None else as_numbers(query_labels, "query_labels")
     if rows.ndim != 2 or rows.shape[0] != len(asked) or not len(asked):
         raise InputError(
             f"neighbours have shape {rows.shape}: ({len(asked)} queries >= 1, neighbours) is meant"
@@ -247,12 +249,8 @@ def _check(
     ):
         if x is None:
             continue
-        y = np.asarray(y)
-        if y.shape != (len(x),) or y.dtype.kind not in "iu":
-            raise InputError(
-                f"{what} have shape {y.shape} and type {y.dtype}: ({len(x)},) integers are meant"
-            )
-        if not len(y):
+        codes = as_codes(y, len(x), what=what, of="items")
+        if not len(codes):
             raise InputError(f"{what} are of no items")
-        checked.append(y.astype(np.int64))
+        checked.append(codes)
     return checked[0], checked[-1]

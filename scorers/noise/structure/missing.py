@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.distributions import validate_pred_probs
 from curate.contracts import View, detail, flag, score, vector
 from curate.errors import InputError
 from curate.fitting import FittedTable, answered, order_by_id, read_vectors
-from curate.scorers.noise.probabilities import validate_pred_probs
 from curate.scorers.noise.structure.plausible import MissingFound, missing_labels
 from curate.scorers.noise.structure.ragged import read_strings
 from curate.scorers.noise.structure.sets import label_matrix, names_where, validate_label_probs
@@ -99,11 +99,7 @@ class MissingLabels:
         self, view: View, order: npt.NDArray[np.int64], member: npt.NDArray[Any]
     ) -> npt.NDArray[np.object_]:
         validate = validate_pred_probs if self.exclusive else validate_label_probs
-        try:
-            return validate(member)
-        except InputError:
-            validate(member, view.take(order, ["id"]).column("id").to_pylist())
-            raise
+        return validate(member, lambda: view.take(order, ["id"]).column("id").to_pylist())
 
     def _table(
         self,

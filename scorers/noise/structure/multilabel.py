@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_numbers
+from curate.arrays.labels import listed
 from curate.contracts import View, detail, flag, score
 from curate.errors import InputError
 from curate.fitting import FittedTable, answered, order_by_id, read_vectors
@@ -18,7 +20,7 @@ from curate.scorers.noise.structure.binary import (
     binary_thresholds,
     exponential_average,
 )
-from curate.scorers.noise.structure.ragged import name_some, read_strings
+from curate.scorers.noise.structure.ragged import read_strings
 from curate.scorers.noise.structure.sets import label_matrix, names_where, validate_label_probs
 
 __all__ = ["MultilabelErrors", "MultilabelFound", "Quality", "multilabel_errors"]
@@ -69,11 +71,7 @@ class MultilabelErrors:
         probs = read_vectors(view, self.pred_probs, order)
         if not len(order):
             return self._table(order, np.empty(0, object), np.empty((0, 0), bool), None, ())
-        try:
-            reasons = validate_label_probs(probs)
-        except InputError:
-            validate_label_probs(probs, view.take(order, ["id"]).column("id").to_pylist())
-            raise
+        reasons = validate_label_probs(probs, lambda: view.take(order, ["id"]).column("id").to_pylist())
         given, faults, classes = label_matrix(sets, self.classes, probs.shape[1])
         reasons = np.where(faults == None, reasons, faults)  # noqa: E711 - element by element
         usable = reasons == None  # noqa: E711 - element by element
@@ -135,7 +133,7 @@ def multilabel_errors(
     Raises InputError where the shapes differ or a number is no probability.
     Northcutt, Jiang and Chuang 2021; Thyagarajan, Snorrason, Northcutt and Mueller 2022 for the average.
     """
-    pred_probs, given = np.asarray(pred_probs), np.asarray(given)
+    pred_probs, given = as_numbers(pred_probs, "predicted probabilities"), as_numbers(given, "labels")
     _check(pred_probs, given)
     given = given.astype(bool, copy=False)
     n, width = pred_probs.shape
@@ -163,7 +161,7 @@ def _check(pred_probs: npt.NDArray[Any], given: npt.NDArray[Any]) -> None:
     faults = validate_label_probs(pred_probs)
     at_fault = np.flatnonzero(faults != None)  # noqa: E711 - element by element
     if len(at_fault):
-        raise InputError(f"rows {name_some(at_fault.tolist())}: {faults[at_fault[0]]}")
+        raise InputError(f"rows {listed(at_fault.tolist())}: {faults[at_fault[0]]}")
 
 
 def _notes(given: npt.NDArray[np.bool_], found: MultilabelFound, classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -173,7 +171,7 @@ def _notes(given: npt.NDArray[np.bool_], found: MultilabelFound, classes: tuple[
             name for name, whole in zip(classes, np.all(all_of_them, axis=0).tolist(), strict=True) if whole
         ]
         if of and len(given):
-            notes.append(f"{what} {name_some(of, 5)}: nothing can be said about that label from these items")
+            notes.append(f"{what} {listed(of, 5)}: nothing can be said about that label from these items")
     if len(given) >= 100 and float(np.minimum(found.quality, 0.999).mean()) >= 0.998:
         notes.append(
             "the probabilities agree with nearly every label at nearly full confidence: they look in-sample, made by a "

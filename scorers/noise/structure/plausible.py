@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_numbers
+from curate.arrays.distributions import check_distributions, each_model
+from curate.arrays.labels import listed
 from curate.errors import InputError
-from curate.scorers.noise.probabilities import validate_pred_probs
-from curate.scorers.noise.structure.ragged import name_some
 from curate.scorers.noise.structure.sets import validate_label_probs
 
 __all__ = ["MissingFound", "calibrate", "missing_labels", "weigh_models"]
@@ -60,10 +61,10 @@ def missing_labels(
     Raises InputError for shapes that differ, rows that are no probabilities, or parameters outside [0, 1].
     After REVEAL (arXiv 2505.16149) in aim, not in its steps: there models vote in words and people check.
     """
-    members = [np.asarray(p) for p in ([pred_probs] if isinstance(pred_probs, np.ndarray) else pred_probs)]
-    given = np.asarray(given)
-    _check(members, given, threshold, trust, exclusive)
-    given = given.astype(bool, copy=False)
+    models = each_model(pred_probs)
+    given = as_numbers(given, "labels")
+    _check(models, given, threshold, trust, exclusive)
+    given, members = given.astype(bool, copy=False), [member for _, member in models]
     target = _shares(given) if exclusive else given.astype(np.float32)
     if not calibrated:
         members = [calibrate(member, given, exclusive=exclusive) for member in members]
@@ -83,29 +84,30 @@ def missing_labels(
 
 
 def _check(
-    members: list[npt.NDArray[Any]],
+    models: list[tuple[str, npt.NDArray[Any]]],
     given: npt.NDArray[Any],
     threshold: float,
     trust: float,
     exclusive: bool,
 ) -> None:
-    if not members:
-        raise InputError("no probabilities: give those of one model at least")
     if given.dtype != np.bool_ and not np.isin(given, (0, 1)).all():
         raise InputError("the given classes are a matrix of 0 and 1, one column per class")
     if not 0 < threshold <= 1 or not 0 <= trust <= 1:
         raise InputError(f"threshold={threshold}, trust={trust}: shares between 0 and 1 are meant")
-    for number, member in enumerate(members):
+    for name, member in models:
         if member.shape != given.shape:
             raise InputError(
-                f"model {number} has probabilities of shape {member.shape}, labels {given.shape}"
+                f"{name} have shape {member.shape}, labels {given.shape}: both are (items, classes)"
             )
         if not len(member):
             continue
-        faults = validate_pred_probs(member) if exclusive else validate_label_probs(member)
+        if exclusive:
+            check_distributions(member, name)
+            continue
+        faults = validate_label_probs(member)
         bad = np.flatnonzero(faults != None)  # noqa: E711 - element by element
         if len(bad):
-            raise InputError(f"model {number}, rows {name_some(bad.tolist())}: {faults[bad[0]]}")
+            raise InputError(f"{name}, rows {listed(bad.tolist(), 5)}: {faults[bad[0]]}")
 
 
 def _shares(given: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +15,6 @@ from curate.errors import InputError, SchemaError
 __all__ = [
     "Ragged",
     "is_list",
-    "name_some",
     "read_column",
     "read_strings",
     "split",
@@ -112,9 +109,3 @@ def to_lists(values: pa.Array, lengths: npt.NDArray[np.int64], null: npt.NDArray
     np.cumsum(lengths, out=offsets[1:])
     mask = pa.array(null) if len(null) else None
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, mask=mask)
-
-
-def name_some(ids: Sequence[Any], most: int = 3) -> str:
-    """A few ids, for a message."""
-    shown = ", ".join(str(i) for i in ids[:most])
-    return shown + (f" and {len(ids) - most} more" if len(ids) > most else "")

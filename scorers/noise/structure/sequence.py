@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.distributions import validate_pred_probs
 from curate.contracts import View, detail, flag, reason_name, score
 from curate.errors import InputError, SchemaError
 from curate.fitting import FittedTable, order_by_id
 from curate.scorers.noise.confident.filters import Filter
-from curate.scorers.noise.probabilities import calibration_notes, encode_labels, validate_pred_probs
+from curate.scorers.noise.probabilities import calibration_notes, encode_labels
 from curate.scorers.noise.structure.ragged import (
     Ragged,
     is_list,
@@ -155,13 +156,12 @@ class TokenErrors:
         if not len(probs):
             return
         owner, places = labels.owner, labels.places
-        try:
-            faults = validate_pred_probs(probs)
-        except InputError:
+
+        def named() -> list[str]:
             ids = view.take(order, ["id"]).column("id").to_pylist()
-            tokens = zip(owner, places, strict=True)
-            validate_pred_probs(probs, [f"{ids[item]} token {place}" for item, place in tokens])
-            raise
+            return [f"{ids[item]} token {place}" for item, place in zip(owner, places, strict=True)]
+
+        faults = validate_pred_probs(probs, named)
         for token in np.flatnonzero(faults != None):  # noqa: E711 - element by element
             if reasons[owner[token]] is None:
                 reasons[owner[token]] = f"token {places[token]}: {faults[token]}"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.labels import check_strangers, listed, name_classes
 from curate.errors import InputError
 from curate.scorers.noise.probabilities import dictionary
-from curate.scorers.noise.structure.ragged import Ragged, name_some, to_lists
+from curate.scorers.noise.structure.ragged import Ragged, to_lists
 
 __all__ = ["label_matrix", "names_where", "validate_label_probs"]
 
@@ -26,20 +27,14 @@ def label_matrix(
     Raises InputError if the counts differ, a class is named twice, or most labels are none of the classes.
     """
     codes, values = dictionary(sets.values)
-    names = list(classes) if classes else sorted(values)
-    _check_names(names, bool(classes), columns)
+    names = name_classes(values.tolist(), classes, columns)
     position = {name: i for i, name in enumerate(names)}
     places = np.array([*(position.get(value, -2) for value in values), -1], np.int64)[codes]
     owner = sets.owner
-    strange = np.flatnonzero(places == -2)
-    if 2 * len(strange) > len(places):
-        unknown = sorted({str(values[codes[i]]) for i in strange})
-        raise InputError(
-            f"{len(strange)} of {len(places)} labels are none of the classes: {name_some(unknown, 12)}; "
-            f"the classes are {name_some(names, 12)}"
-        )
+    counts = np.bincount(codes[codes >= 0], minlength=len(values))
+    check_strangers(dict(zip(values.tolist(), counts.tolist(), strict=True)), names)
     reasons = np.full(len(sets.lengths), None, object)
-    for i in strange:
+    for i in np.flatnonzero(places == -2):
         reasons[owner[i]] = reasons[owner[i]] or (
             f"label {str(values[codes[i]])!r} is none of the {len(names)} classes"
         )
@@ -48,26 +43,16 @@ def label_matrix(
     given = np.zeros((len(sets.lengths), len(names)), bool)
     known = places >= 0
     given[owner[known], places[known]] = True
-    return given, reasons, tuple(names)
-
-
-def _check_names(names: Sequence[str], given: bool, columns: int) -> None:
-    if len(set(names)) < len(names):
-        raise InputError(f"a class is named twice: {name_some(names, 12)}")
-    if len(names) != columns:
-        what = "`classes` names" if given else "the items have"
-        hint = "" if given else " Name all of them, in the order of the columns: classes: [...]."
-        raise InputError(
-            f"the probabilities have {columns} columns, {what} {len(names)} labels: {name_some(names, 12)}.{hint}"
-        )
+    return given, reasons, names
 
 
 def validate_label_probs(
-    probs: npt.NDArray[Any], ids: Sequence[str] | None = None
+    probs: npt.NDArray[Any], ids: Callable[[], Sequence[str]] | None = None
 ) -> npt.NDArray[np.object_]:
     """Why each row holds no probabilities of labels, each by itself: (n,) strings, None where it does.
 
-    `probs` (n, l) numbers, l >= 1; rows need not sum to one. `ids` (n,) are named in the error instead of row numbers.
+    `probs` (n, l) numbers, l >= 1; rows need not sum to one. `ids` gives (n,) what is named in the error instead
+    of row numbers.
     Raises InputError if the shape is wrong, or more than half of the rows that hold anything are at fault.
     """
     if probs.ndim != 2 or probs.shape[1] < 1:
@@ -82,7 +67,7 @@ def validate_label_probs(
     present = ~nan.all(1)
     bad = np.flatnonzero(present & (outside | nan.any(1)))
     if 2 * len(bad) > present.sum():
-        named = name_some([ids[i] if ids is not None else f"row {i}" for i in bad[:3]])
+        named = listed(np.array(ids(), object)[bad[:3]].tolist() if ids else [f"row {i}" for i in bad[:3]])
         first = np.array2string(probs[bad[0]][:4], precision=4)
         raise InputError(
             f"{len(bad)} of {int(present.sum())} rows are no probabilities of labels, as {named}: {first}... "

@@ -7,11 +7,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_array
+from curate.arrays.distributions import as_pred_probs, check_distributions
+from curate.arrays.labels import as_codes, check_several
 from curate.errors import InputError
 from curate.scorers.noise.confident.filters import Filter
 from curate.scorers.noise.confident.issues import confident_learning
-from curate.scorers.noise.probabilities import validate_pred_probs
-from curate.scorers.noise.structure.ragged import name_some
 
 __all__ = ["Aggregate", "TokenMethod", "TokensFound", "gather_quality", "token_errors", "token_quality"]
 
@@ -51,43 +52,37 @@ def token_errors(
     same.
     Wang and Mueller 2022 for the minimum; Northcutt, Jiang and Chuang 2021 for the issues.
     """
-    pred_probs, labels = np.asarray(pred_probs), np.asarray(labels)
-    lengths = np.asarray(lengths, np.int64)
-    _check(pred_probs, labels, lengths)
+    pred_probs, labels = (
+        as_pred_probs(pred_probs, "probabilities of tokens"),
+        as_array(labels, "labels of tokens"),
+    )
+    lengths = np.asarray(as_array(lengths, "lengths"), np.int64)
+    labels = _check(pred_probs, labels, lengths)
     if not len(labels):
         none = np.zeros(len(lengths), bool)
         score = np.full(len(lengths), np.nan, np.float32)
         return TokensFound(score, none, score[:0], none[:0], np.empty(0, np.int64))
     quality = token_quality(pred_probs, labels, method)
-    issue = confident_learning(pred_probs, labels.astype(np.int64), filter_by=filter_by).issue
+    issue = confident_learning(pred_probs, labels, filter_by=filter_by).issue
     owner = np.repeat(np.arange(len(lengths)), lengths)
     flagged = np.bincount(owner[issue], minlength=len(lengths)) > 0
     score = gather_quality(quality, lengths, aggregate, temperature)
     return TokensFound(score, flagged, quality, issue, pred_probs.argmax(1).astype(np.int64))
 
 
-def _check(pred_probs: npt.NDArray[Any], labels: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> None:
+def _check(
+    pred_probs: npt.NDArray[Any], labels: npt.NDArray[Any], lengths: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """The labels as numbers of classes."""
     if len(pred_probs) != len(labels) or int(lengths.sum()) != len(labels) or (lengths < 0).any():
         raise InputError(
             f"{len(labels)} labels, probabilities of {len(pred_probs)} tokens and lengths that sum to "
             f"{int(lengths.sum())}: the three belong to the same tokens"
         )
-    if not len(labels):
-        return
-    faults = validate_pred_probs(pred_probs)
-    at_fault = np.flatnonzero(faults != None)  # noqa: E711 - element by element
-    if len(at_fault):
-        raise InputError(f"tokens {name_some(at_fault.tolist())}: {faults[at_fault[0]]}")
-    outside = np.flatnonzero((labels < 0) | (labels >= pred_probs.shape[1]))
-    if len(outside):
-        raise InputError(
-            f"labels of tokens {name_some(outside.tolist())} are outside 0 ... {pred_probs.shape[1] - 1}, "
-            f"as {labels[outside[0]]}"
-        )
-    if (labels == labels[0]).all():
-        raise InputError(
-            f"all {len(labels)} tokens have label {labels[0]}: with one class nothing is confused"
-        )
+    check_distributions(pred_probs, "probabilities of tokens")
+    codes = as_codes(labels, len(pred_probs), pred_probs.shape[1], what="labels of tokens", of="tokens")
+    check_several(codes, "labels of tokens")
+    return codes
 
 
 def token_quality(

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.labels import listed
 from curate.contracts import View, detail, flag, score
 from curate.errors import InputError
 from curate.fitting import FittedTable, answered, order_by_id, read_labels, read_vectors
 from curate.scorers.noise.out_of_fold import Model, out_of_fold_probabilities
 from curate.scorers.noise.structure.mixture import Estimate, UnlabelledFound, positive_unlabelled
-from curate.scorers.noise.structure.ragged import name_some
 from curate.scorers.noise.structure.regression import read_numbers
 
 __all__ = ["PositiveUnlabelled"]
@@ -94,7 +94,7 @@ class PositiveUnlabelled:
         if known.all():
             return f"all {len(known)} items are labelled {self.positive!r}: unlabelled ones are needed too"
         values = sorted(labels.drop_null().unique().to_pylist())
-        exist = name_some(values, 12) or "none"
+        exist = listed(values) or "none"
         return f"no item is labelled positive={self.positive!r}; the labels are {exist}"
 
     def _table(

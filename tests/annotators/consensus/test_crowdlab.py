@@ -71,7 +71,7 @@ def test_what_does_not_fit_is_said() -> None:
         crowdlab(answers, np.vstack([good, good[:1]]))
     with pytest.raises(InputError, match="no probabilities for 1 items: 'b'"):
         crowdlab(answers, good[:1], items=["a"])
-    with pytest.raises(InputError, match="are no probabilities, such as those of items 'b'"):
+    with pytest.raises(InputError, match=r"are no distribution .* items 'b'"):
         crowdlab(answers, np.array([[0.5, 0.5], [0.9, 0.9]]))
     with pytest.raises(InputError, match="no item has two answers"):
         crowdlab({"item": ["a", "b"], "annotator": [1, 1], "value": ["x", "y"]}, good)

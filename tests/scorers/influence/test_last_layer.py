@@ -72,7 +72,7 @@ def test_what_does_not_fit_is_refused(model):
     features, _, _, probs, labels = model
     for call, told in [
         (lambda: el2n(probs, labels[:3]), "shape"),
-        (lambda: el2n(probs, labels + 2), "labels from 2 to"),
+        (lambda: el2n(probs, labels + 2), "labels lie outside"),
         (lambda: grand(probs, labels, features[:4]), "features of shape"),
         (lambda: last_layer_gradients(probs, labels, features[:4]), "features of shape"),
     ]:
@@ -99,6 +99,6 @@ def test_lists_count_and_labels_are_whole_numbers() -> None:
     whole = last_layer_gradients(*given, seen.tolist(), dim=16)
     assert np.array_equal(whole, last_layer_gradients(probs, labels, seen, dim=16))
     assert np.array_equal(project(seen.tolist(), 16), project(seen, 16))
-    for wrong in (labels.astype(float), labels.astype(str)):
-        with pytest.raises(InputError, match=r"whole numbers 0 \.\.\. 2 are meant"):
+    for wrong in (labels + 0.5, labels.astype(str)):
+        with pytest.raises(InputError, match=r"whole numbers 0 \.\.\. 2"):
             el2n(probs, wrong)

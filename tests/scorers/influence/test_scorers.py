@@ -153,7 +153,7 @@ def test_gradients_are_the_closed_form(columns):
 def test_labels_and_classes_that_do_not_match(columns):
     view = view_of(columns)
     for make in (El2n, Grand, Gradients):
-        with pytest.raises(InputError, match="has 3 columns, `classes` names 2 classes"):
+        with pytest.raises(InputError, match="3 columns, `classes` names 2 classes"):
             make(classes=("a", "b")).fit(view)
         with pytest.raises(InputError, match="labels are none of the classes"):
             make(classes=("A", "B", "C")).fit(view)
@@ -167,8 +167,8 @@ def test_labels_and_classes_that_do_not_match(columns):
     columns["pred_probs"][1] = np.nan
     columns["pred_probs"][3] = [1.5, -1.0, 0.5]
     got = score_all(El2n(), view_of(columns))["el2n_reason"].to_pylist()
-    assert got[:3] == ["pred_probs does not sum to 1", "no pred_probs, or not finite", None]
-    assert got[3] == "pred_probs has numbers below 0"
+    assert got[:3] == ["predicted probabilities do not sum to 1", "no predicted probabilities", None]
+    assert got[3] == "predicted probabilities outside [0, 1]"
 
 
 @pytest.mark.parametrize(

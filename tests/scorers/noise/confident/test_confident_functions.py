@@ -124,7 +124,7 @@ def test_no_rows_and_odd_batches() -> None:
     assert len(nothing.issue) == 0 and nothing.joint.shape == (0, 0)
     with pytest.raises(InputError, match="classes before"):
         confident_learning_batches(lambda: iter([(PROBS, LABELS), (np.ones((1, 3)) / 3, np.array([0]))]))
-    with pytest.raises(InputError, match=r"labels 0 \.\.\. 2 for 2 columns"):
+    with pytest.raises(InputError, match=r"1 of 5 labels lie outside 0 \.\.\. 1 \(row 2: 2\)"):
         confident_learning(PROBS, np.array([0, 1, 2, 0, 1]))
     once = iter([(PROBS, LABELS)])
     with pytest.raises(InputError, match="second pass over the batches has 0 rows, the first 5"):
@@ -140,7 +140,7 @@ def test_lists_count_and_what_is_no_distribution_is_named() -> None:
     assert found.issue.tolist() == [False] * 4 + [True]
     assert label_quality(PROBS.tolist(), LABELS.tolist()).tolist() == [0.9, 0.8, 0.9, 0.7, 0.05]
     logits = np.where(np.arange(5)[:, None] == 3, [2.0, -1.0], PROBS)
-    with pytest.raises(InputError, match=r"1 rows are no probabilities, as row 3: .* outside"):
+    with pytest.raises(InputError, match=r"1 of 5 rows are no distribution .*1 outside.* row 3 is"):
         confident_learning(logits, LABELS)
     for labels in (["a", "b", "a", "b", "a"], LABELS + 0.5, LABELS[:-1], LABELS[:, None]):
         with pytest.raises(InputError, match="labels"):

@@ -107,7 +107,9 @@ def test_what_is_wrong_throughout_is_said_as_of_the_whole(monkeypatch: pytest.Mo
         {"label": [CLASSES[c] for c in labels]}, {"pred_probs": probs * 100, "few": probs[:, :2]}
     )
     cut(monkeypatch, 20)
-    with pytest.raises(InputError, match=r"90 of 90 rows are no probabilities .* as 0, 1, 10: .*percentages"):
+    with pytest.raises(
+        InputError, match=r"90 of 90 rows are no distribution .*: items 0, 1, 10, .*percentages"
+    ):
         ConfidentLearning().fit(view)
     with pytest.raises(InputError, match="2 columns, the labels have 4 classes"):
         ConfidentLearning("few").fit(view)

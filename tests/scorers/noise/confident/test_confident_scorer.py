@@ -144,7 +144,7 @@ def test_rows_that_cannot_be_scored_say_why_and_change_nothing_else() -> None:
 def test_logits_are_an_error_that_names_items() -> None:
     view, _ = planted(30, 2)
     logits = np.log(view.vectors("pred_probs").array + 1e-3) * 3
-    with pytest.raises(InputError, match=r"as 0000.*softmax"):
+    with pytest.raises(InputError, match=r"items 0000.*softmax"):
         ConfidentLearning().fit(ArrayView(view.to_arrow(["id", "label"]), {"pred_probs": logits}))
 
 

@@ -134,11 +134,11 @@ def test_a_log_of_something_else_is_not_gone_on_with(tmp_path: Path) -> None:
 def test_bad_items_are_refused(tmp_path: Path) -> None:
     for ids, labels, classes, message in (
         (["a", "a"], [0, 1], 2, "1 of them distinct"),
-        (["a", "b"], [0, 2], 2, "b: 2"),
-        (["a", "b"], [0], 2, "one label for each"),
-        (["a", "b"], [0.0, 1.0], 2, "integers"),
+        (["a", "b"], [0, 2], 2, r"row 1: 2"),
+        (["a", "b"], [0], 2, "one for each of the 2 ids"),
+        (["a", "b"], [0.0, 0.5], 2, "whole numbers"),
         (["a", "b"], [0, 0], 1, "at least two"),
-        ([], np.zeros(0, int), 2, "one label for each"),
+        ([], np.zeros(0, int), 2, "no items"),
     ):
         with pytest.raises(InputError, match=message):
             LogitLog.create(tmp_path / "log", ids, labels, classes)

@@ -155,7 +155,7 @@ def test_bad_input_is_named() -> None:
         ({"label": ["ant"] * 40}, "columns, the labels have 1 classes"),
         ({"label": [None] * 40}, "columns, the labels have 0 classes|none of 40"),
         ({"pred_probs": np.full((40, 4), np.nan, np.float32)}, "none of 40 items can be judged"),
-        ({"pred_probs": np.log(data["pred_probs"])}, "as 0000.*softmax"),
+        ({"pred_probs": np.log(data["pred_probs"])}, r"items 0000.*softmax"),
     ):
         with pytest.raises(InputError, match=message):
             LabelHealth().analyse(view(data, **changed))

@@ -82,5 +82,5 @@ def test_what_can_be_concluded_from_nothing_is_refused() -> None:
         LabelErrors(classes=names).fit(one)
     probs[labels != 2] = np.nan
     some = ArrayView({"label": [names[c] for c in labels]}, {"pred_probs": probs})
-    with pytest.raises(InputError, match=r"all \d+ labels are 2: with one class nothing can be confused"):
+    with pytest.raises(InputError, match=r"all \d+ labels are 2: with one class nothing can be told apart"):
         LabelErrors(classes=names).fit(some)

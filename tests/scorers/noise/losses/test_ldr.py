@@ -256,7 +256,7 @@ def test_bad_input_is_refused(kind: str) -> None:
             loss(logits[:, :1], labels)
         with pytest.raises(InputError, match="labels have shape"):
             loss(logits, labels[:2])
-        with pytest.raises(InputError, match="integers"):
+        with pytest.raises(InputError, match="whole numbers"):
             loss(logits, make([0.0, 1.0, 2.0]))
         with pytest.raises(InputError, match="margin"):
             loss(logits, labels, None if loss is aldr_kl else 1.0, make([0.1, 0.2]))
@@ -287,7 +287,7 @@ def test_lists_are_arrays_and_labels_follow_the_logits(loss: Callable[..., Any])
     by_tensor.backward()
     assert by_tensor.item() == pytest.approx(by_array, rel=1e-9)
     assert logits.grad is not None and logits.grad.abs().sum() > 0
-    with pytest.raises(InputError, match="labels are <U3: integers"):
+    with pytest.raises(InputError, match="labels are <U3: whole numbers"):
         loss(logits, ["cat", "dog", "cat"])
 
 

@@ -98,10 +98,10 @@ def test_in_a_tie_the_given_label_stands() -> None:
     [
         ({"k": 2}, "k=2"),
         ({"k": 7}, "k=7 neighbours"),
-        ({"labels": np.zeros(6, int)}, "all 6 labels are the same"),
-        ({"labels": np.array([0, 1, -1, 0, 1, 0])}, "below 0, as in row 2"),
+        ({"labels": np.zeros(6, int)}, "all 6 labels are 0"),
+        ({"labels": np.array([0, 1, -1, 0, 1, 0])}, r"0 ... K - 1 \(row 2: -1\)"),
         ({"labels": np.array([0, 1])}, "shape"),
-        ({"labels": np.array([0, 1, 0, 1, 0, 1.0])}, "integers"),
+        ({"labels": np.array([0, 1, 0, 1, 0, 0.5])}, "row 5 has 0.5"),
         ({"rule": "guess"}, "rule 'guess'"),
         ({"x": np.vstack([np.zeros((1, 2)), np.ones((5, 2))])}, "1 rows of x"),
     ],

@@ -133,7 +133,7 @@ def test_labels_need_not_be_dense() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": np.zeros(6, int)}, "all 6 labels are the same"),
+        ({"labels": np.zeros(6, int)}, "all 6 labels are 0"),
         ({"labels": np.array([0, 0, 0, 0, 0, 1])}, "class 1 has one row"),
         ({"labels": np.zeros(5, int)}, "shape"),
         ({"trim": 0.5}, "trim=0.5"),

@@ -149,7 +149,7 @@ def test_many_items_without_faiss_are_searched_exactly(monkeypatch: pytest.Monke
         ({"form": "rough"}, "form 'rough'"),
         ({"search": "guess"}, "search 'guess'"),
         ({"labels": np.arange(5)}, "labels have shape"),
-        ({"labels": np.ones(6)}, "integers"),
+        ({"labels": np.full(6, 0.5)}, "whole numbers"),
         ({"validation": np.ones((2, 2))}, "both their features and their labels"),
         (
             {"validation": np.ones((2, 2)), "validation_labels": np.ones(3, int)},

@@ -195,7 +195,7 @@ def test_what_is_wrong_as_a_whole_is_an_error() -> None:
     view = view_of(probs, given)
     with pytest.raises(InputError, match=r"as 0000.*sigmoid"):
         MultilabelErrors().fit(view_of(probs * 6 - 3, given))
-    with pytest.raises(InputError, match=r"4 columns, `classes` names 2 labels"):
+    with pytest.raises(InputError, match=r"4 columns, `classes` names 2 classes"):
         MultilabelErrors(classes=("cat", "dog")).fit(view)
     with pytest.raises(InputError, match="named twice"):
         MultilabelErrors(classes=("cat", "dog", "dog", "eel")).fit(view)

@@ -204,7 +204,7 @@ def test_what_is_wrong_as_a_whole_is_an_error() -> None:
     labels, probs, _ = planted(30)
     table = table_of(labels, probs)
     logits = {**table, "token_probs": [(np.log(row) * 2).tolist() for row in probs]}
-    with pytest.raises(InputError, match=r"as 000 token 0.*softmax"):
+    with pytest.raises(InputError, match=r"items 000 token 0.*softmax"):
         TokenErrors().fit(ArrayView(logits))
     with pytest.raises(InputError, match="3 columns, `classes` names 2"):
         TokenErrors(classes=("B", "I")).fit(ArrayView(table))
