@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,24 +14,16 @@ from curate.arrays.labels import as_codes, check_enough
 from curate.scorers.noise.label_noise.rivals import blocks
 
 __all__ = [
-    "TEMPERATURES",
+    "LEAST",
     "Evidence",
-    "Models",
     "as_labels",
     "as_members",
     "check_counts",
-    "log_loss_weights",
-    "search_weights",
-    "spaced",
 ]
 
-TEMPERATURES = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-"""How strongly a model's log-loss tells against it; 0 weighs all alike."""
 WHAT = "predicted probabilities"
-SAMPLE = 20_000
-"""Rows the weights are found on, evenly spread."""
-_LEAST = np.float32(1e-7)
-_TINY = 1e-6
+LEAST = np.float32(1e-7)
+"""A probability in a pool is at least this: no model alone can rule out a class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +53,7 @@ class Evidence:
         total = np.zeros((len(self.members[0][rows]), self.shape[1]), np.float32)
         for member, weight in zip(self.members, self.weights, strict=True):
             if weight > 0:
-                total += np.float32(weight) * np.log(np.maximum(np.asarray(member[rows], np.float32), _LEAST))
+                total += np.float32(weight) * np.log(np.maximum(np.asarray(member[rows], np.float32), LEAST))
         total -= total.max(1, keepdims=True)
         np.exp(total, out=total)
         total /= total.sum(1, keepdims=True)
@@ -108,53 +100,3 @@ def as_labels(labels: Any, n: int, k: int, classes: Sequence[Any] | None = None)
 def check_counts(counts: npt.NDArray[np.int64]) -> None:
     """Raises InputError where there are fewer labels than classes, or one label alone; `counts` (k,) of each class."""
     check_enough({label: count for label, count in enumerate(counts.tolist()) if count}, len(counts))
-
-
-@dataclass(frozen=True)
-class Models:
-    """Which of several models there are, and what each counts."""
-
-    which: tuple[int, ...]
-    weights: tuple[float, ...]
-
-    def of(self, members: Sequence[npt.NDArray[Any]]) -> Evidence:
-        """What they say together, from arrays of all."""
-        return Evidence(tuple(members[i] for i in self.which), self.weights)
-
-
-def spaced(rows: int) -> npt.NDArray[np.int64]:
-    """At most 20,000 of so many rows, evenly spread: those that weights are found on."""
-    return np.unique(np.linspace(0, rows - 1, min(rows, SAMPLE)).astype(np.int64))
-
-
-def log_loss_weights(
-    members: tuple[npt.NDArray[Any], ...], labels: npt.NDArray[np.int64]
-) -> tuple[float, ...]:
-    """Weights of several models, proportional to exp(-T * log-loss on the labels), with the T whose pool has the least
-    log-loss. Sums to 1; ties go to the smaller T.
-
-    `members` arrays (n, k), `labels` (n,) in 0 ... k - 1. At most 20,000 rows, evenly spread, are looked at.
-    """
-    if len(members) == 1:
-        return (1.0,)
-    rows = spaced(len(labels))
-    parts, given = tuple(np.asarray(member[rows], np.float32) for member in members), labels[rows]
-    every = np.arange(len(given))
-    return search_weights(len(parts), lambda models: models.of(parts).at(every, given)).weights
-
-
-def search_weights(count: int, own: Callable[[Models], npt.NDArray[np.floating[Any]]]) -> Models:
-    """The same of so many models; `own` gives what some of them say together of the given labels, (n,)."""
-    loss = np.array([_log_loss(own(Models((i,), (1.0,)))) for i in range(count)])
-    every, best, weights = tuple(range(count)), np.inf, np.full(count, 1 / count)
-    for temperature in TEMPERATURES:
-        tried = np.exp(-temperature * (loss - loss.min()))
-        tried /= tried.sum()
-        pooled = _log_loss(own(Models(every, tuple(tried.tolist()))))
-        if pooled < best - 1e-12:
-            best, weights = pooled, tried
-    return Models(every, tuple(weights.tolist()))
-
-
-def _log_loss(own: npt.NDArray[np.floating[Any]]) -> float:
-    return float(-np.log(np.maximum(own, _TINY)).mean(dtype=np.float64))

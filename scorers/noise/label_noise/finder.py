@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.scorers.noise.label_noise.evidence import Evidence, as_labels, as_members, log_loss_weights
+from curate.scorers.noise.label_noise.evidence import Evidence, as_labels, as_members
+from curate.scorers.noise.label_noise.pooling import pool_weights
 from curate.scorers.noise.label_noise.rivals import WIDTH, find_rivals
 from curate.scorers.noise.label_noise.transition import ROWS, Transition, fit_rivals
 from curate.scorers.noise.label_noise.verdict import Verdicts, collect_rivals, judge
@@ -68,7 +69,7 @@ def label_errors(
 
     `pred_probs` (n, k) rows that sum to 1, made by a model that has not seen the label it judges (memory-mapped arrays
     are read block by block); or several models' as a sequence of such arrays or (m, n, k): their geometric mean
-    with weights exp(-T * log-loss), T by search. `labels` (n,) integers 0 ... k - 1, or names with `classes`, the name of each column.
+    with the weights under which the given labels are likeliest (`pooling.fit_weights`). `labels` (n,) integers 0 ... k - 1, or names with `classes`, the name of each column.
     `seed` draws the rows (at most 20,000) that the noise model is fitted on.
 
     How: a true class t is thought drawn from a sharpened, bias-corrected version q_t of the probabilities and the label
@@ -86,7 +87,7 @@ def label_errors(
     members = as_members(pred_probs)
     n, k = members[0].shape
     codes = as_labels(labels, n, k, classes)
-    evidence = Evidence(members, log_loss_weights(members, codes) if n else (1.0,) * len(members))
+    evidence = Evidence(members, pool_weights(members, codes) if n else (1.0,) * len(members))
     if not n:
         return _empty(evidence)
     rng = np.random.default_rng(seed)

@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from curate.contracts import Held, View
 from curate.fitting import by_piece, order_by_id
-from curate.scorers.noise.label_noise.evidence import Evidence, Models, check_counts, search_weights, spaced
+from curate.scorers.noise.label_noise.evidence import Evidence, check_counts
 from curate.scorers.noise.label_noise.finder import REASONS
+from curate.scorers.noise.label_noise.pooling import fit_weights, pool_slopes, spaced
 from curate.scorers.noise.label_noise.rivals import WIDTH, Rivals, find_rivals
 from curate.scorers.noise.label_noise.transition import ROWS, Transition, fit_rivals
 from curate.scorers.noise.label_noise.verdict import Verdicts, collect_rivals, judge
@@ -22,6 +23,7 @@ from curate.scorers.noise.probabilities import Diagnosis, diagnose_confidence, e
 __all__ = ["ErrorsPiece", "Fitted", "Judged", "fit_pieces"]
 
 Rows = npt.NDArray[np.int64]
+Weights = tuple[float, ...]
 
 
 class Judged(NamedTuple):
@@ -51,22 +53,27 @@ class ErrorsPiece(LabelledPiece):
         codes: npt.NDArray[np.int32] = self.codes[rows - self.first]
         return codes
 
-    def rivals(self, rows: Rows, models: Models) -> Rivals:
+    def slopes(self, rows: Rows, exponents: Weights) -> npt.NDArray[np.float64]:
+        """`pool_slopes` of these rows."""
+        return pool_slopes(self._members(rows), exponents, self.given(rows).astype(np.int64))
+
+    def rivals(self, rows: Rows, weights: Weights) -> Rivals:
         """Their labels' rivals."""
-        return find_rivals(self._evidence(rows, models).take(slice(None)), self.given(rows).astype(np.int64))
+        evidence = Evidence(self._members(rows), weights)
+        return find_rivals(evidence.take(slice(None)), self.given(rows).astype(np.int64))
 
-    def at(self, rows: Rows, columns: Rows, models: Models) -> npt.NDArray[np.floating[Any]]:
+    def at(self, rows: Rows, columns: Rows, weights: Weights) -> npt.NDArray[np.floating[Any]]:
         """The probability of one class for each of these rows."""
-        return self._evidence(rows, models).at(np.arange(len(rows)), columns)
+        return Evidence(self._members(rows), weights).at(np.arange(len(rows)), columns)
 
-    def judge(self, models: Models, noise: Transition) -> Judged:
+    def judge(self, weights: Weights, noise: Transition) -> Judged:
         """All rows, judged under a noise model."""
         nothing = Verdicts(
             *(np.empty(0, dtype) for dtype in (np.float64, bool, np.int64, np.float32, np.uint8))
         )
         parts = [nothing]
         for members, labels in self.blocks():
-            evidence = models.of(members)
+            evidence = Evidence(members, weights)
             rivals = None if evidence.shape[1] <= WIDTH else collect_rivals(evidence, labels)
             parts.append(judge(evidence, rivals, labels, noise))
         found = Verdicts(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -77,8 +84,8 @@ class ErrorsPiece(LabelledPiece):
         """Where no row can be scored."""
         return self.answer(self.scorer, {})
 
-    def _evidence(self, rows: Rows, models: Models) -> Evidence:
-        return models.of(tuple(source.take(rows - self.first) for source in self.sources))
+    def _members(self, rows: Rows) -> tuple[npt.NDArray[Any], ...]:
+        return tuple(source.take(rows - self.first) for source in self.sources)
 
 
 def error_values(found: Verdicts, classes: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
@@ -98,7 +105,7 @@ class Fitted(NamedTuple):
     """The noise model fitted to a sample, what each of several models counts, and what makes them doubtful evidence."""
 
     noise: Transition
-    models: Models
+    weights: Weights
     diagnosis: Diagnosis
 
 
@@ -111,20 +118,20 @@ def fit_pieces(held: Held, view: View, counts: npt.NDArray[np.int64], seed: int)
     usable = np.concatenate(held.ask("usable_rows"))
     order = order_by_id(view)
     gathered = _Gathered(held, order[usable[order]])
-    models, n = gathered.weigh(), len(gathered.rows)
+    weights, n = gathered.weigh(), len(gathered.rows)
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.choice(n, ROWS, replace=False)) if n > ROWS else np.arange(n)
-    parts = gathered.ask("rivals", drawn, models)
+    parts = gathered.ask("rivals", drawn, weights)
     sample = Rivals(*(np.concatenate(column, axis=1) for column in zip(*parts.answers, strict=True)))
     sample = sample.take(parts.back)
 
     def at(rows: Rows, columns: Rows) -> npt.NDArray[Any]:
-        return gathered.values("at", drawn[rows], columns, models)
+        return gathered.values("at", drawn[rows], columns, weights)
 
     noise = fit_rivals(sample, counts / n, at, rng)
     top = np.exp(sample.log.max(0))
     right = sample.log[0] >= sample.log[1:].max(0)
-    return Fitted(noise, models, diagnose_confidence(top, right, np.exp(sample.log[0]), counts))
+    return Fitted(noise, weights, diagnose_confidence(top, right, np.exp(sample.log[0]), counts))
 
 
 class _Parts(NamedTuple):
@@ -158,11 +165,10 @@ class _Gathered:
         parts = self.ask(method, places, *args)
         return np.concatenate(parts.answers)[parts.back] if parts.answers else np.empty(0, np.float32)
 
-    def weigh(self) -> Models:
+    def weigh(self) -> Weights:
         """What each model counts."""
         count = len(self.held.ask("tally")[0].widths)
         if count == 1:
-            return Models((0,), (1.0,))
+            return (1.0,)
         places = spaced(len(self.rows))
-        labels = self.values("given", places).astype(np.int64)
-        return search_weights(count, lambda models: self.values("at", places, labels, models))
+        return fit_weights(count, lambda exponents: self.values("slopes", places, exponents))

@@ -37,7 +37,7 @@ class LabelErrors:
     seed: int = 0
 
     name: ClassVar[str] = "label-errors"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         if not self.columns:
@@ -69,9 +69,9 @@ class LabelErrors:
             if not counts.sum():
                 return answer_pieces(self, held.ask("answer_nothing"), (), names)
             fitted = fit_pieces(held, view, counts, self.seed)
-            found: list[Judged] = held.ask("judge", fitted.models, fitted.noise)
+            found: list[Judged] = held.ask("judge", fitted.weights, fitted.noise)
         flagged, right = sum(one.flagged for one in found), sum(one.right for one in found)
-        notes = _describe(fitted.noise, fitted.models.weights, (flagged, right, int(counts.sum())))
+        notes = _describe(fitted.noise, fitted.weights, (flagged, right, int(counts.sum())))
         return answer_pieces(self, [one.table for one in found], (*notes, *fitted.diagnosis.notes()), names)
 
 
@@ -97,5 +97,7 @@ def _describe(noise: Transition, weights: tuple[float, ...], found: tuple[int, i
     ]
     if len(weights) > 1:
         shares = ", ".join(f"{weight:.2f}" for weight in weights)
-        told.append(f"the models were pooled with weights {shares}, by their log-loss on the labels")
+        told.append(
+            f"the models were pooled with weights {shares}, by what each adds to the likelihood of the labels"
+        )
     return tuple(told)

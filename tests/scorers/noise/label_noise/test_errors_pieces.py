@@ -32,7 +32,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curate.scorers.noise.pieces.CELLS", 200)
     for module in ("finder", "pieces", "transition"):
         monkeypatch.setattr(f"curate.scorers.noise.label_noise.{module}.ROWS", 400)
-    monkeypatch.setattr("curate.scorers.noise.label_noise.evidence.SAMPLE", 300)
+    monkeypatch.setattr("curate.scorers.noise.label_noise.pooling.SAMPLE", 300)
 
 
 @pytest.mark.parametrize("k", [4, 20])  # with few classes all are rivals

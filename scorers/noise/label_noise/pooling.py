@@ -1,0 +1,81 @@
+"""What each of several models counts in their pool, learnt from the given labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.scorers.noise.label_noise.evidence import LEAST
+from curate.scorers.noise.label_noise.rivals import blocks
+
+__all__ = ["Slopes", "fit_weights", "pool_slopes", "pool_weights", "spaced"]
+
+SAMPLE = 20_000
+"""Rows the weights are learnt from, evenly spread."""
+PRIOR = 1.0
+"""By how many nats exponents are held back, all together, that are one away from equal weights."""
+
+Slopes = Callable[[tuple[float, ...]], npt.NDArray[np.float64]]
+"""`pool_slopes` of the rows that are learnt from, for some exponents."""
+
+
+def spaced(rows: int) -> npt.NDArray[np.int64]:
+    """At most 20,000 of so many rows, evenly spread: those that weights are learnt from."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, SAMPLE)).astype(np.int64))
+
+
+def pool_weights(members: tuple[npt.NDArray[Any], ...], labels: npt.NDArray[np.int64]) -> tuple[float, ...]:
+    """Weights of several models from their probabilities, arrays (n, k), and the labels given, (n,) in 0 ... k - 1:
+    `fit_weights` on at most 20,000 rows, evenly spread."""
+    if len(members) == 1:
+        return (1.0,)
+    rows = spaced(len(labels))
+    parts, given = tuple(np.asarray(member[rows], np.float32) for member in members), labels[rows]
+    return fit_weights(len(parts), lambda exponents: pool_slopes(parts, exponents, given))
+
+
+def fit_weights(count: int, slopes: Slopes) -> tuple[float, ...]:
+    """Weights of `count` models, not negative, that sum to 1.
+
+    They are the exponents of the product of the models' probabilities, scaled to 1 for each item, under which the given
+    labels are likeliest: a logarithmic opinion pool (Heskes: Selecting weighting factors in logarithmic opinion pools,
+    1998), fitted by maximum likelihood and drawn towards equal weights by as much as one item could. So a model counts
+    for what it knows beside the others, and neither for being sure of itself nor for being alike. How sure the pool
+    should be is not settled here: the noise model searches its sharpness.
+    """
+    from scipy.optimize import minimize
+
+    equal = np.full(count, 1 / count)
+
+    def loss(exponents: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        told = slopes(tuple(exponents.tolist())).sum(0)
+        away = exponents - equal
+        return PRIOR * away @ away / 2 - told[0], PRIOR * away - told[1:]
+
+    found = minimize(loss, equal, jac=True, method="L-BFGS-B", bounds=[(0, None)] * count).x
+    total = found.sum()
+    return tuple((found / total if total > 0 else equal).tolist())
+
+
+def pool_slopes(
+    members: Sequence[npt.NDArray[Any]], exponents: tuple[float, ...], labels: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Of each row (n, 1 + models): the log-probability of its given label in the pool, and how it changes with the exponent
+    of each model: the model's own log-probability of the label less the mean that the pool expects of it."""
+    found = np.empty((len(labels), 1 + len(members)))
+    for block in blocks(len(labels), members[0].shape[1]):
+        logs = [np.log(np.maximum(np.asarray(one[block], np.float64), LEAST)) for one in members]
+        pool = np.zeros_like(logs[0])
+        for exponent, log in zip(exponents, logs, strict=True):
+            pool += exponent * log
+        pool -= pool.max(1, keepdims=True)
+        chance = np.exp(pool)
+        total = chance.sum(1)
+        at = (np.arange(len(pool)), labels[block])
+        found[block, 0] = pool[at] - np.log(total)
+        for i, log in enumerate(logs, 1):
+            found[block, i] = log[at] - (chance * log).sum(1) / total
+    return found
