@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate import asking, finding
+from curate import asking, finding, removing
 from curate.console import (
     Version,
     amount,
@@ -230,8 +230,8 @@ def select(
         say(f"{chosen.name}: {len(chosen):,} of {len(opened):,} items")
 
 
-app.command()(finding.analyse)
-app.command()(finding.compare)
+for command in (finding.analyse, finding.compare, removing.delete):
+    app.command()(command)
 
 
 @app.command()

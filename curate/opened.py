@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -92,6 +93,17 @@ class OpenStore:
     def verify(self) -> list[Any]:
         """Re-read every part and compare it with what was committed; an empty list means all is well."""
         return list(self.parts.verify())
+
+    def delete(self, ids: Sequence[object] | None = None, *, where: str | None = None) -> StepRecord:
+        """Take items out of the store: those with these ids, or those for which an expression holds.
+
+        Scores and stored selections no longer have them. Versions before still do, until `compact` and `gc` erase what
+        the items held (docs/store.md). An import whose source still has them adds them again. Raises InputError for an id
+        that is no item: then nothing is deleted.
+        """
+        from curate.run.steps.deleting import run_delete
+
+        return run_delete(self._context(), [ids] if isinstance(ids, str) else ids, where)
 
     def gc(self, *, grace_seconds: float = 86400.0, keep_versions: int = 20, dry_run: bool = False) -> Any:
         """Delete files that none of the newest versions, no tag and no running process needs, and that are older than

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
+from curate.run.chosen import still_chosen
 from curate.store import PartStore, SelectionInfo, StoreView
 
 
 class StoredSelection:
-    """A named selection in a store. `items` is the view of its rows; `to_arrow` has id, rank, weight, gain, reason."""
+    """A named selection in a store. `items` is the view of its rows; `to_arrow` has id, rank, weight, gain, reason.
+
+    Items that were deleted, or replaced by an update, since it was made are in none of them; `info.rows` counts them, too.
+    """
 
     def __init__(self, store: PartStore, name: str) -> None:
         self._store, self.name = store, name
@@ -33,13 +36,12 @@ class StoredSelection:
         return self._store.view().within(self.name)
 
     def __len__(self) -> int:
-        return self.info.rows
+        return len(self.items)
 
     def to_arrow(self) -> pa.Table:
         """`id`, `rank` (best first, from 0), `weight`, `gain`, `reason`, in order of rank."""
-        table = self._store.selection_table(self.name).sort_by("rank")
         view = self._store.view()
-        position = np.searchsorted(view.seqs(), table["seq"].to_numpy())
+        table, position = still_chosen(self._store, self.name, view)
         ids = view.take(position, ["id"])["id"]
         return table.drop_columns(["seq"]).add_column(0, "id", ids)
 

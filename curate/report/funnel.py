@@ -22,12 +22,18 @@ _SAID = {
         ("not_applicable", "of a kind it does not apply to"),
     ),
     "attach": (
-        ("attached", "attached"),
-        ("missing", "items without a vector"),
+        ("scored", "items with a vector"),
+        ("failed", "items without one"),
         ("unknown", "vectors of no item"),
     ),
     "join": (("joined", "items with a row"), ("without_a_row", "items without one")),
-    "annotate": (("sent", "sent"), ("answered", "answered")),
+    "delete": (("deleted", "deleted"),),
+    "annotate": (
+        ("created", "sent"),
+        ("present", "sent before"),
+        ("changed", "sent before they changed"),
+        ("failed", "could not be shown"),
+    ),
     "export": (("rows", "rows"), ("files", "files"), ("failed", "could not be written")),
 }
 """Counts that are told of a step, in this order, those that are zero left out (but the first)."""

@@ -24,6 +24,7 @@ from curate.report.model import Card, Histogram, Section, Step
 from curate.report.page import asset, environment
 from curate.report.points import PointMap
 from curate.report.scores import collect_histograms, score_columns
+from curate.run.chosen import still_chosen
 from curate.run.ledger import RunRecord
 from curate.store import PartStore, Snapshot, StoreView
 
@@ -63,7 +64,10 @@ def selection_html(store: PartStore, name: str) -> str:
     decision = decide(store, None, name)
     info = decision.snapshot.selections[name]
     total = len(decision.view)
-    sentence = f"{words.items(info.rows)} of {words.count(total)} ({words.share(info.rows, total)})."
+    _, held = still_chosen(store, name, decision.view)
+    sentence = f"{words.items(len(held))} of {words.count(total)} ({words.share(len(held), total)})."
+    if len(held) < info.rows:
+        sentence += f" {words.count(info.rows - len(held))} more were chosen, and deleted or replaced since."
     facts = [
         (key, words.plain(info.stats[key], 200))
         for key in ("selector", "budget", "params")
@@ -73,9 +77,7 @@ def selection_html(store: PartStore, name: str) -> str:
     random = info.stats.get("random") or {}
     facts += [(str(key), words.plain(value, 60)) for key, value in random.items()]
     sections = [Section("How it was made", ("", ""), tuple(facts))] if facts else []
-    table = store.selection_table(name, decision.snapshot.version).select(["seq", "rank"])
-    best = table.sort_by("rank").slice(0, CARDS)["seq"].to_numpy()
-    rows = np.searchsorted(decision.view.seqs(), best)
+    rows = held[:CARDS]
     badges = {int(row): f"rank {words.count(rank)}" for rank, row in enumerate(rows)}
     return _fit(
         f"Selection {name}", sentence, decision, store, sections=sections, rows=rows.tolist(), badges=badges

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
 
 from curate.contracts import role_of
 from curate.errors import InputError, UnknownNameError
+from curate.run.chosen import still_chosen
 from curate.store import PartStore
 from curate.store.engine import engine
 
@@ -57,8 +57,7 @@ def _table(store: PartStore, name: str, columns: set[str] | None) -> pa.Table:
         fields = snapshot.sets[name].schema()
         return view.to_arrow([*_named(["id", *(f.name for f in fields if role_of(f) != "vector")], columns)])
     selection = next(n for n in snapshot.selections if n.replace("-", "_") == name)
-    table = store.selection_table(selection)
-    position = np.searchsorted(view.seqs(), table["seq"].to_numpy())
+    table, position = still_chosen(store, selection, view)
     return table.drop_columns(["seq"]).add_column(0, "id", view.take(position, ["id"])["id"])
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from curate.errors import ExpressionError, InputError, RecipeError, SchemaError, UnknownNameError
 from curate.recipe.reader import build_recipe
+from curate.report.funnel import make_step
 from curate.run.plan import plan
 
 pytestmark = pytest.mark.usefixtures("spies")
@@ -137,6 +138,7 @@ def test_vectors_are_joined_by_id_and_what_does_not_fit_is_listed(filled):
     values = np.arange(8, dtype=np.float32).reshape(4, 2)
     record = filled.attach(values, name="probs", ids=["i3", "i0", "nobody", "i9"])
     assert record.counts == {"rows": 10, "scored": 3, "failed": 7, "unknown": 1}
+    assert make_step(record, 10).note == "3 items with a vector, 7 items without one, 1 vectors of no item"
     rows = dict(
         zip(
             filled.items.ids().to_pylist(), filled.items.to_arrow(["probs"])["probs"].to_pylist(), strict=True
@@ -295,6 +297,7 @@ def test_annotate_sends_what_is_meant_once(filled, tmp_path):
     first, again = (filled.run({"steps": [step]}).steps[0] for _ in range(2))
     assert (first.counts["rows"], first.counts["created"], again.counts["created"]) == (wide, wide, 0)
     assert again.counts["present"] == wide and first.notes
+    assert make_step(again, 10).note.startswith(f"0 sent, {wide} sent before")
     nobody = filled.run({"steps": [{**step, "when": "width > 1e9"}]}).steps[0]
     assert nobody.counts == {"rows": 0}
 
