@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import curate
+from curate.budgets import read_budget
 from curate.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,12 +81,8 @@ def pair(text: str, option: str) -> tuple[str, str]:
 
 def amount(text: str) -> float | str:
     """A budget as typed: a fraction where there is a point in it ("0.1"), else a count ("500") or a percentage ("10%")."""
-    if "." not in text or text.strip().endswith("%"):
-        return text.strip()
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"budget {text!r}: a count (500), a fraction (0.1) or '10%' is meant") from None
+    value, unit = read_budget(text, whole=False)
+    return text.strip() if unit == "percentage" or isinstance(value, int) else value
 
 
 def number(value: int | None) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.errors import InputError
+from curate.budgets import Budget, resolve_budget
 from curate.identity import component_digest, component_params, digest
 
 __all__ = [
@@ -55,9 +55,6 @@ PIECE_ROWS = 1 << 16
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-Budget = int | float | str
-"""A count (an int), a fraction in (0, 1] (a float), or a percentage ("10%")."""
 
 
 # --- Arrow fields that say what a column means --------------------------------------------------------------
@@ -296,34 +293,6 @@ class Selector(Protocol):
     @property
     def needs(self) -> tuple[str, ...]: ...
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection: ...
-
-
-def resolve_budget(budget: Budget | None, n: int) -> int:
-    """How many of `n` items a budget means, rounding fractions to the nearest, at least one.
-
-    Raises InputError for zero, negative, above `n`, or unreadable budgets.
-    """
-    if budget is None:
-        raise InputError(
-            f"a budget is needed: a count (500), a fraction (0.1) or a percentage ('10%') of {n} items"
-        )
-    if isinstance(budget, bool):
-        raise InputError(f"budget {budget!r} is not a count, a fraction or a percentage")
-    if isinstance(budget, str):
-        text = budget.strip()
-        try:
-            budget = float(text[:-1]) / 100 if text.endswith("%") else int(text)
-        except ValueError:
-            raise InputError(f"budget {text!r} is not a count (500) or a percentage ('10%')") from None
-    if isinstance(budget, (float, np.floating)):
-        if not 0 < budget <= 1:
-            raise InputError(f"budget {budget!r}: a fraction lies in (0, 1]; write a count as an integer")
-        return max(1, min(n, round(float(budget) * n))) if n else 0
-    if not isinstance(budget, (int, np.integer)):
-        raise InputError(f"budget {budget!r} is not a count (500), a fraction (0.1) or a percentage ('10%')")
-    if budget < 1 or budget > n:
-        raise InputError(f"budget {budget}: there are {n} items to choose from, so 1 to {n} can be chosen")
-    return int(budget)
 
 
 # --- Annotators -------------------------------------------------------------------------------------------------

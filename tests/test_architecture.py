@@ -19,7 +19,7 @@ PARTS = ("annotators", "scorers", "selectors")
 
 RANKS = (
     ("errors",),
-    ("kinds", "records", "identity", "arrays", "spool"),
+    ("kinds", "records", "identity", "arrays", "budgets", "spool"),
     ("contracts",),
     ("pieces",),
     ("registry", "memory", "weights", "comparing"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.contracts import Budget, resolve_budget
+from curate.budgets import Budget, read_budget, resolve_budget
 from curate.errors import InputError
 
 __all__ = ["Balance", "allot", "capacity", "cost_budget", "level"]
@@ -24,10 +23,7 @@ def capacity(budget: Budget | None, total: int, available: int, what: str) -> in
     Raises InputError as `resolve_budget` does, and for a count above `available`.
     """
     count = resolve_budget(budget, total)
-    share = isinstance(budget, (float, np.floating)) or (
-        isinstance(budget, str) and budget.strip().endswith("%")
-    )
-    if count > available and not share:
+    if count > available and read_budget(budget)[1] == "count":
         raise InputError(
             f"budget {count}: only {available} of {total} items have {what}; ask for at most that"
         )
@@ -68,21 +64,17 @@ def allot(
 
 
 def cost_budget(budget: Budget | None, total: float) -> float:
-    """How much a budget means in units of cost. A float up to 1 is a fraction, as elsewhere."""
-    text = budget.strip() if isinstance(budget, str) else ""
-    try:
-        number = float(text.rstrip("%") if text else budget)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = math.nan
-    if text.endswith("%"):
-        number *= total / 100
-    elif isinstance(budget, (float, np.floating)) and 0 < budget <= 1:
-        number *= total
-    if isinstance(budget, bool) or not 0 < number <= total * (1 + 1e-12):
+    """How much a budget means in units of cost. A float up to 1 is a fraction, as elsewhere.
+
+    Raises InputError as `read_budget`, and for more than the `total` of all items.
+    """
+    value, unit = read_budget(budget, whole=False)
+    spend = {"count": value, "fraction": value * total, "percentage": value * (total / 100)}[unit]
+    if spend > total * (1 + 1e-12):
         raise InputError(
-            f"budget {budget!r}: a cost above 0 and up to {total:g} (that of all items), a fraction or a percentage"
+            f"budget {budget!r}: the cost of all items is {total:g}, so above 0 and up to that can be spent"
         )
-    return number
+    return float(spend)
 
 
 def level(held: Floats, spend: float) -> Floats:

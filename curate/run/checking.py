@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from curate import registry
-from curate.errors import InputError, UnknownNameError
+from curate.budgets import read_budget
+from curate.errors import UnknownNameError
 from curate.recipe.model import AnalyseStep, AnnotateStep, CompareStep, KeepStep, ScoreStep, SelectStep, Step
 from curate.store import Expression, PartStore
 
@@ -41,8 +41,8 @@ def _check_score(step: ScoreStep) -> None:
 
 def _check_select(step: SelectStep) -> None:
     registry.build("selectors", step.select, step.params)
-    if step.budget is not None:
-        _check_budget(step.budget)
+    if step.budget is not None:  # of what it is a budget nobody knows yet: a count may still be too high
+        read_budget(step.budget, whole="cost" not in step.params)
 
 
 def _check_analyse(step: AnalyseStep) -> None:
@@ -57,23 +57,11 @@ def _check_compare(step: CompareStep) -> None:
         own = {key: value for key, value in params.items() if key != "select"}
         registry.build("selectors", params.get("select", name), own)
     for budget in step.budgets:
-        _check_budget(budget)
+        read_budget(budget)
 
 
 def _check_annotate(step: AnnotateStep) -> None:
     registry.load("annotators", step.annotate)
-
-
-def _check_budget(budget: int | float | str) -> None:
-    """Of what it is a budget nobody knows yet: a count may still be too high."""
-    try:
-        number = float(str(budget).strip().removesuffix("%"))
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise InputError(
-            f"budget {budget!r} is not a count (500), a fraction (0.1) or a percentage ('10%') above 0"
-        )
 
 
 _CHECKS: dict[type[Step], Callable[[Any], None]] = {
