@@ -11,11 +11,13 @@ from curate.errors import SchemaError, UnknownNameError
 from curate.formats.rows import Asked, Hints
 from curate.kinds import Kind
 
-__all__ = ["Plan", "plan_columns", "suggest_columns"]
+__all__ = ["Plan", "media_facts", "plan_columns", "suggest_columns"]
 
 _RESERVED = ("id", "seq", "rank", "weight", "gain", "reason")
-_IMAGE_FACTS = ("sha256", "bytes", "width", "height", "data")
-_AUDIO_FACTS = ("sha256", "bytes", "seconds", "rate", "channels", "data")
+_FACTS = {
+    "image": ("sha256", "bytes", "width", "height"),
+    "audio": ("sha256", "bytes", "seconds", "rate", "channels"),
+}
 _PANDAS_INDEX = "__index_level_"
 
 
@@ -139,9 +141,7 @@ def _nearest(ours: str, kind: Kind, names: Sequence[str]) -> str | None:
 
 
 def _check_names(extra: Mapping[str, str], fields: Mapping[str, str], kind: Kind) -> None:
-    reserved = set(_RESERVED)
-    for role, facts in (("image", _IMAGE_FACTS), ("audio", _AUDIO_FACTS)):
-        reserved |= {f"{column}_{fact}" for column in kind.roles.get(role, ()) for fact in facts}
+    reserved = {*_RESERVED, *media_facts(kind), *(f"{column}_data" for column in kind.media)}
     seen: dict[str, str] = {name.lower(): name for name in fields}
     for ours, theirs in extra.items():
         if not ours:
@@ -162,6 +162,16 @@ def _check_names(extra: Mapping[str, str], fields: Mapping[str, str], kind: Kind
                 f"Give one another name: {_rename(f'{ours}_2', theirs)}"
             )
         seen[ours.lower()] = ours
+
+
+def media_facts(kind: Kind) -> list[str]:
+    """The columns in which an import notes what it finds out about the media of a kind: `image_width`, ..."""
+    return [
+        f"{column}_{fact}"
+        for role, facts in _FACTS.items()
+        for column in kind.roles.get(role, ())
+        for fact in facts
+    ]
 
 
 def _rename(ours: str, theirs: str) -> str:

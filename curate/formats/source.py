@@ -9,15 +9,17 @@ from typing import Any
 import pyarrow as pa
 
 from curate.errors import InputError, UnknownNameError
+from curate.formats.exported import Exported, find_export
 from curate.formats.frames import frame_reader
-from curate.formats.locate import absolute, find_files, is_folder, suffix_of, walk_folder
+from curate.formats.locate import absolute, find_files, is_folder, is_url, suffix_of, walk_folder
 from curate.formats.mapping import plan_columns
 from curate.formats.rows import REJECTED, Asked, Reader
+from curate.formats.scan import ScannedReader
 from curate.formats.shape import SourceBatch, shape_chunk
 from curate.kinds import Kind
 from curate.kinds import kind as kind_of
 
-__all__ = ["FORMATS", "Source", "SourceBatch", "open_source"]
+__all__ = ["FORMATS", "Source", "SourceBatch", "columns_ahead", "open_source"]
 
 FORMATS = ("parquet", "csv", "tsv", "jsonl", "json", "folder", "webdataset", "datasets")
 
@@ -33,17 +35,25 @@ _BY_SUFFIX = {
     ".tgz": "webdataset",
 }
 _MAX_BATCH_BYTES = 128 << 20
+_QUICKLY = 256 << 20
+"""Bytes of text or tar that may be read through to learn their columns: one second, about."""
 
 
 class Source:
     """Items of one kind, wherever they are. `batches` may be called again and gives the same batches again."""
 
-    def __init__(self, reader: Reader, asked: Asked, *, root: str | None = None) -> None:
+    def __init__(
+        self, reader: Reader, asked: Asked, *, root: str | None = None, exported: Exported | None = None
+    ) -> None:
         self.kind = asked.kind
         self._reader = reader
-        self._root = root
+        self._root = root or (exported.folder if exported else None)
+        self._exported = exported
         self._max_text_bytes = asked.max_text_bytes
-        self._plan = plan_columns(reader.names, asked, reader.implied)
+        names: Sequence[str] = reader.names
+        if exported:
+            names, asked = exported.own(names, asked.kind), exported.renamed(names, asked)
+        self._plan = plan_columns(names, asked, reader.implied)
 
     def describe(self) -> str:
         """One line for logs."""
@@ -68,7 +78,7 @@ class Source:
         rejected: list[pa.Table] = []
         for chunk in self._reader.chunks(rows, self._plan.hints()):
             batch = shape_chunk(chunk, self._plan, root=self._root, max_text_bytes=self._max_text_bytes)
-            tables.append(batch.table)
+            tables.append(self._exported.plain(batch.table) if self._exported else batch.table)
             rejected.append(batch.rejected)
             held = sum(map(len, tables))
             if held < rows and sum(table.nbytes for table in tables) < _MAX_BATCH_BYTES:
@@ -108,8 +118,10 @@ def open_source(
 ) -> Source:
     """Open a source of items; only its listing and its columns are read yet.
 
-    `source`  a path, glob, folder or fsspec URL of Parquet, CSV, JSON, images, sounds, tars or a saved dataset; or a
-              pandas, Polars or Arrow table, a DuckDB relation, a `datasets` object, a list of dicts, a dict of columns.
+    `source`  a path, glob, folder or fsspec URL of Parquet, CSV, JSON, images, sounds, tars or a saved dataset; a folder
+              that `export` wrote, where facts about media are found out anew and rank, weight, gain and reason become
+              `selection_rank` and so on; or a pandas, Polars or Arrow table, a DuckDB relation, a `datasets` object, a
+              list of dicts, a dict of columns.
     `format`  one of `FORMATS`, where the name does not tell.
     `columns` our column -> the source's; needed where names differ, and to rename the user's own columns.
     `id`      the source's column that identifies an item; without one (and without a column `id`) ids are derived.
@@ -123,11 +135,40 @@ def open_source(
     if format is not None and format not in FORMATS:
         raise UnknownNameError("format", format, FORMATS)
     asked = Asked(kind, columns or {}, id, texts, max_text_bytes)
+    exported = None
     if isinstance(source, (str, os.PathLike)):
-        reader = _file_reader(absolute(source), format, asked)
+        exported = _export_at(absolute(source), format)
+        reader = _file_reader(absolute(source), format, asked, exported)
     else:
         reader = _object_reader(source, asked)
-    return Source(reader, asked, root=None if root is None else absolute(root))
+    return Source(reader, asked, root=None if root is None else absolute(root), exported=exported)
+
+
+def columns_ahead(
+    source: str,
+    kind: str | Kind,
+    *,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    id: str | None = None,
+    texts: str | os.PathLike[str] | None = None,
+) -> tuple[str, ...] | None:
+    """The columns that `open_source` with the same would bring, `id` first; None where telling them takes long: for files
+    on other machines, and for much text, which has to be read through. Raises what `open_source` raises."""
+    asked = Asked(kind_of(kind) if isinstance(kind, str) else kind, columns or {}, id, texts)
+    if is_url(absolute(source)):
+        return None
+    exported = _export_at(absolute(source), format)
+    reader = _file_reader(absolute(source), format, asked, exported)
+    if isinstance(reader, ScannedReader) and sum(map(os.path.getsize, reader.files)) > _QUICKLY:
+        return None
+    return tuple(dict.fromkeys(["id", *Source(reader, asked, exported=exported).mapping]))
+
+
+def _export_at(source: str, format: str | None) -> Exported | None:
+    """The export that the source is, unless another format is asked for."""
+    found = find_export(source) if is_folder(source) else None
+    return found if found is not None and format in (None, found.format) else None
 
 
 def _object_reader(source: Any, asked: Asked) -> Reader:
@@ -144,7 +185,9 @@ def _object_reader(source: Any, asked: Asked) -> Reader:
     return reader
 
 
-def _file_reader(source: str, format: str | None, asked: Asked) -> Reader:
+def _file_reader(source: str, format: str | None, asked: Asked, exported: Exported | None = None) -> Reader:
+    if exported is not None and exported.format != "datasets":
+        return _table_reader(exported.format, list(exported.files), asked)
     folder = is_folder(source)
     listing = walk_folder(source) if folder else []
     files = [f"{source.rstrip('/')}/{name}" for name, _ in listing] if folder else find_files(source)
