@@ -72,7 +72,7 @@ class UnknownNameError(InputError):
     """A name that nothing bears; the message lists what exists and the nearest."""
 
     def __init__(self, what: str, name: str, known: Iterable[str], hint: str = "") -> None:
-        self.name, self.known = name, sorted(known)
+        self.what, self.name, self.known = what, name, sorted(known)
         near = difflib.get_close_matches(str(name), self.known, n=1, cutoff=0.5)  # None is a name, too
         did_you_mean = f" Did you mean {near[0]!r}?" if near else ""
         exists = ", ".join(self.known) if self.known else "none"

@@ -2,73 +2,147 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from curate import registry
 from curate.budgets import read_budget
-from curate.errors import UnknownNameError
-from curate.recipe.model import AnalyseStep, AnnotateStep, CompareStep, KeepStep, ScoreStep, SelectStep, Step
-from curate.store import Expression, PartStore
+from curate.contracts import role_of
+from curate.errors import CurateError, UnknownNameError
+from curate.recipe.model import (
+    AnalyseStep,
+    AnnotateStep,
+    AttachStep,
+    CompareStep,
+    ExportStep,
+    ImportStep,
+    KeepStep,
+    ReportStep,
+    ScoreStep,
+    SelectStep,
+    Step,
+)
+from curate.run.hints import giver_hint
+from curate.run.outlook import Brings, Outlook, least, looked_up
+from curate.run.steps.annotating import question
+from curate.store import PartStore
 
 __all__ = ["check_steps"]
 
 
-def check_steps(store: PartStore, steps: Iterable[Step]) -> None:
-    """Look at components, parameters, budgets, expressions and names of selections; columns are known when a step runs.
+def check_steps(store: PartStore, steps: Sequence[Step], base: str | Path = ".", *, done: int = 0) -> None:
+    """Look at components, parameters, budgets, expressions, and names of columns and selections; the first `done` steps
+    have run already.
 
-    Raises what the step itself would.
+    Columns are those of the store and what the steps before give. Where nobody can know them yet (an import of files that
+    are not there, or too large to be read twice) none is refused. Raises what the step itself would, and says which it is.
     """
-    selections = set(store.snapshot().selections)
-    for step in steps:
-        check = _CHECKS.get(type(step))
-        if check:
-            check(step)
-        for name in (getattr(step, "selection", None), getattr(step, "after", None)):
-            if name and name not in selections:
-                raise UnknownNameError("selection", name, selections)
-        selections |= {step.name or step.select} if isinstance(step, SelectStep) else set()
-        selections |= {step.name} if isinstance(step, KeepStep) and step.name else set()
+    try:
+        _walk(store, steps, done, least)
+    except CurateError:
+        if not any(isinstance(step, ImportStep) for step in steps[done:]):
+            raise
+        # What the sources hold matters, then: they are looked at for this alone, for it takes a while.
+        _walk(store, steps, done, partial(looked_up, Path(base).absolute()))
 
 
-def _check_keep(step: KeepStep) -> None:
-    Expression(step.keep)
+def _walk(store: PartStore, steps: Sequence[Step], done: int, brings: Brings) -> None:
+    outlook = Outlook(store, brings)
+    for number, step in enumerate(steps[done:], start=done + 1):
+        try:
+            for name in (getattr(step, "selection", None), getattr(step, "after", None)):
+                if name and name not in outlook.selections:
+                    raise UnknownNameError("selection", name, outlook.selections)
+            _CHECKS[type(step)](outlook, step)
+        except CurateError as error:
+            hint = giver_hint(error, steps, number)
+            _retell(error, f"step {number} of {len(steps)} ({step.title}): {error}{hint}")
+            raise
 
 
-def _check_score(step: ScoreStep) -> None:
-    registry.build("scorers", step.score, step.params)
+def _retell(error: CurateError, text: str) -> None:
+    """Let the same error say more."""
+    error.args = (text,)
+    if isinstance(error, ImportError):
+        error.msg = text  # what it shows instead of its arguments
 
 
-def _check_select(step: SelectStep) -> None:
-    registry.build("selectors", step.select, step.params)
+def _check_keep(outlook: Outlook, step: KeepStep) -> None:
+    outlook.check(step.keep)
+    outlook.selections |= {step.name} if step.name else set()
+
+
+def _check_select(outlook: Outlook, step: SelectStep) -> None:
+    if step.where:
+        outlook.check(step.where)
+    outlook.component("selectors", step.select, step.params)
     if step.budget is not None:  # of what it is a budget nobody knows yet: a count may still be too high
         read_budget(step.budget, whole="cost" not in step.params)
+    outlook.selections.add(step.name or step.select)
 
 
-def _check_analyse(step: AnalyseStep) -> None:
-    registry.build("analyses", step.analyse, step.params)
+def _check_analyse(outlook: Outlook, step: AnalyseStep) -> None:
+    if step.where:
+        outlook.check(step.where)
+    outlook.component("analyses", step.analyse, step.params)
 
 
-def _check_compare(step: CompareStep) -> None:
+def _check_compare(outlook: Outlook, step: CompareStep) -> None:
+    if step.where:
+        outlook.check(step.where)
     named: Mapping[str, dict[str, Any]] = (
         step.compare if isinstance(step.compare, dict) else {name: {} for name in step.compare}
     )
     for name, params in named.items():
         own = {key: value for key, value in params.items() if key != "select"}
-        registry.build("selectors", params.get("select", name), own)
+        outlook.component("selectors", params.get("select", name), own)
+    outlook.vectors(step.embedding)
+    outlook.field(step.label)
+    if step.test:
+        outlook.check(step.test, condition=False)
     for budget in step.budgets:
         read_budget(budget)
 
 
-def _check_annotate(step: AnnotateStep) -> None:
+def _check_annotate(outlook: Outlook, step: AnnotateStep) -> None:
+    if step.when:
+        outlook.check(step.when)
     registry.load("annotators", step.annotate)
+    asked, own = question(step)
+    registry.build("annotators", step.annotate, own)
+    guesses = asked.get("guesses")
+    columns = guesses.get("columns") if isinstance(guesses, Mapping) else None
+    for column in columns.values() if isinstance(columns, Mapping) else ():
+        outlook.field(str(column))
 
 
-_CHECKS: dict[type[Step], Callable[[Any], None]] = {
+def _check_export(outlook: Outlook, step: ExportStep) -> None:
+    for column in step.columns:
+        if column not in outlook.columns and outlook.complete:
+            raise UnknownNameError("column", column, outlook.columns)
+
+
+def _check_report(outlook: Outlook, step: ReportStep) -> None:
+    if step.map_of is None or not outlook.complete:
+        return
+    known = {
+        name: field for name, field in outlook.fields.items() if field is None or role_of(field) == "vector"
+    }
+    if step.map_of not in known:
+        raise UnknownNameError("column of vectors", step.map_of, [n for n, field in known.items() if field])
+
+
+_CHECKS: dict[type[Step], Callable[[Outlook, Any], None]] = {
+    ImportStep: Outlook.bring,
+    AttachStep: Outlook.attach,
+    ScoreStep: Outlook.score,
     KeepStep: _check_keep,
-    ScoreStep: _check_score,
     SelectStep: _check_select,
     AnalyseStep: _check_analyse,
     CompareStep: _check_compare,
     AnnotateStep: _check_annotate,
+    ExportStep: _check_export,
+    ReportStep: _check_report,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,16 +12,35 @@ from curate.contracts import column_name, digest
 from curate.errors import SchemaError, UnknownNameError
 from curate.kinds import KINDS, ROLES
 from curate.recipe.model import ScoreStep
-from curate.store import Part, Snapshot, StoreView
+from curate.store import ColumnSet, Part, Snapshot, StoreView
 
 
-def configure(group: str, name: str, params: Mapping[str, Any], view: StoreView) -> Any:
-    """A configured component. One that has `resolve(columns, kind)` decides there what `auto` means for this data."""
-    component = registry.build(group, name, params)
-    if hasattr(component, "resolve"):
-        kinds = view.kinds()
-        component = component.resolve(view.columns, kinds[0] if kinds else "")
-    return component
+class Columns(Protocol):
+    """What a component has to go on: the columns and kinds of a view, or those that there will be."""
+
+    @property
+    def columns(self) -> Sequence[str]: ...
+    def kinds(self) -> tuple[str, ...]: ...
+
+
+class Homes(Protocol):
+    """Which column set gives each column, None for those of the items: a snapshot knows, or what is foreseen."""
+
+    @property
+    def column_home(self) -> Mapping[str, ColumnSet | None]: ...
+
+
+def configure(group: str, name: str, params: Mapping[str, Any], view: Columns) -> Any:
+    """A configured component, settled for this data."""
+    return settle(registry.build(group, name, params), view)
+
+
+def settle(component: Any, view: Columns) -> Any:
+    """A component for this data: one that has `resolve(columns, kind)` decides there what `auto` means."""
+    if not hasattr(component, "resolve"):
+        return component
+    kinds = view.kinds()
+    return component.resolve(view.columns, kinds[0] if kinds else "")
 
 
 def supply(component: Any, view: StoreView, make: Callable[[ScoreStep], object]) -> None:
@@ -39,12 +58,12 @@ def supply(component: Any, view: StoreView, make: Callable[[ScoreStep], object])
         elif not has(view, need):
             giver = giver_of(need)
             if giver is None:
-                _refuse(component.name, need, view)
+                refuse(component.name, need, view)
             else:
                 make(ScoreStep.model_validate({"score": giver}))
 
 
-def has(view: StoreView, need: str) -> bool:
+def has(view: Columns, need: str) -> bool:
     """Whether a view has this column, or its kinds play this role."""
     if need in view.columns:
         return True
@@ -64,7 +83,8 @@ def giver_of(column: str) -> str | None:
     return name if name in registry.names("scorers") else None
 
 
-def _refuse(name: str, need: str, view: StoreView) -> None:
+def refuse(name: str, need: str, view: Columns) -> None:
+    """Say that a component needs what is not there. Raises SchemaError for a role, UnknownNameError for a column."""
     if need in ROLES:
         kinds = ", ".join(view.kinds()) or "no items at all"
         raise SchemaError(f"{name} needs {need}, which these items do not have (they are: {kinds})")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.contracts import digest
-from curate.recipe.model import Step
+from curate.recipe.model import ImportStep, Step
 from curate.run.checking import check_steps
 from curate.run.context import RunContext
 from curate.run.ledger import RunRecord, StepRecord
@@ -68,9 +68,11 @@ def execute(context: RunContext, steps: Iterable[Step]) -> RunRecord:
     run, started, steps = context.run, time.perf_counter(), list(steps)
     run.status = "interrupted"
     try:
-        check_steps(context.store, steps)
-        for step in steps:
+        check_steps(context.store, steps, context.base)
+        for done, step in enumerate(steps, start=1):
             handler(step.verb)(context, step)
+            if isinstance(step, ImportStep):  # now it is known what came, before what takes hours
+                check_steps(context.store, steps, context.base, done=done)
         run.status = "done"
     except Exception:
         run.status = "failed"

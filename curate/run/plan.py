@@ -82,7 +82,7 @@ def plan(
     rest will take on `workers` (default: one for each core).
     """
     steps = list(steps)
-    check_steps(store, steps)
+    check_steps(store, steps, base)
     view = store.view()
     planner = _Planner(
         store, Path(base).absolute(), seed, view, sample, workers or default_workers(), bound=view
@@ -171,13 +171,9 @@ def _at_most(planner: _Planner, step: ScoreStep) -> str:
 
 
 def _plan_keep(planner: _Planner, step: KeepStep) -> PlannedStep:
-    from curate.store import Expression
-
-    expression = Expression(step.keep)
     if planner.view is None or not planner.certain:
         planner.view = None
         return PlannedStep(step.title, "unknown", None, None, "how many it keeps depends on earlier steps")
-    expression.check(planner.view.schema)
     before = len(planner.view)
     planner.view = planner.view.where(step.keep)
     kept = len(planner.view)

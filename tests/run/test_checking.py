@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from curate.errors import ExpressionError, InputError, UnknownNameError
+from curate.errors import ExpressionError, InputError, RecipeError, SchemaError, UnknownNameError
 from curate.recipe.reader import build_recipe
+from curate.run.checking import check_steps
 from curate.run.plan import plan
 
 ITEMS = [{"id": f"i{n}", "text": f"text number {n}", "label": "ab"[n % 2]} for n in range(6)]
@@ -61,3 +67,145 @@ def test_it_is_said_where_nothing_is_mandatory(store) -> None:
     for _ in range(2):  # and again where the selection is there
         told = store.run({"store": "s", "steps": [step]}).steps[-1].notes
         assert told == ["mandatory: id = 'i33' holds for none of 6 items"]
+
+
+# --- Columns --------------------------------------------------------------------------------------------------------
+
+ROWS = pa.table(
+    {
+        "id": ["a", "b", "c"],
+        "sentence": ["one", "two", "three"],
+        "label": ["x", "y", "x"],
+        "rating": [1, 2, 3],
+    }
+)
+IMPORT = {"import": "rows.parquet", "kind": "label", "columns": {"text": "sentence"}}
+FIRST = [IMPORT, {"score": "text-basics"}, {"score": "exact-duplicate", "as": "same"}]
+COLUMNS = [
+    ({"keep": "text_word > 2"}, UnknownNameError, "Did you mean 'text_words'"),
+    ({"keep": "ratin > 2"}, UnknownNameError, "Did you mean 'rating'"),
+    ({"keep": "label = x"}, UnknownNameError, "write it in single quotes"),
+    ({"keep": "sentence = 'one'"}, UnknownNameError, "Step 1 .* gives it as 'text'"),
+    ({"keep": "not exact_duplicate"}, UnknownNameError, "Step 3 .* gives it as 'same'"),
+    ({"keep": "text_words > 'a'"}, ExpressionError, "compares"),
+    ({"keep": "label"}, ExpressionError, "not true or false"),
+    ({"score": "text-basics", "where": "raing > 2", "as": "t2"}, UnknownNameError, "'rating'"),
+    ({"score": "confident-learning"}, UnknownNameError, "The scorer out-of-fold gives it"),
+    ({"score": "text-basics", "as": "minhash"}, SchemaError, "another scorer"),
+    ({"score": "minhash", "as": "label"}, SchemaError, "the items themselves"),
+    ({"attach": "v.npy", "as": "text_words"}, SchemaError, "'text_words' already"),
+    ({"select": "top", "budget": 1, "with": {"by": "2 * ratings"}}, UnknownNameError, "'rating'"),
+    ({"select": "stratified", "budget": 1, "with": {"by": "labels"}}, UnknownNameError, "'label'"),
+    ({"select": "random", "budget": 1, "where": "label"}, ExpressionError, "not true or false"),
+    ({"select": "k-center", "budget": 1, "with": {"embedding": "minilmm"}}, UnknownNameError, "'minilmm'"),
+    ({"analyse": "label-conflicts", "with": {"group": "smae"}}, UnknownNameError, "Did you mean 'same'"),
+    ({"analyse": "label-health", "where": "split = 'a'"}, UnknownNameError, "'split'"),
+    ({"compare": ["random"], "embedding": "minilm"}, UnknownNameError, "The scorer minilm gives it"),
+    ({"compare": ["random"], "embedding": "label"}, SchemaError, "holds string, not vectors"),
+    ({"compare": ["random"], "embedding": "v", "label": "lable"}, UnknownNameError, "'v'"),
+    ({"compare": {"a": {"select": "top", "by": "ratin"}}}, UnknownNameError, "'rating'"),
+    ({"annotate": "offline", "when": "ratin > 1"}, UnknownNameError, "'rating'"),
+    ({"annotate": "offline", "with": {"folder": "x"}}, RecipeError, "what is asked"),
+    (
+        {"annotate": "offline", "with": {"template": "label-check", "foldr": "x"}},
+        UnknownNameError,
+        "'folder'",
+    ),
+    ({"export": "o", "columns": ["id", "rting"]}, UnknownNameError, "'rating'"),
+    ({"report": "r.html", "map_of": "label"}, UnknownNameError, "column of vectors"),
+    ({"import": "rows.parquet", "kind": "lable"}, UnknownNameError, "Did you mean 'label'"),
+]
+
+
+@pytest.fixture
+def recipe(tmp_path, store) -> Any:
+    """Checks a list of steps whose files lie in `tmp_path`, before anything is imported."""
+    pq.write_table(ROWS, tmp_path / "rows.parquet")
+
+    def check(*steps: dict[str, Any]) -> None:
+        built = build_recipe({"store": "s", "steps": [{**step} for step in steps]}).steps
+        check_steps(store.parts, built, tmp_path)
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("step", "error", "told"),
+    COLUMNS,
+    ids=lambda value: json.dumps(value)[:40] if isinstance(value, dict) else "",
+)
+def test_a_column_that_no_step_gives_is_found_missing_before_anything_runs(recipe, step, error, told) -> None:
+    with pytest.raises(error, match=told) as caught:
+        recipe(*FIRST, step)
+    assert str(caught.value).startswith("step 4 of 4 (")
+
+
+def test_what_earlier_steps_give_is_there(recipe, tmp_path) -> None:
+    recipe(
+        *FIRST,
+        {"keep": "text_words > 0 and rating < 3 and not same and length(text) > 1", "as": "kept"},
+        {"score": "near-duplicate", "with": {"by": "text"}},
+        {"keep": "minhash_reason is null and near_duplicate is not null"},  # minhash was made first
+        {"attach": "v.npy", "as": "pred-probs"},
+        {"score": "confident-learning"},
+        {"score": "text-basics", "as": "again"},
+        {"select": "top", "with": {"by": "again_text_words + rating"}, "budget": 1},
+        {"analyse": "label-health"},
+        {"compare": ["random"], "embedding": "pred_probs", "test": "rating = 1"},
+        {"export": "out", "columns": ["rating", "same_of", "suggested_label"], "selection": "kept"},
+        {"report": "r.html", "map_of": "pred_probs"},
+    )
+
+
+def test_a_column_of_a_later_step_is_no_column_yet(recipe) -> None:
+    with pytest.raises(UnknownNameError, match=r"Step 3 \(score text-basics\) gives it: put that before"):
+        recipe(IMPORT, {"keep": "text_words > 1"}, {"score": "text-basics"})
+
+
+def test_columns_that_a_scorer_gave_before_under_the_name_are_gone(recipe) -> None:
+    language = {"score": "text-basics", "with": {"language": True}}
+    recipe(IMPORT, language, {"keep": "text_language = 'en'"})
+    with pytest.raises(UnknownNameError, match="text_language"):
+        recipe(IMPORT, language, {"score": "text-basics"}, {"keep": "text_language = 'en'"})
+
+
+def test_where_an_import_cannot_be_known_no_column_is_refused(recipe, tmp_path) -> None:
+    step = {"keep": "whatever > 1"}
+    for source in ("absent.parquet", "s3://nowhere/rows.parquet"):
+        recipe(
+            {**IMPORT, "import": source}, {"score": "text-basics"}, step, {"export": "o", "columns": ["x"]}
+        )
+    (tmp_path / "rows.jsonl").write_text('{"sentence": "a", "label": "b", "kind": 1}\n')
+    lines = {**IMPORT, "import": "rows.jsonl"}
+    recipe(lines, {"keep": "kind = 1"})
+    with pytest.raises(UnknownNameError, match="whatever"):
+        recipe(lines, step)
+
+
+def test_large_text_is_not_read_twice_but_told_right_after_its_import(store, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("curate.formats.source._QUICKLY", 10)
+    (tmp_path / "rows.jsonl").write_text('{"id": "a", "sentence": "a", "label": "b"}\n')
+    steps = [
+        {**IMPORT, "import": str(tmp_path / "rows.jsonl")},
+        {"score": "text-basics"},
+        {"keep": "ratng > 1"},
+    ]
+    with pytest.raises(UnknownNameError, match="step 3 of 3"):
+        store.run({"steps": steps})
+    assert len(store) == 1
+    assert "text_basics" not in store.items.columns
+
+
+def test_sources_are_not_opened_where_the_store_knows_the_columns(
+    recipe, store, tmp_path, monkeypatch
+) -> None:
+    store.run({"steps": [{**IMPORT, "import": str(tmp_path / "rows.parquet")}]})
+    monkeypatch.setattr("curate.run.outlook.columns_ahead", None)  # would not survive a call
+    recipe(
+        *FIRST, {"keep": "rating > 1 and text_words > 1"}, {"select": "stratified", "with": {"by": "rating"}}
+    )
+
+
+def test_items_that_play_a_role_can_be_kept_by_it(store, captions) -> None:
+    store.add(captions("a dog", "a cat on a mat"), kind="image-text")
+    assert store.run({"steps": [{"keep": "length(text) > 5"}]}).steps[-1].counts == {"kept": 1, "dropped": 1}

@@ -15,6 +15,7 @@ from curate.errors import InputError, SchemaError
 from curate.formats import read_vectors
 from curate.recipe.model import AttachStep
 from curate.records import REJECTED
+from curate.run.components import Homes
 from curate.run.context import RunContext
 from curate.run.identity import KnownIds
 from curate.run.ledger import StepRecord
@@ -96,14 +97,18 @@ def _in_order(n: int, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 
 def _column_set(context: RunContext, name: str, values: npt.NDArray[Any]) -> ColumnSet:
-    snapshot = context.store.snapshot()
-    home = snapshot.column_home.get(name)
-    if name in snapshot.column_home and (home is None or home.scorer != "attach"):
-        raise SchemaError(f"there is a column {name!r} already; attach under another name")
+    check_free(name, context.store.snapshot())
     kind = pa.from_numpy_dtype(values.dtype)
     fields = pa.schema([vector(name, values.shape[1], kind), pa.field(reason_name(name), pa.string())])
     identity = digest("attach", name, str(kind), values.shape[1])
     return ColumnSet(name, identity, fields.serialize().to_pybytes(), "attach", 1)
+
+
+def check_free(name: str, snapshot: Homes) -> None:
+    """Raises SchemaError where there is a column of this name already that was not attached."""
+    home = snapshot.column_home.get(name)
+    if name in snapshot.column_home and (home is None or home.scorer != "attach"):
+        raise SchemaError(f"there is a column {name!r} already; attach under another name")
 
 
 def _vectors(values: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> list[pa.Array]:

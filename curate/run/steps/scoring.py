@@ -18,7 +18,7 @@ from curate.contracts import FittingScorer, Scorer, column_name, component_diges
 from curate.errors import RunError, SchemaError
 from curate.recipe.model import ScoreStep
 from curate.run.aligned import asked_rows
-from curate.run.components import applies, columns_digest, configure, rows_by_part, supply
+from curate.run.components import Homes, applies, columns_digest, configure, rows_by_part, supply
 from curate.run.context import RunContext, plain_params
 from curate.run.ledger import StepRecord
 from curate.run.scoring import ScoredPart, ScoreTask, fit_tasks, score_part
@@ -112,7 +112,7 @@ def reason_of(column_set: ColumnSet) -> str:
 # --- Names and identity -----------------------------------------------------------------------------------------
 
 
-def bind(scorer: Any, alias: str | None, snapshot: Snapshot) -> ColumnSet:
+def bind(scorer: Any, alias: str | None, snapshot: Homes) -> ColumnSet:
     """The column set a configured scorer writes, under its own name or an alias.
 
     Raises SchemaError if one of its columns exists already and is not its own, or the alias is another scorer's name.

@@ -1,0 +1,179 @@
+"""What each step of a recipe will find: the columns, kinds and selections of the store, and what the steps before it give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from curate import registry
+from curate.contracts import reason_name, role_of
+from curate.errors import CurateError, SchemaError, UnknownNameError
+from curate.formats.mapping import media_facts
+from curate.formats.source import columns_ahead
+from curate.kinds import ROLES
+from curate.kinds import kind as kind_of
+from curate.recipe.model import AttachStep, ImportStep, ScoreStep
+from curate.run.components import giver_of, has, refuse, settle
+from curate.run.context import located
+from curate.run.steps.attaching import check_free
+from curate.run.steps.scoring import bind
+from curate.store import ColumnSet, Expression, PartStore
+
+__all__ = ["Brings", "Outlook", "least", "looked_up"]
+
+Brings = Callable[[ImportStep], Collection[str] | None]
+"""The columns that an import brings; None where that cannot be known before it has run."""
+
+OWN = ("_source", "_index", "_hash")
+"""What an import notes of every row."""
+
+
+def least(step: ImportStep) -> Collection[str]:
+    """The columns that an import brings whatever its source holds: no file is looked at."""
+    return ("id", *kind_of(step.kind).required)
+
+
+def looked_up(base: Path, step: ImportStep) -> Collection[str] | None:
+    """The columns of a source as it is now; None for one that is not there, is on another machine, or would take long."""
+    try:
+        return columns_ahead(
+            located(base, step.source),
+            step.kind,
+            format=step.format,
+            columns=step.columns or None,
+            id=step.id,
+            texts=step.texts,
+        )
+    except (CurateError, OSError):
+        return None  # the step will say what is wrong, or the file will be there by then
+
+
+class Outlook:
+    """Columns, kinds and selections as a step will find them; each step that is looked at adds what it gives.
+
+    `fields` has every column, None where no more is known than its name. Where not `complete` there may be others, and
+    none is refused.
+    """
+
+    def __init__(self, store: PartStore, brings: Brings) -> None:
+        view = store.view()
+        self.column_home: dict[str, ColumnSet | None] = dict(view.snapshot.column_home)
+        self.fields: dict[str, pa.Field | None] = {
+            f.name: None if pa.types.is_null(f.type) else f for f in view.layout.schema
+        }
+        self.selections = set(view.snapshot.selections)
+        self.complete = True
+        self._kinds = dict.fromkeys(view.kinds())
+        self._brings = brings
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that a person sees."""
+        return [name for name in self.fields if not name.startswith("_")]
+
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of item, those of the store first."""
+        return tuple(self._kinds)
+
+    # --- What steps ask for -----------------------------------------------------------------------------------------
+
+    def field(self, name: str) -> pa.Field | None:
+        """The field of a column or role; None where it is not known. UnknownNameError where there will be none."""
+        readable = self._readable()
+        if not self.complete:
+            return None
+        if name not in readable:
+            raise UnknownNameError("column", name, [n for n in readable if not n.startswith("_")])
+        return readable.get(name)
+
+    def check(self, text: str, *, condition: bool = True) -> None:
+        """What `Expression.check` finds wrong, or where it need not be a condition `Expression.type_in`, as far as the
+        columns are known."""
+        expression, readable = Expression(text), self._readable()
+        missing = expression.columns - set(readable)
+        untold = not missing and any(readable[name] is None for name in expression.columns)
+        if untold or not self.complete:
+            return
+        schema = pa.schema([field or pa.field(name, pa.null()) for name, field in readable.items()])
+        if condition:
+            expression.check(schema)
+        else:
+            expression.type_in(schema)
+
+    def vectors(self, name: str) -> None:
+        """Raises UnknownNameError where there will be no such column, SchemaError where it surely holds no lists."""
+        field = self.field(name)
+        if field is not None and not _is_list(field.type):
+            known = [n for n, f in self.fields.items() if f is not None and role_of(f) == "vector"]
+            raise SchemaError(
+                f"{name!r} holds {field.type}, not vectors. Columns with vectors: {', '.join(known) or 'none'}"
+            )
+
+    def component(self, group: str, name: str, params: Mapping[str, Any]) -> Any:
+        """A configured component whose needs will be met, by their own scorers if need be (`components.supply`)."""
+        component = registry.build(group, name, params)
+        try:
+            component = settle(component, self)
+        except CurateError:
+            if self.complete:
+                raise
+        for need in component.needs if self.complete else ():
+            if has(self, need):
+                continue
+            giver = giver_of(need)
+            if giver is None:
+                refuse(component.name, need, self)
+            else:
+                self.score(ScoreStep.of({"score": giver}))
+        return component
+
+    def _readable(self) -> dict[str, pa.Field | None]:
+        """What an expression may read: columns, hidden ones too, and the roles that the kinds play."""
+        played = [role for role in ROLES if role not in self.fields and has(self, role)]
+        return {**self.fields, **{role: pa.field(role, pa.string()) for role in played}}
+
+    # --- What steps give ----------------------------------------------------------------------------------------------
+
+    def score(self, step: ScoreStep) -> None:
+        """The columns of a scorer, in place of those that it gave before under that name."""
+        if step.where:
+            self.check(step.where)
+        self._give(bind(self.component("scorers", step.score, step.params), step.name, self))
+
+    def bring(self, step: ImportStep) -> None:
+        """The columns of an import, and what is found out about its media."""
+        kind, names = kind_of(step.kind), self._brings(step)
+        self._kinds.setdefault(kind.name)
+        if names is None:
+            self.complete = False
+            return
+        for name in names:
+            text = name in ("id", *kind.content)
+            self.fields.setdefault(name, pa.field(name, pa.string()) if text else None)
+            self.column_home.setdefault(name, None)
+        for name in (*OWN, *media_facts(kind)):  # or not: that depends on what the media are
+            self.fields.setdefault(name, None)
+
+    def attach(self, step: AttachStep) -> None:
+        """A column of vectors, of what type only the file tells."""
+        name = step.name.replace("-", "_")
+        check_free(name, self)
+        fields = pa.schema([pa.field(name, pa.null()), pa.field(reason_name(name), pa.string())])
+        self._give(ColumnSet(name, "", fields.serialize().to_pybytes(), "attach", 1))
+
+    def _give(self, made: ColumnSet) -> None:
+        before = [n for n, home in self.column_home.items() if home is not None and home.name == made.name]
+        for name in before:
+            del self.column_home[name], self.fields[name]
+        for field in made.schema():
+            self.column_home[field.name] = made
+            self.fields[field.name] = None if pa.types.is_null(field.type) else field
+
+
+def _is_list(type_: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_)
+    )
