@@ -25,7 +25,7 @@ from curate.recipe.model import (
     Step,
 )
 from curate.run.hints import giver_hint
-from curate.run.outlook import Brings, Outlook, least, looked_up
+from curate.run.outlook import Outlook, least, looked_up
 from curate.run.steps.annotating import question
 from curate.store import PartStore
 
@@ -39,27 +39,30 @@ def check_steps(store: PartStore, steps: Sequence[Step], base: str | Path = ".",
     Columns are those of the store and what the steps before give. Where nobody can know them yet (an import of files that
     are not there, or too large to be read twice) none is refused. Raises what the step itself would, and says which it is.
     """
-    try:
-        _walk(store, steps, done, least)
-    except CurateError:
-        if not any(isinstance(step, ImportStep) for step in steps[done:]):
-            raise
-        # What the sources hold matters, then: they are looked at for this alone, for it takes a while.
-        _walk(store, steps, done, partial(looked_up, Path(base).absolute()))
-
-
-def _walk(store: PartStore, steps: Sequence[Step], done: int, brings: Brings) -> None:
-    outlook = Outlook(store, brings)
+    if any(isinstance(step, ImportStep) for step in steps[done:]):
+        outlook = Outlook(store, least)
+        try:
+            for step in steps[done:]:
+                _check(outlook, step)
+        except CurateError:
+            pass  # what the sources hold may matter: they are looked at for this alone, for it takes a while
+        else:
+            return
+    outlook = Outlook(store, partial(looked_up, Path(base).absolute()))
     for number, step in enumerate(steps[done:], start=done + 1):
         try:
-            for name in (getattr(step, "selection", None), getattr(step, "after", None)):
-                if name and name not in outlook.selections:
-                    raise UnknownNameError("selection", name, outlook.selections)
-            _CHECKS[type(step)](outlook, step)
+            _check(outlook, step)
         except CurateError as error:
             hint = giver_hint(error, steps, number)
             _retell(error, f"step {number} of {len(steps)} ({step.title}): {error}{hint}")
             raise
+
+
+def _check(outlook: Outlook, step: Step) -> None:
+    for name in (getattr(step, "selection", None), getattr(step, "after", None)):
+        if name and name not in outlook.selections:
+            raise UnknownNameError("selection", name, outlook.selections)
+    _CHECKS[type(step)](outlook, step)
 
 
 def _retell(error: CurateError, text: str) -> None:
