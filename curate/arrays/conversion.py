@@ -117,10 +117,14 @@ def _from_column(values: pa.Array | pa.ChunkedArray, what: str) -> Values:
         return _from_column(values.storage, what)
     if pt.is_list(type_) or pt.is_large_list(type_) or pt.is_fixed_size_list(type_):
         return _from_lists(values, what)
-    if pt.is_decimal(type_):
-        values = values.cast(pa.float64())
-    array: Values = values.to_numpy(zero_copy_only=False)
-    return array
+    if pt.is_boolean(type_) and not values.null_count:
+        return np.from_dlpack(values.cast(pa.uint8())).astype(bool)
+    if pt.is_integer(type_) or pt.is_floating(type_) or pt.is_decimal(type_) or pt.is_boolean(type_):
+        if values.null_count or pt.is_decimal(type_):
+            values = values.cast(pa.uint8()) if pt.is_boolean(type_) else values
+            values = values.cast(pa.float64()).fill_null(float("nan"))
+        return np.from_dlpack(values)  # Arrow's own way imports pandas where it can
+    return np.array(values.to_pylist(), object)
 
 
 def _from_lists(values: pa.Array, what: str) -> Values:
@@ -174,8 +178,6 @@ def _from_pandas(values: Any, what: str) -> Values:
 
 def _from_arrow(values: Any, what: str) -> Values:
     """Of Polars, and of whatever else gives itself as Arrow."""
-    if hasattr(values, "collect_schema") and hasattr(values, "collect"):
-        values = values.collect()  # a lazy frame
     if hasattr(values, "to_arrow"):
         return as_array(_tried(lambda one: one.to_arrow(), values, what), what)
     return as_array(_tried(pa.table, values, what), what)
@@ -188,6 +190,7 @@ _KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Any, str], Values]], ...] =
     (lambda v: isinstance(v, (pa.Table, pa.RecordBatch)), _from_table),
     (lambda v: hasattr(v, "iloc"), _from_pandas),
     (lambda v: hasattr(v, "to_arrow") or hasattr(v, "__arrow_c_stream__"), _from_arrow),
+    (lambda v: hasattr(v, "collect_schema"), lambda v, what: as_array(v.collect(), what)),  # a lazy frame
 )
 """How to know each kind, and what makes an array of it."""
 
