@@ -16,6 +16,10 @@ from curate.run.ledger import StepRecord
 from curate.store import Expression, PartStore, StoreView
 
 
+_WRITES = ("score", "join")
+"""Steps that give columns."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """What one step decided about the item: `verdict` is kept, dropped, selected, not selected, scored, not scored, joined or
@@ -115,11 +119,17 @@ def _check_refused(store: PartStore, item: str) -> None:
 
 
 def decisions(store: PartStore, view: StoreView, position: int, row: dict[str, Any]) -> list[Decision]:
-    """What each step in the ledger decided about one row, oldest first, each distinct step once."""
+    """What each step in the ledger decided about one row, oldest first, each distinct step once.
+
+    Of steps that wrote the same columns only the last is told: what the others said is not there any more.
+    """
     seq, told, seen = int(view.seqs()[position]), list[Decision](), set[str]()
     steps = [StepRecord.from_dict(s) for run in reversed(store.runs()) for s in store.steps(run["run_id"])]
+    steps = [step for step in steps if not step.error]
+    last = {column: step.digest for step in steps for column in step.columns if step.kind in _WRITES}
     for step in steps:
-        if step.error or step.digest in seen:
+        replaced = step.kind in _WRITES and step.columns and last[step.columns[0]] != step.digest
+        if replaced or step.digest in seen:
             continue
         seen.add(step.digest)
         decision = _decide(store, view, position, row, seq, step)
@@ -131,7 +141,7 @@ def decisions(store: PartStore, view: StoreView, position: int, row: dict[str, A
 def _decide(
     store: PartStore, view: StoreView, position: int, row: dict[str, Any], seq: int, step: StepRecord
 ) -> Decision | None:
-    if step.kind in ("score", "join"):
+    if step.kind in _WRITES:
         given = [c for c in step.columns if row.get(c) is not None and not _is_vector(row[c])]
         said = ", ".join(f"{c} = {_short(row[c])}" for c in given[:8])
         why = next(

@@ -202,6 +202,13 @@ def test_explain_tells_each_step_with_values(filled):
         filled.explain("torn")
 
 
+def test_explain_tells_what_a_column_says_now_and_not_what_it_said(filled):
+    for similarity in (0.9, 0.5):
+        filled.score("near-duplicate", by="text", similarity=similarity)
+    told = [d.because for d in filled.explain("i1").decisions if d.step == "score near-duplicate"]
+    assert len(told) == 1 and "near_duplicate = True" in told[0]
+
+
 def test_selections_are_named_or_given_and_numbers_are_numpys_too(filled, tmp_path):
     three = filled.select("random", budget=np.int64(3), name="three")
     assert len(three) == 3 and len(filled.select("random", budget=np.float32(0.5), name="half")) == 5

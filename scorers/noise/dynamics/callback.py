@@ -140,8 +140,13 @@ def _log_pass(log: LogitLog, number: int, model: Any, loader: Any, batch_size: i
 
 
 def _logits(output: Any) -> Any:
-    """The logits of a model's output. Raises InputError where there are none, or not one row per item."""
-    logits = getattr(output, "logits", output[1] if isinstance(output, tuple) and len(output) > 1 else None)
+    """The logits of a model's output: an object or a dict that names them, or the second of a tuple, as for `Trainer`.
+
+    Raises InputError where there are none, or not one row per item.
+    """
+    logits = output.get("logits") if isinstance(output, dict) else getattr(output, "logits", None)
+    if logits is None and isinstance(output, tuple) and len(output) > 1:
+        logits = output[1]
     if logits is None or logits.ndim != 2:
         shape = "none" if logits is None else tuple(logits.shape)
         raise InputError(f"logits of shape {shape}: a classifier of items gives (items, classes)")

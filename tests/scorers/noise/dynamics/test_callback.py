@@ -13,6 +13,7 @@ pytest.importorskip("transformers", reason="extra train not installed")
 
 import torch
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from curate.errors import InputError
 from curate.scorers.noise import LogitCallback, LogitLog, training_dynamics
@@ -91,6 +92,14 @@ def test_a_resumed_run_goes_on_in_the_same_log(tmp_path: Path) -> None:
     more.train(resume_from_checkpoint=str(next((tmp_path / "out").glob("checkpoint-5"))))
     assert len(log) == 4
     np.testing.assert_array_equal(log[0], first)
+
+
+def test_a_model_may_give_its_logits_by_name_or_as_the_second_of_a_tuple() -> None:
+    loss, logits = torch.zeros(()), torch.zeros(2, 3)
+    for output in ({"loss": loss, "logits": logits}, (loss, logits), SequenceClassifierOutput(loss, logits)):
+        assert callback._logits(output) is logits
+    with pytest.raises(InputError, match="logits of shape none"):
+        callback._logits({"loss": loss})
 
 
 def test_what_cannot_be_logged_is_refused(tmp_path: Path) -> None:
