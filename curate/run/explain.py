@@ -15,7 +15,6 @@ from curate.errors import InputError, UnknownNameError
 from curate.run.ledger import StepRecord
 from curate.store import Expression, PartStore, StoreView
 
-
 _WRITES = ("score", "join")
 """Steps that give columns."""
 
