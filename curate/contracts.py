@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -159,6 +160,11 @@ class View(Protocol):
         """Run a DuckDB query in which the relation `view` has these columns and `_row` (int64 position)."""
         ...
 
+    @property
+    def scratch(self) -> Path | None:
+        """A folder for what is set aside while something is worked out (`curate.spool`); None where all is held in memory."""
+        ...
+
     # Work by pieces. A piece is a view too: `rows` rows (PIECE_ROWS by default) or a few more, cut where parts end, whoever
     # works on it; `first` is the row of the whole view that is its row 0. Here pieces are worked on one after another, in
     # a run on a cluster by its workers: functions (module-level ones, or `functools.partial`s), arguments and results travel
@@ -256,7 +262,8 @@ class FittingScorer(Protocol):
 class Selection:
     """Which items were chosen, in which order, with what weight, and why. It points at items, never copies them.
 
-    `index`   (k,) int64: rows of the view (or array) selected from, best first.
+    `index`   (k,) int64: rows of the view (or array) selected from, best first. Where they are many, `index` and `gain` may
+              be mapped from a file, and cannot be written to.
     `weight`  (k,) float32 training weight, mean 1 unless the selector says otherwise; None = all 1.
     `gain`    (k,) float32 what each item added when it entered; None where the notion does not apply.
     `reason`  (k,) strings, or one string for all, why each was kept.

@@ -123,6 +123,10 @@ class ArrayView:
             connection.register("view", table)
             return connection.sql(query).to_arrow_table()
 
+    @property
+    def scratch(self) -> None:
+        return None
+
     def spread(self, function: Callable[[View, int], R], rows: int | None = None) -> Iterator[R]:
         return spread(HERE, function, self._pieces(rows))
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.run.context import RunContext
+from curate.spool import forget
 from curate.store import SelectionInfo
 from curate.store.streams import GROUP_ROWS, write_rows
 from curate.store.writer import SELECTION
@@ -34,6 +35,9 @@ def store_selection(
 
     def rows(low: int, high: int) -> pa.Table:
         size = high - low
+        for values in (seqs, weight, gain):  # what was read of them before is written by now
+            if values is not None:
+                forget(values)
         return pa.table(
             {
                 "seq": pa.array(seqs[low:high], pa.int64()),

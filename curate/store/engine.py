@@ -28,6 +28,9 @@ PER_CORE = 100
 PER_TEN_MILLION = 200
 """MB that it may hold for every ten million rows: a sort that spills needs a block of each run at once, and fails without."""
 
+MANY = 64
+"""Files after which memory is handed back: that takes about as long as opening a few."""
+
 
 def default_memory(rows: int = 0) -> str:
     """What DuckDB may hold before it spills to `tmp/`: CURATE_MEMORY where that is set, else 100 MB a core, 200 at least;
@@ -52,6 +55,14 @@ class Engine:
         self.memory = memory
         self._lock = threading.Lock()
         self._connection: DuckDBPyConnection | None = None
+        self._files = 0
+
+    def closed(self, files: int) -> None:
+        """So many item parts were read and are not read any more: hand memory back where they are many by now."""
+        self._files += files
+        if self._files >= MANY:
+            self._files = 0
+            give_back_memory()
 
     @contextmanager
     def cursor(self) -> Iterator[DuckDBPyConnection]:

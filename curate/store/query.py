@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from curate.store.engine import Engine, duckdb_types, give_back_memory
+from curate.store.engine import Engine, duckdb_types
 from curate.store.expression import Expression
 from curate.store.layout import Home, Layout
 from curate.store.parts import Part
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 20
 """Rows, about, that one query reads."""
-MANY = 64
-"""Files after which memory is handed back: that takes about as long as opening a few."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +72,11 @@ class Query:
         for stop, part in enumerate(self.parts):
             if size and size + part.rows > PIECE:
                 yield replace(self, parts=self.parts[start:stop])
-                give_back_memory()
+                self.engine.closed(stop - start)
                 start, size = stop, 0
             size += part.rows
         yield replace(self, parts=self.parts[start:])
-        if len(self.parts) - start >= MANY:
-            give_back_memory()
+        self.engine.closed(len(self.parts) - start)
 
     def _filtered(self, made: Relation, columns: Sequence[str], wanted: int) -> str:
         listed = ", ".join([*(f"c{i}" for i in range(wanted)), SEQ])

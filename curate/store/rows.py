@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from curate.store.engine import Engine, quote_text
 from curate.store.parts import Part
-from curate.store.rowset import RowSet, int64_values
+from curate.store.rowset import RowSet, extent, int64_values
 from curate.store.snapshot import Snapshot
 
 
@@ -53,7 +53,7 @@ def around(parts: Sequence[Part], seqs: npt.NDArray[np.int64]) -> tuple[Part, ..
     """The parts between the least of these seqs, in any order, and the greatest."""
     if not len(seqs):
         return ()
-    low, high = int(seqs.min()), int(seqs.max())
+    low, high = extent(seqs)
     return tuple(p for p in parts if p.seq_lo + p.rows > low and p.seq_lo <= high)
 
 

@@ -6,7 +6,7 @@ DuckDB gets them as one bit per row, which filters a scan without a join, so wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import blake3
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.spool import blocks
 from curate.store.parts import Part
 
 Flags = npt.NDArray[np.bool_]
@@ -103,7 +104,10 @@ class RowSet:
     def spans(self, seqs: Seqs) -> bool:
         """Whether the set knows of each of these, as a member or not."""
         stop = self.start + len(self.flags)
-        return not len(seqs) or bool(seqs.min() >= self.start and seqs.max() < stop)
+        if not len(seqs):
+            return True
+        low, high = extent(seqs)
+        return low >= self.start and high < stop
 
     def touches(self, part: Part) -> bool:
         """Whether any row of the part is in the set."""
@@ -118,10 +122,10 @@ def span(parts: Sequence[Part]) -> tuple[int, int]:
     return min(p.seq_lo for p in parts), max(p.seq_lo + p.rows for p in parts)
 
 
-def blocks(values: Seqs) -> Iterator[Seqs]:
-    """A long array in pieces, so that what is worked out on the way stays small beside it."""
-    for start in range(0, len(values), _BLOCK):
-        yield values[start : start + _BLOCK]
+def extent(values: Seqs) -> tuple[int, int]:
+    """The least of these and the greatest; there is one at least."""
+    low, high = zip(*((int(some.min()), int(some.max())) for some in blocks(values)), strict=True)
+    return min(low), max(high)
 
 
 def distinct(seqs: Seqs) -> Seqs:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
@@ -21,13 +22,14 @@ from curate import registry
 from curate.contracts import Held, View, digest
 from curate.errors import InputError, UnknownNameError, require
 from curate.pieces import HERE, Crew, share, spread
+from curate.spool import MANY, Spool, blocks
 from curate.store import outputs, rows
 from curate.store import pieces as cutting
 from curate.store.engine import engine
 from curate.store.expression import Expression
 from curate.store.layout import Home, Layout
 from curate.store.query import Query
-from curate.store.rowset import RowSet, blocks, distinct, int64_array, int64_values
+from curate.store.rowset import RowSet, distinct, extent, int64_array, int64_values
 from curate.store.snapshot import Snapshot
 from curate.store.survivors import survivors
 from curate.store.vectors import PartVectors
@@ -197,23 +199,22 @@ class StoreView:
         Raises InputError for positions that the view does not have.
         """
         positions = np.asarray(positions, np.int64)
-        if len(positions) and not (positions.min() >= 0 and positions.max() < len(self)):
-            raise InputError(
-                f"rows {positions.min()} to {positions.max()}: the view has {len(self)}, counted from 0"
-            )
+        low, high = extent(positions) if len(positions) else (0, -1)
+        if low < 0 or high >= len(self):
+            raise InputError(f"rows {low} to {high}: the view has {len(self)}, counted from 0")
+        found = Spool(np.int64, self.scratch, MANY)
         if "_seqs" in self.__dict__ or self._rowset is not None:
-            return self._seqs[positions]
+            for block in blocks(positions):
+                found.append(self._seqs[block])
+            return found.array()
         # All rows of its parts are in the view: no list of them need be made.
         starts = np.cumsum([0, *(p.rows for p in self.query.parts)])
         shift = np.array([p.seq_lo for p in self.query.parts], np.int64) - starts[:-1]
         if not shift.any():
             return positions
-        found = np.empty(len(positions), np.int64)
-        done = 0
         for block in blocks(positions):
-            found[done : done + len(block)] = block + shift[np.searchsorted(starts, block, side="right") - 1]
-            done += len(block)
-        return found
+            found.append(block + shift[np.searchsorted(starts, block, side="right") - 1])
+        return found.array()
 
     def ids(self) -> pa.ChunkedArray:
         """Id of each row."""
@@ -277,6 +278,11 @@ class StoreView:
         """The same in batches of about `rows`, for results that are better not held whole."""
         with outputs.sql(self._lean(), query, outputs.named(self.layout, columns)) as result:
             yield from result.to_arrow_reader(rows)
+
+    @property
+    def scratch(self) -> Path:
+        """Where the store has room for what is set aside (`contracts.View`)."""
+        return self.home.path / "tmp"
 
     # --- work by pieces ------------------------------------------------------------------------------------------
 

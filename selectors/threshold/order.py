@@ -21,8 +21,10 @@ __all__ = [
     "by_key_and_id",
     "capacity",
     "columns_of",
+    "heads_of",
     "number_pieces",
     "numbers",
+    "tied",
 ]
 
 
@@ -73,30 +75,43 @@ def ascending(keys: npt.NDArray[Any], ids: Ids, count: int | None = None) -> npt
     else:
         rows = np.argsort(keys)
         picked = keys[rows]
-    equal = picked[1:] == picked[:-1]
+    equal = tied(picked)
     if equal.any():
-        by_key_and_id(picked, rows, np.append(equal, False) | np.append(False, equal), ids)
+        near = np.sort(rows[equal])
+        heads = np.zeros(len(rows), np.uint64)
+        heads[equal] = heads_of(near, ids)[np.searchsorted(near, rows[equal])]
+        by_key_and_id(picked, rows, heads, ids)
     return rows[:count]
 
 
+def tied(keys: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which of the ordered `keys` have an equal beside them."""
+    found = np.zeros(len(keys), np.bool_)
+    np.equal(keys[1:], keys[:-1], out=found[1:])
+    found[:-1] |= found[1:]
+    return found
+
+
+def heads_of(rows: npt.NDArray[Any], ids: Ids) -> npt.NDArray[np.uint64]:
+    """The first eight bytes of the ids of ascending `rows`, in whose order a block of them lies in few files, as numbers."""
+    found = np.empty(len(rows), np.uint64)
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK].astype(np.int64)
+        found[start : start + _BLOCK] = _heads(ids.take(_arrow(block)))
+    return found
+
+
 def by_key_and_id(
-    keys: npt.NDArray[Any], rows: npt.NDArray[Any], tied: npt.NDArray[np.bool_], ids: Ids
+    keys: npt.NDArray[Any], rows: npt.NDArray[Any], heads: npt.NDArray[np.uint64], ids: Ids
 ) -> None:
     """Bring `rows`, which are in the order of their `keys`, into that of their ids where keys are equal, in place.
 
-    `tied` marks what has an equal beside it. Ids are compared by their first eight bytes, and only what is still equal is
-    read whole. They are read in the order of rows, in which a block of them lies in few files.
+    Ids are compared by their `heads` (`heads_of`), which are needed only there; what is still equal is read whole.
     """
-    near = rows[tied]
-    near.sort()
-    heads = np.empty(len(near), np.uint64)
-    for start in range(0, len(near), _BLOCK):
-        block = near[start : start + _BLOCK].astype(np.int64)
-        heads[start : start + _BLOCK] = _heads(ids.take(_arrow(block)))
-    for at in _ties(keys, tied):
-        mine = heads[np.searchsorted(near, rows[at])]
-        order = np.lexsort((mine, keys[at]))
-        rows[at], mine = rows[at][order], mine[order]
+    for at in _ties(keys, tied(keys)):
+        order = np.lexsort((heads[at], keys[at]))
+        mine = heads[at][order]
+        rows[at] = rows[at][order]
         same = (mine[1:] == mine[:-1]) & (keys[at][1:] == keys[at][:-1])
         if same.any():
             _by_whole_id(keys, rows, at[np.append(same, False) | np.append(False, same)], ids)

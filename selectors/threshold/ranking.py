@@ -1,54 +1,75 @@
-"""The rows with the highest values out of many pieces, best first, in little more memory than the answer takes.
+"""The rows with the highest values out of many pieces, best first, in memory that does not grow with them.
 
-A value becomes a number without sign whose order is the one asked for; the last one chosen is found by counting its digits,
-so nothing is copied or sorted but what is chosen, and that as one number for value and row together. What is asked of the
-pieces is counts and, once, what is chosen; all else they forget before that. They may lie with the workers of a cluster.
+A value becomes a number without sign whose order is the one asked for; the last one chosen is found by counting its digits.
+Each piece sorts what is chosen of it, and these are merged in runs: whatever is longer than a run is set aside in files
+(`curate.spool`). Pieces may lie with the workers of a cluster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from curate.selectors.threshold.order import Ids, by_key_and_id
+from curate.selectors.threshold.order import Ids, by_key_and_id, heads_of
+from curate.spool import MANY, Spool, blocks, forget
 
 __all__ = ["Leading", "Ranks", "leading", "ranked"]
 
 _DIGIT = 13
 """Bits counted at once: 64 kB of counts a piece."""
+_STEP = 1 << 12
+"""Of so many keys of a piece one is known to all."""
+_RUN = 1 << 17
+"""Rows, about, that are merged at once."""
+
+_PACKED = np.dtype([("row", "<u4"), ("key", "<u4")])
+"""One number whose order is that of keys, and of rows where keys are equal."""
+_WIDE = np.dtype([("row", "<u8"), ("key", "<u8")])
 
 Keys = npt.NDArray[Any]
 Pieces = Sequence[npt.NDArray[np.floating]]
 
 
 def ranked(
-    pieces: Pieces, ids: Ids, count: int, lowest: bool = False
+    pieces: Pieces, ids: Ids, count: int, lowest: bool = False, *, scratch: Path | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.floating]]:
     """The `count` rows with the highest (or lowest) values, best first, ties by id, and their values; NaN never.
 
     `pieces` are one list of float32 or float64 values, cut anywhere; `ids` one unique string for each. Returns rows
-    (at most count,) int64 and their values, of the type of the pieces.
+    (at most count,) int64 and their values, of the type of the pieces; do not write to them. What is long lies in the
+    folder `scratch` meanwhile, and what is returned is mapped from there; None: all is in memory.
     """
-    starts = np.cumsum([0, *map(len, pieces)])
-    ranks = [Ranks([piece], first, lowest) for piece, first in zip(pieces, starts.tolist(), strict=False)]
+    starts = np.cumsum([0, *map(len, pieces)]).tolist()
+    ranks = [
+        Ranks([piece], first, _Part(ids, first), lowest, scratch=scratch)
+        for piece, first in zip(pieces, starts, strict=False)
+    ]
     count = min(count, sum(one.total()[0] for one in ranks))
-    return leading(_All(ranks), int(starts[-1]), count, lowest).in_order(ids)
+    return leading(_All(ranks), starts[-1], count, lowest).in_order(ids, scratch)
 
 
 class Ranks:
-    """The values of one piece, whose row 0 is row `first` of all, as numbers in the order asked for."""
+    """The values of one piece, whose row 0 is row `first` of all, as numbers in the order asked for. `ids` are those of its
+    rows; what is long lies in the folder `scratch`."""
 
-    def __init__(self, values: Pieces, first: int, lowest: bool = False) -> None:
-        self.first = first
+    def __init__(
+        self, values: Pieces, first: int, ids: Ids, lowest: bool = False, *, scratch: Path | None = None
+    ) -> None:
+        self.first, self.ids, self.scratch = first, ids, scratch
         with np.errstate(invalid="ignore"):  # infinities of both signs have no sum
             self.sum = float(sum(np.nansum(one, dtype=np.float64) for one in values))
-        known = sum(len(one) - int(np.count_nonzero(np.isnan(one))) for one in values)
-        self.keys: Keys = np.concatenate([_keys(one, lowest) for one in values])
-        self.known = known
+        self.known = sum(len(one) - int(np.count_nonzero(np.isnan(one))) for one in values)
+        keys = Spool(f"u{values[0].itemsize}", scratch)
+        for one in values:
+            keys.append(_keys(one, lowest))
+        self.keys: Keys = keys.array()
 
     def total(self) -> tuple[int, float, int]:
         """How many are numbers, what they add up to, and how many bytes each has."""
@@ -56,31 +77,90 @@ class Ranks:
 
     def digits(self, shift: int, width: int, head: int | None) -> npt.NDArray[np.int64]:
         """How often each digit of `width` bits, `shift` bits from the right, is found after this `head`."""
-        keys, type_ = self.keys, self.keys.dtype.type
-        if head is not None:
-            keys = keys[keys >> type_(shift + width) == head]
-        digits = (keys >> type_(shift)).astype(np.uint16) & np.uint16((1 << width) - 1)
-        return np.bincount(digits, minlength=1 << width)
+        type_ = self.keys.dtype.type
+        found = np.zeros(1 << width, np.int64)
+        for keys in blocks(self.keys):
+            if head is not None:
+                keys = keys[keys >> type_(shift + width) == head]
+            digits = (keys >> type_(shift)).astype(np.uint16) & np.uint16((1 << width) - 1)
+            found += np.bincount(digits, minlength=1 << width)
+        return found
 
-    def keep(self, bound: int, packed: bool) -> None:
-        """Forget all but the keys up to `bound`; `packed`: keep them in one number with their rows among all."""
-        at = np.flatnonzero(self.keys <= bound)
-        keys = self.keys[at]
-        at += self.first
-        if packed:
-            keys = keys.astype(np.uint64)
-            keys <<= np.uint64(32)
-            keys |= at.astype(np.uint64)
-            if 2 * len(at) <= len(self.keys):
-                # Where the keys were: that goes back to the system as one, what small arrays leave behind does not.
-                room = self.keys[: 2 * len(at)].view(np.uint64)
-                room[:] = keys
-                keys = room
-        self.keys, self.rows = keys, np.empty(0, np.int64) if packed else at
+    def keep(self, bound: int, packed: bool) -> Keys:
+        """Forget all but the keys up to `bound`, which are put in order, with their rows among all; `packed`: as one number.
+        Gives every `_STEP`-th of them."""
+        found, start = [np.empty(0, _PACKED if packed else _WIDE)], self.first
+        for keys in blocks(self.keys):
+            at = np.flatnonzero(keys <= bound)
+            pairs = np.empty(len(at), found[0].dtype)
+            pairs["key"], pairs["row"] = keys[at], at + start
+            found.append(pairs)
+            start += len(keys)
+        kept = np.concatenate(found)
+        kept = kept[_order(kept)]
+        spool = Spool(kept.dtype, self.scratch)
+        spool.append(kept)
+        self.marks, self.kept = np.array(kept["key"][_STEP - 1 :: _STEP]), spool.array()
+        self.keys, self.places = np.empty(0, self.keys.dtype), Spool(np.uint32, self.scratch)
+        return self.marks
 
-    def kept(self) -> tuple[Keys, Keys]:
-        """These keys and their rows, in the order of rows; no rows where they are packed."""
-        return self.keys, self.rows
+    def between(self, low: int | None, high: int) -> Keys:
+        """The keys above `low` (None: all) and up to `high`, with their rows."""
+        found = np.array(self.kept[slice(*self._span(low, high))])
+        forget(self.kept)
+        return found
+
+    def tie(self, low: int | None, high: int, keys: Keys) -> None:
+        """These `keys` between the two, ascending, are those of several rows. Keys are told of in their order."""
+        start, _ = self._span(low, high)
+        mine = self.between(low, high)["key"]
+        place = np.minimum(np.searchsorted(keys, mine), max(len(keys) - 1, 0))
+        self.places.append(start + np.flatnonzero(keys[place] == mine) if len(keys) else place[:0])
+
+    def read_ids(self) -> None:
+        """Read the ids of rows whose keys others have, too: after all ties were told."""
+        self.at = self.places.array()
+        rows = self.kept["row"][self.at].astype(np.int64) - self.first
+        forget(self.kept)
+        forget(self.at)
+        order = np.argsort(rows)
+        heads = np.empty(len(rows), np.uint64)
+        heads[order] = heads_of(rows[order], self.ids)
+        spool = Spool(np.uint64, self.scratch)
+        spool.append(heads)
+        self.heads = spool.array()
+
+    def heads_between(self, low: int | None, high: int) -> npt.NDArray[np.uint64]:
+        """The first bytes of the ids of what lies `between`; 0 where no other row has the key."""
+        start, stop = self._span(low, high)
+        found = np.zeros(stop - start, np.uint64)
+        first, last = np.searchsorted(self.at, np.array([start, stop], np.uint32))
+        found[self.at[first:last] - np.uint32(start)] = self.heads[first:last]
+        forget(self.at)
+        forget(self.heads)
+        return found
+
+    def _span(self, low: int | None, high: int) -> tuple[int, int]:
+        found = 0 if low is None else self._upto(low), self._upto(high)
+        forget(self.kept)
+        return found
+
+    def _upto(self, key: int) -> int:
+        """How many keys are no higher than `key`."""
+        typed = self.marks.dtype.type(key)
+        near = int(np.searchsorted(self.marks, typed, side="right")) * _STEP
+        return near + int(np.searchsorted(self.kept["key"][near : near + _STEP], typed, side="right"))
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Ids of a piece that begins with row `first`."""
+
+    ids: Ids
+    first: int
+
+    def take(self, indices: pa.Array) -> Any:
+        return self.ids.take(pc.add(indices, self.first))
 
 
 class _All:
@@ -102,40 +182,55 @@ class _Asked(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Leading:
-    """The first `count` rows and those that tie with the last of them, `found` in each piece as `Ranks.kept` gives them.
+    """The first `count` rows and those that tie with the last of them, as `held` keeps them: between one of the `cuts` and the
+    next lie no more than can be merged at once. `size` is that of a value in bytes."""
 
-    The values are not needed any more: what is left to do is to sort, and to bring equal ones into the order of their ids.
-    """
-
-    found: list[tuple[Keys, Keys]]
-    packed: bool
+    held: _Asked
+    cuts: Sequence[int]
+    size: int
     count: int
     lowest: bool
 
-    def in_order(self, ids: Ids) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.floating]]:
-        """Rows (count,) int64 and their values, ties by id. Only once: `found` is emptied on the way."""
-        keys, rows, both = _packed(self.found) if self.packed else _paired(self.found)
-        equal = keys[1:] == keys[:-1]
-        if equal.any():
-            tied = np.append(equal, False)
-            tied[1:] |= equal
-            del equal
-            by_key_and_id(keys, rows, tied, ids)
-            del tied
-        values = _values(keys[: self.count], self.lowest)
-        keys[:] = 0  # what was key and row in one number is the row alone
-        return both.view("<i8")[: self.count].astype(np.int64, copy=False), values
+    def in_order(
+        self, ids: Ids, scratch: Path | None = None
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.floating]]:
+        """Rows (count,) int64 and their values, ties by id; what is long lies in the folder `scratch`."""
+        spans = list(zip([None, *self.cuts], self.cuts, strict=False))
+        for low, high in spans:
+            keys = np.sort(np.concatenate([some["key"] for some in self.held.ask("between", low, high)]))
+            equal = keys[1:] == keys[:-1]
+            first = equal & np.append(True, ~equal)[: len(equal)]
+            self.held.tell("tie", low, high, keys[1:][first])
+        if spans:
+            self.held.tell("read_ids")
+        index, values = Spool(np.int64, scratch, MANY), Spool(f"f{self.size}", scratch, MANY)
+        for low, high in spans:
+            keys, rows = self._run(low, high, ids)
+            left = self.count - len(index)
+            index.append(rows[:left])
+            values.append(_values(keys[:left], self.lowest))
+        return index.array(), values.array()
+
+    def _run(self, low: int | None, high: int, ids: Ids) -> tuple[Keys, Keys]:
+        """Keys between the two and their rows, in order."""
+        found = np.concatenate(self.held.ask("between", low, high))
+        heads = np.concatenate(self.held.ask("heads_between", low, high))
+        order = _order(found)
+        keys, rows = found["key"][order], found["row"][order]
+        by_key_and_id(keys, rows, heads[order], ids)
+        return keys, rows
 
 
 def leading(held: _Asked, rows: int, count: int, lowest: bool = False) -> Leading:
     """What `ranked` puts in order, `count` and ties of the last. `held` are the `Ranks` of each piece, which forget the rest;
     there are `rows` in all, of which `count` at least are numbers."""
     size = next((size for _, _, size in held.ask("total")), 4)
-    packed = size == 4 and rows <= 1 << 32
     if not count:
-        return Leading([(np.empty(0, f"u{size}"), np.empty(0, np.int64))], False, 0, lowest)
-    held.tell("keep", _bound(held, 8 * size, count), packed)
-    return Leading(held.ask("kept"), packed, count, lowest)
+        return Leading(held, [], size, 0, lowest)
+    bound = _bound(held, 8 * size, count)
+    marks = np.sort(np.concatenate(held.tell("keep", bound, size == 4 and rows <= 1 << 32)))
+    every = max(1, _RUN // _STEP)
+    return Leading(held, sorted({*marks[every - 1 :: every].tolist(), bound}), size, count, lowest)
 
 
 def _keys(values: npt.NDArray[np.floating], lowest: bool) -> Keys:
@@ -171,30 +266,8 @@ def _bound(held: _Asked, bits: int, count: int) -> int:
     return head or 0
 
 
-def _packed(found: list[tuple[Keys, Keys]]) -> tuple[Keys, Keys, Keys]:
-    """Keys and their rows, lowest first, equal ones by row, and the numbers whose halves they are. Empties `found`."""
-    both = _joined(found)
-    both.sort()
-    both = both.astype("<u8", copy=False)
-    halves = both.view("<u4")
-    return halves[1::2], halves[0::2], both
-
-
-def _paired(found: list[tuple[Keys, Keys]]) -> tuple[Keys, Keys, Keys]:
-    """The same for keys that have their rows beside them; these come twice."""
-    rows = np.concatenate([at for _, at in found])
-    keys = _joined(found)
-    order = np.argsort(keys, kind="stable")
-    keys, rows = keys[order], rows[order]
-    return keys, rows, rows
-
-
-def _joined(found: list[tuple[Keys, Keys]]) -> Keys:
-    """The keys in one array. `found` is emptied on the way, so that little is held twice."""
-    keys: Keys = np.empty(sum(len(some) for some, _ in found), found[0][0].dtype)
-    done = len(keys)
-    while found:
-        some, _ = found.pop()
-        keys[done - len(some) : done] = some
-        done -= len(some)
-    return keys
+def _order(pairs: Keys) -> npt.NDArray[np.int64]:
+    """Where the lowest keys are, of equal ones the lowest rows; given rows in order where keys are equal."""
+    if pairs.dtype == _PACKED:
+        return np.argsort(pairs.view("<u8"))
+    return np.argsort(pairs["key"], kind="stable")

@@ -13,11 +13,14 @@ import numpy.typing as npt
 from curate.contracts import Budget, Selection, View
 from curate.selectors.threshold.order import Ids, ViewIds, capacity, columns_of, number_pieces
 from curate.selectors.threshold.ranking import Ranks, leading, ranked
+from curate.spool import blocks
 
 __all__ = ["Top", "top_rows"]
 
 _PIECE = 1 << 20
 """Rows, about, whose values are read at once."""
+_MOST = 128
+"""Pieces at most: each may have a few files open."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +44,21 @@ class Top:
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         start = time.perf_counter()
-        with view.resident(partial(_read, self.by, self.lowest), _PIECE) as held:
+        with view.resident(partial(_read, self.by, self.lowest), max(_PIECE, len(view) // _MOST)) as held:
             totals = held.ask("total")
             known = sum(count for count, _, _ in totals)
             count = capacity(budget, len(view), known, f"a value of {self.by!r}")
             best = leading(held, len(view), count, self.lowest)
+            rows, values = best.in_order(ViewIds(view), view.scratch)
         chance = sum(total for _, total, _ in totals) / max(known, 1)
-        random = {}
-        rows, values = best.in_order(ViewIds(view))
-        del best
-        gain = values.astype(np.float32, copy=False)
+        gain, random = values.astype(np.float32, copy=False), {}
         end = "lowest" if self.lowest else "highest"
         if count and np.isfinite(chance):
             random = {"objective": float(gain.mean(dtype=np.float64)), "random": chance}
+        finite = all(np.isfinite(some).all() for some in blocks(gain))
         return Selection(
             rows,
-            gain=gain if np.isfinite(gain).all() else None,
+            gain=gain if finite else None,
             reason=f"among the {count} {end} of {len(view)} by {self.by}",
             seconds=time.perf_counter() - start,
             random=random,
@@ -64,7 +66,8 @@ class Top:
 
 
 def _read(by: str, lowest: bool, piece: View, first: int) -> Ranks:
-    return Ranks(number_pieces(piece.compute(by), by, compact=True), first, lowest)
+    values = number_pieces(piece.compute(by), by, compact=True)
+    return Ranks(values, first, ViewIds(piece), lowest, scratch=piece.scratch)
 
 
 def top_rows(values: npt.NDArray[Any], ids: Ids, count: int, lowest: bool = False) -> npt.NDArray[np.int64]:

@@ -84,6 +84,9 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[curate.Store]
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curate.store.pieces.PIECE_ROWS", PIECE)
     monkeypatch.setattr("curate.selectors.threshold.top._PIECE", PIECE)
+    for name, little in (("_RUN", 16), ("_STEP", 4), ("MANY", 64)):
+        monkeypatch.setattr(f"curate.selectors.threshold.ranking.{name}", little)
+    monkeypatch.setattr("curate.spool.HELD", 64)
     monkeypatch.setattr("curate.selectors.threshold.stratified.PIECE", PIECE)
     monkeypatch.setattr("curate.selectors.threshold.balanced.PIECE", PIECE)
     monkeypatch.setattr("curate.scorers.duplicates.exact._PIECE", PIECE)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate.run.selections import store_selection
+from curate.spool import Spool
 from curate.store import Changes, PartStore
 
 SEQS = np.array([7, 0, 9, 3, 4, 1, 8], np.int64)
@@ -50,6 +51,19 @@ def test_runs_of_rows_make_the_same_selection(
     file = pq.ParquetFile(store.path / part.path)
     assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == groups
     assert store.verify() == []
+
+
+def test_what_is_mapped_makes_the_same_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curate.run.selections.GROUP_ROWS", 3)
+    spools = Spool(np.int64, tmp_path, held=0), Spool(np.float32, tmp_path, held=0)
+    for spool, values in zip(spools, (SEQS, NUMBERS), strict=True):
+        spool.append(values)
+    seqs, gain = (spool.array() for spool in spools)
+    held, table = stored(tmp_path / "held", gain=NUMBERS)
+    store, again = stored(tmp_path / "mapped", seqs, gain=gain)
+    assert again.equals(table)
+    ids = [[p.part_id for p in s.snapshot().selection_parts["digest"]] for s in (held, store)]
+    assert ids[0] == ids[1]
 
 
 def test_nothing_chosen_is_a_selection(tmp_path: Path) -> None:

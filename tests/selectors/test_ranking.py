@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -28,12 +31,22 @@ def test_as_a_plain_sort_with_ties_by_id(
 ) -> None:
     ids = [f"{(7 * i) % 41:02}-with-a-long-tail" for i in range(len(values))]
     pieces = np.split(values, sorted(min(c, len(values)) for c in cuts))
-    rows, found = ranked(pieces, pa.array(ids, pa.string()), count, lowest)
+    given_ids = pa.array(ids, pa.string())
+    rows, found = ranked(pieces, given_ids, count, lowest)
     known = [i for i in range(len(values)) if not np.isnan(values[i])]
     expected = sorted(known, key=lambda i: (values[i] if lowest else -values[i], ids[i]))[:count]
     assert rows.dtype == np.int64 and rows.tolist() == expected
     assert found.dtype == values.dtype
     np.testing.assert_array_equal(found, values[rows])
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
+        for name, little in (("_RUN", 4), ("_STEP", 2), ("MANY", 16)):
+            patch.setattr(f"curate.selectors.threshold.ranking.{name}", little)
+        patch.setattr("curate.spool.HELD", 16)
+        patch.setattr("curate.spool._BLOCK", 3)
+        again = ranked(pieces, given_ids, count, lowest, scratch=Path(folder))
+        assert [a.tobytes() for a in again] == [rows.tobytes(), found.tobytes()]
+        assert [a.dtype for a in again] == [rows.dtype, found.dtype]
+        assert list(Path(folder).iterdir()) == []
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

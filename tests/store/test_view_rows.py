@@ -256,11 +256,20 @@ def test_a_view_survives_a_fork(scored: tuple[PartStore, Part]) -> None:
     assert os.waitpid(pid, 0)[1] == 0
 
 
-def test_seqs_at_positions_with_and_without_a_list_of_all(store: PartStore) -> None:
-    add(store, captions(list("abc"), ["1", "2", "3"]))
+def test_seqs_at_positions_with_and_without_a_list_of_all(
+    store: PartStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = add(store, captions(list("abc"), ["1", "2", "3"]))
     add(store, captions(list("de"), ["4", "5"]))
+    last = add(store, captions(list("fg"), ["6", "7"]))
     positions = np.array([4, 0, 2, 2])
     assert store.view().seqs_at(positions).tolist() == [4, 0, 2, 2]
+    some = store.view().parts([first.part_id, last.part_id])
+    for many in (1 << 23, 8):  # in memory, then in a file
+        monkeypatch.setattr("curate.store.view.MANY", many)
+        assert some.seqs_at(positions).tolist() == [6, 0, 2, 2]
+        assert some.where("id <> '2'").seqs_at(np.array([3, 1])).tolist() == [6, 2]
+    remove(store, [5, 6])
     remove(store, [1])
     view = store.view()
     assert view.seqs_at(np.array([3, 1])).tolist() == [4, 2]

@@ -19,6 +19,7 @@ from curate.run.continuing import continued
 from curate.run.ledger import StepRecord
 from curate.run.selections import store_selection
 from curate.run.steps.scoring import bring_up
+from curate.spool import blocks
 from curate.store import StoreView
 
 
@@ -122,10 +123,11 @@ def spends(selector: object) -> bool:
 def check_selection(name: str, chosen: Selection, n: int, budget: object) -> None:
     """What any selector must hold to: rows of the view, each once, no more than the budget."""
     index = np.asarray(chosen.index)
-    if index.ndim != 1 or (len(index) and (index.min() < 0 or index.max() >= n)):
+    if index.ndim != 1 or any(some.min() < 0 or some.max() >= n for some in blocks(index)):
         raise SchemaError(f"{name} chose rows that the view does not have")
     taken = np.zeros(n, bool)
-    taken[index] = True
+    for some in blocks(index):
+        taken[some] = True
     if int(np.count_nonzero(taken)) != len(index):
         raise SchemaError(f"{name} chose an item twice")
     if isinstance(budget, (int, float, str)) and len(index) > resolve_budget(budget, n):
