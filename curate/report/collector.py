@@ -75,7 +75,7 @@ def collect(
     cards = _collect_cards(maker, scores, limits)
     drawn = collect_map(store, small, scores, options=map_options or MapOptions(), most=limits.points)
     findings = collect_findings(store, run)
-    unscored, rejected = count_unscored(decision), count_rejected(decision.snapshot)
+    unscored, rejected = count_unscored(decision), count_rejected(store, decision.snapshot)
     return ReportData(
         title=title or _name(store, run),
         sentence=write_sentence(decision, unscored, rejected),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.report import words
@@ -13,45 +15,67 @@ from curate.report.decision import Decision
 from curate.report.model import Listing, Reason
 from curate.report.scores import NOT_ASKED, quote, reason_columns
 from curate.run.ledger import RunRecord
-from curate.store import PartStore, Snapshot
+from curate.store import Part, PartStore, Snapshot
 
 LISTED = 100
 """Rows that a list shows; the total is said beside it."""
 
+_REFUSED = ("Rejected at import", "These rows never became items.")
+_OTHERS = {
+    "changed": (
+        "Kept as they were",
+        "The store holds these ids with other content; an import with on_conflict: update replaces it.",
+    ),
+    "unknown-id": ("Attached to nothing", "No item has the id of these vectors."),
+}
+"""Codes of rows that are listed, but were not refused as items: what is said of them."""
+
 
 def collect_failures(store: PartStore, decision: Decision, run: RunRecord | None) -> tuple[Listing, ...]:
     """Rejected rows, items that a scorer could not score, and steps that failed; only those lists that have rows."""
-    lists = [list_rejected(store, decision.snapshot), *list_unscored(decision), list_errors(run)]
+    lists = [*list_rejected(store, decision.snapshot), *list_unscored(decision), list_errors(run)]
     return tuple(found for found in lists if found is not None and found.total)
 
 
-def count_rejected(snapshot: Snapshot) -> int:
-    """Rows that imports refused."""
-    return sum(part.rows for part in snapshot.rejected)
+def count_rejected(store: PartStore, snapshot: Snapshot) -> int:
+    """Rows that imports refused, each once; what an import kept as it was is none, nor what was attached to nothing."""
+    return sum(n for code, n in _codes(store, snapshot.rejected).items() if code not in _OTHERS)
 
 
-def list_rejected(store: PartStore, snapshot: Snapshot) -> Listing | None:
-    """Rows that imports refused: where they stood, and why."""
-    codes: dict[str, int] = {}
+def list_rejected(store: PartStore, snapshot: Snapshot) -> list[Listing]:
+    """Rows that imports refused: where they stood, and why; beside them those that are told for another reason."""
+    counts, lists = _codes(store, snapshot.rejected), []
+    every = dict.fromkeys(_OTHERS.get(code, _REFUSED) for code in counts)
+    for told in sorted(every, key=lambda told: told != _REFUSED):
+        own = {code: n for code, n in counts.items() if _OTHERS.get(code, _REFUSED) == told}
+        reasons = tuple(Reason(c, n) for c, n in sorted(own.items(), key=lambda item: (-item[1], item[0])))
+        names = ("source", "row", "id", "reason", "data")
+        rows = _first(store, snapshot.rejected, own)
+        lines = tuple(tuple(words.plain(row.get(name), 200) for name in names) for row in rows)
+        lists.append(Listing(*told, sum(own.values()), reasons, names, lines))
+    return lists
+
+
+def _codes(store: PartStore, parts: Sequence[Part]) -> dict[str, int]:
+    """How many rows bear each code, in order of first appearance."""
+    counts: dict[str, int] = {}
+    for part in parts:
+        codes = pq.ParquetFile(Path(store.path) / part.path).read(["code"])["code"]
+        for code in codes.value_counts().to_pylist():
+            counts[str(code["values"])] = counts.get(str(code["values"]), 0) + code["counts"]
+    return counts
+
+
+def _first(store: PartStore, parts: Sequence[Part], codes: Collection[str]) -> list[dict[str, Any]]:
+    """The first rows with one of these codes, at most LISTED; no more is read than it takes to find them."""
     rows: list[dict[str, Any]] = []
-    for part in snapshot.rejected:
-        file = pq.ParquetFile(Path(store.path) / part.path)
-        for code in file.read(["code"])["code"].value_counts().to_pylist():
-            codes[str(code["values"])] = codes.get(str(code["values"]), 0) + code["counts"]
-        if len(rows) < LISTED:
-            batch: pa.RecordBatch = next(file.iter_batches(LISTED), pa.record_batch([], names=[]))
-            rows += batch.to_pylist()[: LISTED - len(rows)]
-    reasons = tuple(Reason(c, n) for c, n in sorted(codes.items(), key=lambda item: (-item[1], item[0])))
-    names = ("source", "row", "id", "reason", "data")
-    lines = tuple(tuple(words.plain(row.get(name), 200) for name in names) for row in rows)
-    return Listing(
-        "Rejected at import",
-        "These rows never became items.",
-        count_rejected(snapshot),
-        reasons,
-        names,
-        lines,
-    )
+    for part in parts:
+        for batch in pq.ParquetFile(Path(store.path) / part.path).iter_batches(1024):
+            if len(rows) >= LISTED:
+                return rows
+            mine = pc.is_in(batch["code"].cast(pa.string()), value_set=pa.array(sorted(codes), pa.string()))
+            rows += batch.filter(mine).slice(0, LISTED - len(rows)).to_pylist()
+    return rows
 
 
 def count_unscored(decision: Decision) -> int:

@@ -17,6 +17,7 @@ from curate.report.cards import CardMaker, ChosenReasons, Layout, find_layout
 from curate.report.decision import Decision, decide
 from curate.report.evidence import FindingSet
 from curate.report.excerpts import Excerpts
+from curate.report.failures import count_rejected
 from curate.report.findings import make_set
 from curate.report.funnel import make_step
 from curate.report.maps import MapOptions, collect_map
@@ -41,9 +42,11 @@ def store_html(store: PartStore) -> str:
     sections = [s for s in (_columns(snapshot), _selections(snapshot)) if s.rows]
     kinds = ", ".join(snapshot.kinds()) or "no kind yet"
     sentence = f"{words.items(snapshot.rows)} ({kinds}), version {snapshot.version}"
-    rejected = sum(part.rows for part in snapshot.rejected)
+    rejected = count_rejected(store, snapshot)
     if rejected:
-        sentence += f"; {words.count(rejected)} rows were rejected at import"
+        sentence += (
+            f"; {words.count(rejected)} {'row was' if rejected == 1 else 'rows were'} rejected at import"
+        )
     decision = _undecided(view, snapshot)
     return _fit(store.path.name, f"{sentence}.", decision, sections=sections)
 

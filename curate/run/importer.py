@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.contracts import digest
 from curate.errors import InputError, SchemaError
 from curate.formats import SourceBatch
 from curate.formats.normalise import DerivedIds, DuplicateIds, finish
@@ -22,8 +23,8 @@ from curate.media import MediaPolicy, probe
 from curate.recipe.model import ImportStep
 from curate.run.context import RunContext
 from curate.run.identity import KnownIds
-from curate.run.rejections import no_rejections, refuse, rejections
-from curate.store import NewPart, PartWriter
+from curate.run.rejections import no_rejections, outdated, refuse, rejections
+from curate.store import NewPart, Part, PartWriter
 
 REMOTE = r"^(?i:[a-z][a-z0-9+.-]*)://"
 """An address that is not a plain path; readers give paths for local files."""
@@ -38,6 +39,7 @@ class _Batch:
     table: pa.Table
     packs: list[str]
     rejected: list[pa.Table]
+    sources: set[str]
     parts: list[NewPart] = field(default_factory=list)
     superseded: list[npt.NDArray[np.int64]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -58,6 +60,12 @@ class Importer:
         self.before: int = known["before"] if known else context.store.snapshot().rows
         self.types = {f.name: f.type for f in context.store.snapshot().item_schema}
         self.waiting: list[_Batch] = []
+        settings = {
+            k: v for k, v in step.plain().items() if k in ("kind", "columns", "id", "texts", "format")
+        }
+        self.reads_as = digest("reads", settings)
+        self.anew: set[str] = set()
+        self.earlier = {p.part_id for p in context.store.snapshot().rejected if self._told_by_us(p)}
         self.duplicates, self.derived = DuplicateIds(), DerivedIds()
         self._refused: set[tuple[str, int]] | None = None
         self._look()
@@ -73,6 +81,7 @@ class Importer:
 
     def skip(self, batch: SourceBatch) -> None:
         """Pass over a batch that an interrupted run committed, remembering the ids it held, derived ones included."""
+        self.anew |= _sources(batch)
         table = batch.table.filter(pa.array(~self._refused_before(batch.table)))
         if not table.num_rows:
             return
@@ -119,7 +128,7 @@ class Importer:
         table, refused = self.duplicates.split(table)
         rejected.append(refused)
         table = self._fitted(table)
-        one = _Batch(table, packs, rejected)
+        one = _Batch(table, packs, rejected, _sources(batch))
         one.counts["read"] = batch.table.num_rows + batch.rejected.num_rows
         self._compare(one, writer)
         self.waiting.append(one)
@@ -216,7 +225,7 @@ class Importer:
             batch.parts.append(writer.items(table.filter(pa.array(take)), self.kind.name, stats))
         refused = pa.concat_tables(rejected) if rejected else no_rejections()
         if refused.num_rows:
-            batch.parts.append(writer.rejected(refused))
+            batch.parts.append(writer.rejected(refused, {"import": self.reads_as}))
 
     def _conflicts(
         self,
@@ -257,14 +266,31 @@ class Importer:
         gone = [seqs for batch in self.waiting for seqs in batch.superseded]
         if gone:
             add.append(writer.deleted(np.sort(np.concatenate(gone))))
+        add, remove = self._without_earlier(add, writer)
         result = {"counts": self.counts, "reasons": self.reasons, **progress}
-        out: dict[str, Any] = {"add": add, "items_at": self.version}
+        out: dict[str, Any] = {"add": add, "remove": remove, "items_at": self.version}
         if self.identity:
             out["step"] = (self.identity, result)
         return out
 
+    def _without_earlier(self, add: list[NewPart], writer: PartWriter) -> tuple[list[NewPart], list[str]]:
+        """What to add and remove so that of sources that are read anew only that is listed which is refused today."""
+        sources = set().union(*(batch.sources for batch in self.waiting)) - self.anew
+        if not self.identity or not sources:  # frames of one type are not one source
+            return add, []
+        live = [p for p in self.context.store.snapshot().rejected if p.part_id in self.earlier]
+        more, remove = outdated(self.context.store, writer, live, sources)
+        self.earlier |= {p.part_id for p in more}
+        fresh = {p.part_id for p in add}  # what is refused as it was is listed as it was
+        return [*add, *more], [part_id for part_id in remove if part_id not in fresh]
+
+    def _told_by_us(self, part: Part) -> bool:
+        """Whether it lists what imports refused that read a source as this one does; merged parts do not tell."""
+        return bool(part.stats.get("import", self.reads_as) == self.reads_as)
+
     def committed(self) -> None:
         """What waited is in the store."""
+        self.anew |= set().union(*(batch.sources for batch in self.waiting))
         self._counts, self._reasons = Counter(self.counts), Counter(self.reasons)
         self.waiting = []
         self.version = self.context.store.snapshot().version
@@ -280,6 +306,11 @@ class Importer:
         """Codes of rejections so far, most frequent first."""
         total = self._reasons + sum((b.reasons for b in self.waiting), Counter())
         return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _sources(batch: SourceBatch) -> set[str]:
+    """Files, or other places, that rows of a batch came from."""
+    return {*pc.unique(batch.table["_source"]).to_pylist(), *pc.unique(batch.rejected["source"]).to_pylist()}
 
 
 def _set(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:

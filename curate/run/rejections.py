@@ -1,14 +1,18 @@
-"""Rows that an import refuses, in the form in which they are listed."""
+"""Rows that an import refuses, in the form in which they are listed, and which of them are listed no more."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.records import REJECTED
+from curate.store import NewPart, PartStore, PartWriter
+from curate.store.writer import read_tables
 
 
 def no_rejections() -> pa.Table:
@@ -48,3 +52,21 @@ def refuse(table: pa.Table, which: npt.NDArray[np.bool_], code: str, reason: str
     return rejections(
         rows, pa.chunked_array([[code] * n], pa.string()), pa.chunked_array([[reason] * n], pa.string())
     )
+
+
+def outdated(
+    store: PartStore, writer: PartWriter, parts: Iterable[NewPart], sources: Collection[str]
+) -> tuple[list[NewPart], list[str]]:
+    """Parts to add and ids of parts to remove, so that `parts` list no row of `sources` any more: these are read anew, and what
+    is refused of them is told again. Older versions of the store list what they listed.
+    """
+    add, remove = list[NewPart](), list[str]()
+    for part in parts:
+        rows = read_tables(store.path, [part], REJECTED)
+        kept = rows.filter(
+            pc.invert(pc.is_in(rows["source"], value_set=pa.array(sorted(sources), pa.string())))
+        )
+        if len(kept) < len(rows):
+            remove.append(part.part_id)
+            add += [writer.rejected(kept, part.stats)] if len(kept) else []
+    return add, remove
