@@ -29,6 +29,7 @@ __all__ = [
     "open_stream",
     "suffix_of",
     "walk_folder",
+    "within",
 ]
 
 COMPRESSION = (".gz", ".bz2", ".xz", ".zst", ".lz4")
@@ -53,18 +54,32 @@ def absolute(source: str | os.PathLike[str]) -> str:
 
 
 def file_system(url: str) -> tuple[Any, str]:
-    """(fsspec file system, path in it). Raises InputError where the protocol is unknown or not installed."""
+    """(fsspec file system, path in it). Raises InputError where the protocol is unknown or not installed, or the archive
+    is not there that a chained URL (`zip://rows.csv::data.zip`) looks into.
+    """
     import fsspec
 
     try:
         return cast("tuple[Any, str]", fsspec.core.url_to_fs(url))
-    except (ValueError, ImportError) as error:
-        raise InputError(f"{url.partition('://')[0]}:// cannot be opened: {error}") from error
+    except (ValueError, ImportError, OSError) as error:
+        raise InputError(f"{url} cannot be opened: {error}") from error
+
+
+def _split_chain(source: str) -> tuple[str, str]:
+    """The name inside an archive, and `::` with what it lies in; nothing of the second in an address that is no chain."""
+    name, chain, outer = source.partition("::")
+    return name, chain + outer
+
+
+def within(folder: str, name: str) -> str:
+    """The address of a file in a folder, here, there, or in an archive."""
+    inner, chain = _split_chain(folder)
+    return f"{inner.rstrip('/')}/{name}{chain}"
 
 
 def suffix_of(source: str) -> str:
     """The lower-case suffix that tells the format: `.jsonl` of `a.jsonl.gz`."""
-    name = source.rstrip("/").rpartition("/")[2].lower()
+    name = _split_chain(source)[0].rstrip("/").rpartition("/")[2].lower()
     for ending in COMPRESSION:
         name = name.removesuffix(ending)
     return os.path.splitext(name)[1]  # noqa: PTH122
@@ -72,7 +87,8 @@ def suffix_of(source: str) -> str:
 
 def folder_of(source: str) -> str:
     """What relative addresses in a file start from: its folder, or the URL of that."""
-    return source.rpartition("/")[0] or "/"
+    name, chain = _split_chain(source)
+    return (name.rpartition("/")[0] or "/") + chain
 
 
 def is_folder(source: str) -> bool:
@@ -96,7 +112,8 @@ def find_files(source: str) -> list[str]:
             raise InputError(f"{source} cannot be listed: {error}") from error
         if not found:
             raise InputError(f"there is nothing at {source}")
-        return sorted(str(files.unstrip_protocol(name)) for name in found)
+        chain = _split_chain(source)[1]
+        return sorted(str(files.unstrip_protocol(name)) + chain for name in found)
     if Path(source).exists():
         return [source]
     if glob.has_magic(source):
@@ -169,8 +186,9 @@ class BrokenFile(InputError):
 class Stream:
     """Bytes of a file, decompressed. `read` hands out all that can be read before it raises BrokenFile."""
 
-    def __init__(self, source: str, raw: Any) -> None:
+    def __init__(self, source: str, raw: Any, opened: Any = None) -> None:
         self._source, self._raw = source, raw
+        self._opened = opened  # fsspec closes what it opened, the archive around a file, when nobody holds it
         self._problem: Exception | None = None
 
     def read(self, size: int) -> bytes:
@@ -211,7 +229,10 @@ def open_stream(source: str) -> Stream:
     import fsspec
 
     try:
-        return Stream(source, fsspec.open(source, "rb", compression="infer").open())
+        name, chain = _split_chain(source)
+        packing = fsspec.utils.infer_compression(name)  # of a chain fsspec would look at the archive
+        opened = fsspec.open(source, "rb", compression=packing if chain else "infer")
+        return Stream(source, opened.open(), opened)
     except ValueError as error:
         if source.endswith(".zst"):
             raise InputError(f"{source}: reading .zst needs a package: pip install zstandard") from error

@@ -109,4 +109,6 @@ def _open(file: str) -> Any:
     if not is_url(file):
         return pq.ParquetFile(file, memory_map=False, pre_buffer=False, page_checksum_verification=True)
     files, path = file_system(file)
-    return pq.ParquetFile(files.open(path, "rb"), pre_buffer=True, page_checksum_verification=True)
+    opened = pq.ParquetFile(files.open(path, "rb"), pre_buffer=True, page_checksum_verification=True)
+    opened.file_system = files  # an archive closes when nobody holds it
+    return opened

@@ -11,7 +11,7 @@ import pyarrow as pa
 from curate.errors import InputError, UnknownNameError
 from curate.formats.exported import Exported, find_export
 from curate.formats.frames import frame_reader
-from curate.formats.locate import absolute, find_files, is_folder, is_url, suffix_of, walk_folder
+from curate.formats.locate import absolute, find_files, is_folder, is_url, suffix_of, walk_folder, within
 from curate.formats.mapping import plan_columns
 from curate.formats.rows import REJECTED, Asked, Reader
 from curate.formats.scan import ScannedReader
@@ -34,6 +34,7 @@ _BY_SUFFIX = {
     ".tar": "webdataset",
     ".tgz": "webdataset",
 }
+_TABLES = {"parquet", "csv", "tsv", "jsonl", "json"}
 _MAX_BATCH_BYTES = 128 << 20
 _QUICKLY = 256 << 20
 """Bytes of text or tar that may be read through to learn their columns: one second, about."""
@@ -190,9 +191,13 @@ def _file_reader(source: str, format: str | None, asked: Asked, exported: Export
         return _table_reader(exported.format, list(exported.files), asked)
     folder = is_folder(source)
     listing = walk_folder(source) if folder else []
-    files = [f"{source.rstrip('/')}/{name}" for name, _ in listing] if folder else find_files(source)
+    files = [within(source, name) for name, _ in listing] if folder else find_files(source)
     if folder and not files:
         raise InputError(f"the folder {source} is empty")
+    if "::" in source and not {_BY_SUFFIX.get(suffix_of(file)) for file in files} <= _TABLES:
+        raise InputError(
+            f"{source}: inside an archive only tables are read ({', '.join(sorted(_TABLES))}); unpack it first"
+        )
     format = format or _guess_format(source, files, folder, asked.texts is not None)
     if format == "folder":
         from curate.formats.folder import FolderReader
