@@ -27,9 +27,8 @@ def load_run(store: PartStore, run_id: str | None = None) -> RunRecord | None:
 
 def summary(run: RunRecord) -> dict[str, int]:
     """Exact totals of a run: items kept, dropped, failed, rejected, and steps that were already done."""
-    imports = {
-        s.name: s for s in run.steps if s.kind == "import"
-    }  # one source read twice refuses its rows once
+    # A source that is read twice refuses its rows once.
+    imports = {s.name: s for s in run.steps if s.kind == "import"}
     return {
         "kept": run.steps[-1].after if run.steps else 0,
         "dropped": sum(s.counts.get("dropped", 0) for s in run.steps if s.kind == "keep"),
