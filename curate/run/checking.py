@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from curate import registry
-from curate.budgets import read_budget
+from curate.budgets import Budget, read_budget, resolve_budget
 from curate.contracts import role_of
 from curate.errors import CurateError, UnknownNameError
 from curate.recipe.model import (
@@ -27,6 +27,7 @@ from curate.recipe.model import (
 from curate.run.hints import giver_hint
 from curate.run.outlook import Outlook, least, looked_up
 from curate.run.steps.annotating import question
+from curate.run.steps.selecting import check_after, spends
 from curate.store import PartStore
 
 __all__ = ["check_steps"]
@@ -80,10 +81,19 @@ def _check_keep(outlook: Outlook, step: KeepStep) -> None:
 def _check_select(outlook: Outlook, step: SelectStep) -> None:
     if step.where:
         outlook.check(step.where)
-    outlook.component("selectors", step.select, step.params)
-    if step.budget is not None:  # of what it is a budget nobody knows yet: a count may still be too high
-        read_budget(step.budget, whole="cost" not in step.params)
-    outlook.selections.add(step.name or step.select)
+    selector, name = outlook.component("selectors", step.select, step.params), step.name or step.select
+    check_after(step.after, name)
+    if step.budget is not None:
+        _check_budget(outlook, step.budget, spent=spends(selector))
+    outlook.selections.add(name)
+
+
+def _check_budget(outlook: Outlook, budget: Budget, *, spent: bool = False) -> None:
+    """How many items will be left nobody knows yet, but not more than there are: a count above them is too high."""
+    if spent or outlook.rows is None:
+        read_budget(budget, whole=not spent)
+    else:
+        resolve_budget(budget, outlook.rows)
 
 
 def _check_analyse(outlook: Outlook, step: AnalyseStep) -> None:
@@ -106,7 +116,7 @@ def _check_compare(outlook: Outlook, step: CompareStep) -> None:
     if step.test:
         outlook.check(step.test, condition=False)
     for budget in step.budgets:
-        read_budget(budget)
+        _check_budget(outlook, budget)
 
 
 def _check_annotate(outlook: Outlook, step: AnnotateStep) -> None:
@@ -128,8 +138,8 @@ def _check_export(outlook: Outlook, step: ExportStep) -> None:
 
 
 def _check_report(outlook: Outlook, step: ReportStep) -> None:
-    if step.map_of is None or not outlook.complete:
-        return
+    if step.map_of is None or not outlook.complete or not outlook.kinds():
+        return  # of no items there is no map
     known = {
         name: field for name, field in outlook.fields.items() if field is None or role_of(field) == "vector"
     }

@@ -55,7 +55,7 @@ class Outlook:
     """Columns, kinds and selections as a step will find them; each step that is looked at adds what it gives.
 
     `fields` has every column, None where no more is known than its name. Where not `complete` there may be others, and
-    none is refused.
+    none is refused. `rows` are the items that there are, None where an import may add to them.
     """
 
     def __init__(self, store: PartStore, brings: Brings) -> None:
@@ -65,6 +65,7 @@ class Outlook:
             f.name: None if pa.types.is_null(f.type) else f for f in view.layout.schema
         }
         self.selections = set(view.snapshot.selections)
+        self.rows: int | None = view.snapshot.rows
         self.complete = True
         self._kinds = dict.fromkeys(view.kinds())
         self._brings = brings
@@ -147,6 +148,7 @@ class Outlook:
         """The columns of an import, and what is found out about its media."""
         kind, names = kind_of(step.kind), self._brings(step)
         self._kinds.setdefault(kind.name)
+        self.rows = None
         if names is None:
             self.complete = False
             return

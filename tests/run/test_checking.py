@@ -209,3 +209,21 @@ def test_sources_are_not_opened_where_the_store_knows_the_columns(
 def test_items_that_play_a_role_can_be_kept_by_it(store, captions) -> None:
     store.add(captions("a dog", "a cat on a mat"), kind="image-text")
     assert store.run({"steps": [{"keep": "length(text) > 5"}]}).steps[-1].counts == {"kept": 1, "dropped": 1}
+
+
+def test_a_count_above_the_items_there_are_is_found_too_high(recipe, store, tmp_path) -> None:
+    steps = [{"score": "text-basics"}, {"select": "random", "budget": 4}]
+    recipe(IMPORT, *steps)  # nobody knows how many it brings
+    store.run({"steps": [{**IMPORT, "import": str(tmp_path / "rows.parquet")}]})
+    with pytest.raises(InputError, match="step 2 of 2 .* there are 3 items"):
+        recipe(*steps)
+    recipe({"select": "random", "budget": 3, "as": "a"}, {"select": "random", "budget": "100%", "after": "a"})
+    with pytest.raises(InputError, match="needs another name"):
+        recipe(
+            {"select": "random", "budget": 1, "as": "a"},
+            {"select": "random", "budget": 2, "after": "a", "as": "a"},
+        )
+
+
+def test_a_store_without_items_has_no_map_to_refuse(recipe) -> None:
+    recipe({"report": "r.html", "map_of": "whatever"}, IMPORT)

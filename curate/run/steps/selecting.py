@@ -109,10 +109,15 @@ def _earlier(context: RunContext, after: str | None, name: str) -> tuple[str, ..
     """Identity of the selection that is continued; nothing if none is, so that other steps keep theirs."""
     if after is None:
         return ()
-    if after == name:
-        raise InputError(f"select ... after {after!r} as {name!r}: what continues it needs another name")
+    check_after(after, name)
     context.selection(after)
     return ("after", context.store.snapshot().selections[after].digest)
+
+
+def check_after(after: str | None, name: str) -> None:
+    """Raises InputError where a selection is to continue itself."""
+    if after == name:
+        raise InputError(f"select ... after {after!r} as {name!r}: what continues it needs another name")
 
 
 def spends(selector: object) -> bool:
