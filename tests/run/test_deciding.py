@@ -318,3 +318,12 @@ def test_an_empty_store_has_views_and_a_report(store, tmp_path):
     with pytest.raises(InputError, match="no item 'a': the store holds no items"):
         store.explain("a")
     assert isinstance(store.rejected, pa.Table)
+
+
+def test_what_a_selector_needs_is_made_first_with_all_that_it_needs_itself(store) -> None:
+    texts = ["one and the same sentence, word for word", "something else altogether, about a cat"]
+    rows = [{"id": f"i{n}", "text": texts[n // 2], "label": "a"} for n in range(3)]
+    store.add(rows, kind="label")
+    run = store.run({"steps": [{"select": "representative"}]})  # near-duplicate, and minhash for it
+    assert [step.name for step in run.steps] == ["minhash", "near-duplicate", "representative"]
+    assert run.steps[-1].counts == {"kept": 2, "dropped": 1}

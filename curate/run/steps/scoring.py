@@ -48,7 +48,10 @@ def bring_up(context: RunContext, needed: ScoreStep, by: ScoreStep | None = None
     scorer = configure("scorers", step.score, step.params, view)
     snapshot = context.store.snapshot()
     column_set = bind(scorer, step.name, snapshot)
-    if not any(True for _ in pending(context.store, view, snapshot, scorer, column_set)):
+    # A column that was never made has nothing pending either where what it needs must be made first.
+    if _bound(snapshot, column_set) and not any(
+        True for _ in pending(context.store, view, snapshot, scorer, column_set)
+    ):
         told = column_set.digest in context.scored
         # Answers fitted on other rows stand: fitting again on fewer would change them under the user's hands.
         fitted = isinstance(scorer, FittingScorer)
