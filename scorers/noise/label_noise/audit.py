@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_array, as_numbers
 from curate.errors import InputError, require
 from curate.scorers.noise.label_noise.finder import LabelIssues
 
@@ -103,7 +104,7 @@ def estimate_errors(plan: AuditPlan, wrong: Any) -> ErrorEstimate:
     1934), narrowed by what is known of the items checked; where all were checked it is the share itself.
     Raises InputError for another number of answers; MissingExtraError without the extra `noise` (scipy).
     """
-    answers = np.asarray(wrong)
+    answers = as_array(wrong, "answers")
     if (
         answers.shape != plan.rows.shape
         or answers.dtype.kind not in "bui"
@@ -174,7 +175,7 @@ def audit_curve(found: LabelIssues, *, wrong: Any = None, points: int = 200) -> 
     low, high = np.maximum(expected - half, 0), np.minimum(expected + half, at)
     if wrong is None:
         return AuditCurve(at, expected, low, high)
-    truth = np.asarray(wrong, bool)
+    truth = as_numbers(wrong, "answers") != 0
     if truth.shape != (n,):
         raise InputError(f"{truth.shape} answers for {n} labels: one of each is meant")
     return AuditCurve(at, np.concatenate([[0], np.cumsum(truth[order])])[at].astype(np.float64), low, high)

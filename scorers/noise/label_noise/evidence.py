@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,28 +14,39 @@ from curate.arrays.labels import as_codes, check_enough
 from curate.scorers.noise.label_noise.rivals import blocks
 
 __all__ = [
-    "LEAST",
+    "ALONE",
     "Evidence",
+    "Pool",
     "as_labels",
     "as_members",
     "check_counts",
 ]
 
 WHAT = "predicted probabilities"
-LEAST = np.float32(1e-7)
-"""A probability in a pool is at least this: no model alone can rule out a class."""
+
+
+class Pool(NamedTuple):
+    """How several models are heard: each with one of `weights`, which sum to 1, and its probabilities as no less than one
+    of `least`, so that no model alone rules out a class."""
+
+    weights: tuple[float, ...]
+    least: tuple[float, ...]
+
+
+ALONE = Pool((1.0,), (0.0,))
+"""A single model is heard as it is."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Probabilities of one or more models, `members` of shape (n, k), pooled with `weights` that sum to 1.
+    """Probabilities of one or more models, `members` of shape (n, k), heard as `pool` says.
 
-    The pool is logarithmic: the weighted geometric mean, scaled to 1. What one model rules out, the others cannot
+    The pool is logarithmic: the weighted geometric mean, scaled to 1. What one model all but rules out, the others cannot
     outvote, and how sure the pool is does not depend on how alike the models are.
     """
 
     members: tuple[npt.NDArray[Any], ...]
-    weights: tuple[float, ...]
+    pool: Pool = ALONE
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -51,9 +62,10 @@ class Evidence:
                 check_distributions(self.members[0], WHAT)  # names all rows at fault
             return np.asarray(part, np.float32)
         total = np.zeros((len(self.members[0][rows]), self.shape[1]), np.float32)
-        for member, weight in zip(self.members, self.weights, strict=True):
+        for member, weight, least in zip(self.members, *self.pool, strict=True):
             if weight > 0:
-                total += np.float32(weight) * np.log(np.maximum(np.asarray(member[rows], np.float32), LEAST))
+                part = np.maximum(np.asarray(member[rows], np.float32), np.float32(least))
+                total += np.float32(weight) * np.log(part)
         total -= total.max(1, keepdims=True)
         np.exp(total, out=total)
         total /= total.sum(1, keepdims=True)

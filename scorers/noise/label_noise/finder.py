@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.scorers.noise.label_noise.evidence import Evidence, as_labels, as_members
-from curate.scorers.noise.label_noise.pooling import pool_weights
+from curate.scorers.noise.label_noise.pooling import learn_pool
 from curate.scorers.noise.label_noise.rivals import WIDTH, find_rivals
 from curate.scorers.noise.label_noise.transition import ROWS, Transition, fit_rivals
 from curate.scorers.noise.label_noise.verdict import Verdicts, collect_rivals, judge
@@ -69,7 +69,9 @@ def label_errors(
 
     `pred_probs` (n, k) rows that sum to 1, made by a model that has not seen the label it judges (memory-mapped arrays
     are read block by block); or several models' as a sequence of such arrays or (m, n, k): their geometric mean
-    with the weights under which the given labels are likeliest (`pooling.fit_weights`). `labels` (n,) integers 0 ... k - 1, or names with `classes`, the name of each column.
+    with the weights under which the given labels are likeliest (`pooling.fit_weights`), where a zero counts as half of the
+    least that the model says of any class. `labels` (n,) integers 0 ... k - 1, or names with `classes`, the name of each
+    column.
     `seed` draws the rows (at most 20,000) that the noise model is fitted on.
 
     How: a true class t is thought drawn from a sharpened, bias-corrected version q_t of the probabilities and the label
@@ -87,9 +89,9 @@ def label_errors(
     members = as_members(pred_probs)
     n, k = members[0].shape
     codes = as_labels(labels, n, k, classes)
-    evidence = Evidence(members, pool_weights(members, codes) if n else (1.0,) * len(members))
     if not n:
-        return _empty(evidence)
+        return _empty(len(members), k)
+    evidence = Evidence(members, learn_pool(members, codes))
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.choice(n, ROWS, replace=False)) if n > ROWS else np.arange(n)
     rivals = None if k <= WIDTH else collect_rivals(evidence, codes)
@@ -99,11 +101,11 @@ def label_errors(
     top = np.exp(sample.log.max(0))
     diagnosis = diagnose_confidence(top, sample.log[0] >= sample.log[1:].max(0), np.exp(sample.log[0]), count)
     found = judge(evidence, rivals, codes, noise)
-    return LabelIssues(*found, noise, evidence.weights, diagnosis, diagnosis.notes())
+    return LabelIssues(*found, noise, evidence.pool.weights, diagnosis, diagnosis.notes())
 
 
-def _empty(evidence: Evidence) -> LabelIssues:
+def _empty(models: int, k: int) -> LabelIssues:
     nothing = np.empty(0)
-    diagnosis = diagnose_confidence(nothing, np.empty(0, bool), nothing, np.ones(evidence.shape[1], np.int64))
+    diagnosis = diagnose_confidence(nothing, np.empty(0, bool), nothing, np.ones(k, np.int64))
     found = Verdicts(*(np.empty(0, dtype) for dtype in (float, bool, np.int64, np.float32, np.uint8)))
-    return LabelIssues(*found, None, evidence.weights, diagnosis, ())
+    return LabelIssues(*found, None, (1 / models,) * models, diagnosis, ())

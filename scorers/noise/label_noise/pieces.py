@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from curate.contracts import Held, View
 from curate.fitting import by_piece, order_by_id
-from curate.scorers.noise.label_noise.evidence import Evidence, check_counts
+from curate.scorers.noise.label_noise.evidence import ALONE, Evidence, Pool, check_counts
 from curate.scorers.noise.label_noise.finder import REASONS
-from curate.scorers.noise.label_noise.pooling import fit_weights, pool_slopes, spaced
+from curate.scorers.noise.label_noise.pooling import fit_weights, least_said, pool_slopes, smallest, spaced
 from curate.scorers.noise.label_noise.rivals import WIDTH, Rivals, find_rivals
 from curate.scorers.noise.label_noise.transition import ROWS, Transition, fit_rivals
 from curate.scorers.noise.label_noise.verdict import Verdicts, collect_rivals, judge
@@ -23,7 +23,6 @@ from curate.scorers.noise.probabilities import Diagnosis, diagnose_confidence, e
 __all__ = ["ErrorsPiece", "Fitted", "Judged", "fit_pieces"]
 
 Rows = npt.NDArray[np.int64]
-Weights = tuple[float, ...]
 
 
 class Judged(NamedTuple):
@@ -53,27 +52,31 @@ class ErrorsPiece(LabelledPiece):
         codes: npt.NDArray[np.int32] = self.codes[rows - self.first]
         return codes
 
-    def slopes(self, rows: Rows, exponents: Weights) -> npt.NDArray[np.float64]:
-        """`pool_slopes` of these rows."""
-        return pool_slopes(self._members(rows), exponents, self.given(rows).astype(np.int64))
+    def smallest(self, rows: Rows) -> list[float]:
+        """The smallest probability above 0 that each model gives in these rows."""
+        return [smallest(member) for member in self._members(rows)]
 
-    def rivals(self, rows: Rows, weights: Weights) -> Rivals:
+    def slopes(self, rows: Rows, pool: Pool) -> npt.NDArray[np.float64]:
+        """`pool_slopes` of these rows."""
+        return pool_slopes(self._members(rows), pool, self.given(rows).astype(np.int64))
+
+    def rivals(self, rows: Rows, pool: Pool) -> Rivals:
         """Their labels' rivals."""
-        evidence = Evidence(self._members(rows), weights)
+        evidence = Evidence(self._members(rows), pool)
         return find_rivals(evidence.take(slice(None)), self.given(rows).astype(np.int64))
 
-    def at(self, rows: Rows, columns: Rows, weights: Weights) -> npt.NDArray[np.floating[Any]]:
+    def at(self, rows: Rows, columns: Rows, pool: Pool) -> npt.NDArray[np.floating[Any]]:
         """The probability of one class for each of these rows."""
-        return Evidence(self._members(rows), weights).at(np.arange(len(rows)), columns)
+        return Evidence(self._members(rows), pool).at(np.arange(len(rows)), columns)
 
-    def judge(self, weights: Weights, noise: Transition) -> Judged:
+    def judge(self, pool: Pool, noise: Transition) -> Judged:
         """All rows, judged under a noise model."""
         nothing = Verdicts(
             *(np.empty(0, dtype) for dtype in (np.float64, bool, np.int64, np.float32, np.uint8))
         )
         parts = [nothing]
         for members, labels in self.blocks():
-            evidence = Evidence(members, weights)
+            evidence = Evidence(members, pool)
             rivals = None if evidence.shape[1] <= WIDTH else collect_rivals(evidence, labels)
             parts.append(judge(evidence, rivals, labels, noise))
         found = Verdicts(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -105,7 +108,7 @@ class Fitted(NamedTuple):
     """The noise model fitted to a sample, what each of several models counts, and what makes them doubtful evidence."""
 
     noise: Transition
-    weights: Weights
+    pool: Pool
     diagnosis: Diagnosis
 
 
@@ -118,20 +121,20 @@ def fit_pieces(held: Held, view: View, counts: npt.NDArray[np.int64], seed: int)
     usable = np.concatenate(held.ask("usable_rows"))
     order = order_by_id(view)
     gathered = _Gathered(held, order[usable[order]])
-    weights, n = gathered.weigh(), len(gathered.rows)
+    pool, n = gathered.pool(), len(gathered.rows)
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.choice(n, ROWS, replace=False)) if n > ROWS else np.arange(n)
-    parts = gathered.ask("rivals", drawn, weights)
+    parts = gathered.ask("rivals", drawn, pool)
     sample = Rivals(*(np.concatenate(column, axis=1) for column in zip(*parts.answers, strict=True)))
     sample = sample.take(parts.back)
 
     def at(rows: Rows, columns: Rows) -> npt.NDArray[Any]:
-        return gathered.values("at", drawn[rows], columns, weights)
+        return gathered.values("at", drawn[rows], columns, pool)
 
     noise = fit_rivals(sample, counts / n, at, rng)
     top = np.exp(sample.log.max(0))
     right = sample.log[0] >= sample.log[1:].max(0)
-    return Fitted(noise, weights, diagnose_confidence(top, right, np.exp(sample.log[0]), counts))
+    return Fitted(noise, pool, diagnose_confidence(top, right, np.exp(sample.log[0]), counts))
 
 
 class _Parts(NamedTuple):
@@ -165,10 +168,13 @@ class _Gathered:
         parts = self.ask(method, places, *args)
         return np.concatenate(parts.answers)[parts.back] if parts.answers else np.empty(0, np.float32)
 
-    def weigh(self) -> Weights:
-        """What each model counts."""
+    def pool(self) -> Pool:
+        """How the models are heard together."""
         count = len(self.held.ask("tally")[0].widths)
         if count == 1:
-            return (1.0,)
+            return ALONE
         places = spaced(len(self.rows))
-        return fit_weights(count, lambda exponents: self.values("slopes", places, exponents))
+        told = self.ask("smallest", places).answers
+        least = least_said([min(each) for each in zip(*told, strict=True)])
+        weights = fit_weights(count, lambda some: self.values("slopes", places, Pool(some, least)))
+        return Pool(weights, least)

@@ -1,4 +1,4 @@
-"""What each of several models counts in their pool, learnt from the given labels."""
+"""How several models are heard together, learnt from what they say and the given labels."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.scorers.noise.label_noise.evidence import LEAST
+from curate.scorers.noise.label_noise.evidence import ALONE, Pool
 from curate.scorers.noise.label_noise.rivals import blocks
 
-__all__ = ["Slopes", "fit_weights", "pool_slopes", "pool_weights", "spaced"]
+__all__ = ["Slopes", "fit_weights", "learn_pool", "least_said", "pool_slopes", "smallest", "spaced"]
 
 SAMPLE = 20_000
 """Rows the weights are learnt from, evenly spread."""
+LEAST = 1e-7
+"""What any model's probability counts as at least."""
 PRIOR = 1.0
 """By how many nats exponents are held back, all together, that are one away from equal weights."""
 
 Slopes = Callable[[tuple[float, ...]], npt.NDArray[np.float64]]
-"""`pool_slopes` of the rows that are learnt from, for some exponents."""
+"""`pool_slopes` of the rows that are learnt from, for some exponents in place of weights."""
 
 
 def spaced(rows: int) -> npt.NDArray[np.int64]:
@@ -27,14 +29,26 @@ def spaced(rows: int) -> npt.NDArray[np.int64]:
     return np.unique(np.linspace(0, rows - 1, min(rows, SAMPLE)).astype(np.int64))
 
 
-def pool_weights(members: tuple[npt.NDArray[Any], ...], labels: npt.NDArray[np.int64]) -> tuple[float, ...]:
-    """Weights of several models from their probabilities, arrays (n, k), and the labels given, (n,) in 0 ... k - 1:
-    `fit_weights` on at most 20,000 rows, evenly spread."""
+def learn_pool(members: tuple[npt.NDArray[Any], ...], labels: npt.NDArray[np.int64]) -> Pool:
+    """How to hear several models, from their probabilities, arrays (n, k), and the labels given, (n,) in 0 ... k - 1. At
+    most 20,000 rows, evenly spread, are looked at."""
     if len(members) == 1:
-        return (1.0,)
+        return ALONE
     rows = spaced(len(labels))
     parts, given = tuple(np.asarray(member[rows], np.float32) for member in members), labels[rows]
-    return fit_weights(len(parts), lambda exponents: pool_slopes(parts, exponents, given))
+    least = least_said([smallest(part) for part in parts])
+    return Pool(fit_weights(len(parts), lambda told: pool_slopes(parts, Pool(told, least), given)), least)
+
+
+def smallest(probs: npt.NDArray[Any]) -> float:
+    """The smallest probability above 0."""
+    return float(np.min(probs, where=probs > 0, initial=1))
+
+
+def least_said(smallest: Sequence[float]) -> tuple[float, ...]:
+    """What each model's probabilities count as at least: half of its `smallest` above 0. Where it gives a class nothing,
+    as votes of neighbours or trees often do, it has not seen it, which does not mean that it cannot be."""
+    return tuple(max(one / 2, LEAST) for one in smallest)
 
 
 def fit_weights(count: int, slopes: Slopes) -> tuple[float, ...]:
@@ -61,21 +75,24 @@ def fit_weights(count: int, slopes: Slopes) -> tuple[float, ...]:
 
 
 def pool_slopes(
-    members: Sequence[npt.NDArray[Any]], exponents: tuple[float, ...], labels: npt.NDArray[np.int64]
+    members: Sequence[npt.NDArray[Any]], pool: Pool, labels: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """Of each row (n, 1 + models): the log-probability of its given label in the pool, and how it changes with the exponent
+    """Of each row (n, 1 + models): the log-probability of its given label in the pool, and how it changes with the weight
     of each model: the model's own log-probability of the label less the mean that the pool expects of it."""
     found = np.empty((len(labels), 1 + len(members)))
     for block in blocks(len(labels), members[0].shape[1]):
-        logs = [np.log(np.maximum(np.asarray(one[block], np.float64), LEAST)) for one in members]
-        pool = np.zeros_like(logs[0])
-        for exponent, log in zip(exponents, logs, strict=True):
-            pool += exponent * log
-        pool -= pool.max(1, keepdims=True)
-        chance = np.exp(pool)
+        logs = [
+            np.log(np.maximum(np.asarray(one[block], np.float64), least))
+            for one, least in zip(members, pool.least, strict=True)
+        ]
+        joint = np.zeros_like(logs[0])
+        for weight, log in zip(pool.weights, logs, strict=True):
+            joint += weight * log
+        joint -= joint.max(1, keepdims=True)
+        chance = np.exp(joint)
         total = chance.sum(1)
-        at = (np.arange(len(pool)), labels[block])
-        found[block, 0] = pool[at] - np.log(total)
+        at = (np.arange(len(joint)), labels[block])
+        found[block, 0] = joint[at] - np.log(total)
         for i, log in enumerate(logs, 1):
             found[block, i] = log[at] - (chance * log).sum(1) / total
     return found

@@ -69,9 +69,9 @@ class LabelErrors:
             if not counts.sum():
                 return answer_pieces(self, held.ask("answer_nothing"), (), names)
             fitted = fit_pieces(held, view, counts, self.seed)
-            found: list[Judged] = held.ask("judge", fitted.weights, fitted.noise)
+            found: list[Judged] = held.ask("judge", fitted.pool, fitted.noise)
         flagged, right = sum(one.flagged for one in found), sum(one.right for one in found)
-        notes = _describe(fitted.noise, fitted.weights, (flagged, right, int(counts.sum())))
+        notes = _describe(fitted.noise, fitted.pool.weights, (flagged, right, int(counts.sum())))
         return answer_pieces(self, [one.table for one in found], (*notes, *fitted.diagnosis.notes()), names)
 
 

@@ -81,7 +81,7 @@ def fit_transition(probs: npt.NDArray[Any], labels: npt.NDArray[np.int64], seed:
         raise InputError("no rows to learn from how labels go wrong")
     labels = as_labels(labels, n, k)
     drawn = np.sort(rng.choice(n, ROWS, replace=False)) if n > ROWS else np.arange(n)
-    sample, given = Evidence((probs,), (1.0,)).take(drawn), labels[drawn]
+    sample, given = Evidence((probs,)).take(drawn), labels[drawn]
     frequency = np.bincount(labels, minlength=k) / n
     return fit_rivals(find_rivals(sample, given), frequency, lambda rows, columns: sample[rows, columns], rng)
 

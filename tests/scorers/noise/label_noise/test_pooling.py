@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
 
-from curate.scorers.noise.label_noise.evidence import Evidence
-from curate.scorers.noise.label_noise.pooling import fit_weights, pool_slopes, pool_weights, spaced
+from curate.scorers.noise.label_noise.evidence import Evidence, Pool
+from curate.scorers.noise.label_noise.finder import LabelIssues, label_errors
+from curate.scorers.noise.label_noise.pooling import (
+    fit_weights,
+    learn_pool,
+    least_said,
+    pool_slopes,
+    smallest,
+    spaced,
+)
 
 
 def views(
@@ -15,9 +23,18 @@ def views(
     return tuple((one / one.sum(1, keepdims=True)).astype(np.float32) for one in seen), truth
 
 
+def heard(*weights: float) -> Pool:
+    """Models that say something of every class."""
+    return Pool(tuple(map(float, weights)), (1e-7,) * len(weights))
+
+
+def weights_of(members: tuple[np.ndarray, ...], labels: np.ndarray) -> tuple[float, ...]:
+    return learn_pool(members, labels).weights
+
+
 def test_the_slopes_of_two_rows_by_hand() -> None:
     half, sure = np.array([[0.5, 0.5], [0.5, 0.5]]), np.array([[0.8, 0.2], [0.2, 0.8]])
-    found = pool_slopes((half, sure), (1.0, 1.0), np.array([0, 0]))
+    found = pool_slopes((half, sure), heard(1.0, 1.0), np.array([0, 0]))
     # The pool is what the second says; the first says the same of either class.
     np.testing.assert_allclose(found[:, 0], np.log([0.8, 0.2]))
     np.testing.assert_allclose(found[:, 1], 0, atol=1e-12)
@@ -28,30 +45,27 @@ def test_slopes_are_those_of_the_log_probability() -> None:
     rng = np.random.default_rng(0)
     members, labels = views(rng, 50, (1.0, 2.0, 0.5))
     at, step = np.array([0.3, 0.7, 1.4]), 1e-5
-    found = pool_slopes(members, tuple(at.tolist()), labels)
+    found = pool_slopes(members, heard(*at), labels)
     for i in range(3):
-        ends = [
-            pool_slopes(members, tuple((at + side * step * np.eye(3)[i]).tolist()), labels)
-            for side in (1, -1)
-        ]
+        ends = [pool_slopes(members, heard(*(at + side * step * np.eye(3)[i])), labels) for side in (1, -1)]
         np.testing.assert_allclose(found[:, 1 + i], (ends[0][:, 0] - ends[1][:, 0]) / (2 * step), atol=1e-6)
 
 
 def test_the_log_probability_is_that_of_the_pool() -> None:
     members, labels = views(np.random.default_rng(1), 50, (1.0, 2.0))
-    weights = (0.25, 0.75)
-    pooled = Evidence(members, weights).at(np.arange(50), labels)
-    np.testing.assert_allclose(pool_slopes(members, weights, labels)[:, 0], np.log(pooled), atol=1e-5)
+    pool = Pool((0.25, 0.75), (0.1, 1e-7))
+    pooled = Evidence(members, pool).at(np.arange(50), labels)
+    np.testing.assert_allclose(pool_slopes(members, pool, labels)[:, 0], np.log(pooled), atol=1e-5)
 
 
 def test_labels_are_likeliest_under_the_weights_that_are_found() -> None:
     members, labels = views(np.random.default_rng(2), 3000, (1.0, 2.0))
-    found = pool_weights(members, labels)
+    found = weights_of(members, labels)
 
     def likelihood(weights: tuple[float, ...]) -> float:
         """At the best of many scales."""
         return max(
-            pool_slopes(members, (scale * weights[0], scale * weights[1]), labels)[:, 0].sum()
+            pool_slopes(members, heard(scale * weights[0], scale * weights[1]), labels)[:, 0].sum()
             for scale in np.linspace(0.5, 2.5, 81)
         )
 
@@ -63,8 +77,8 @@ def test_labels_are_likeliest_under_the_weights_that_are_found() -> None:
 
 def test_copies_share_what_one_of_them_would_count() -> None:
     members, labels = views(np.random.default_rng(3), 3000, (1.0, 1.0))
-    one, other = pool_weights(members, labels)
-    first, second, alone = pool_weights((members[0], members[0], members[1]), labels)
+    one, other = weights_of(members, labels)
+    first, second, alone = weights_of((members[0], members[0], members[1]), labels)
     assert first == pytest.approx(second, abs=1e-6)
     assert first + second == pytest.approx(one, abs=0.01)
     assert alone == pytest.approx(other, abs=0.01)
@@ -72,18 +86,18 @@ def test_copies_share_what_one_of_them_would_count() -> None:
 
 def test_models_that_tell_nothing_or_the_contrary_count_alike() -> None:
     members, labels = views(np.random.default_rng(4), 200, (0.5, 0.5))
-    assert pool_weights(members, (labels + 1) % 4) == (0.5, 0.5)
-    assert pool_weights((np.full((200, 4), 0.25),) * 3, labels) == pytest.approx((1 / 3,) * 3)
+    assert weights_of(members, (labels + 1) % 4) == (0.5, 0.5)
+    assert weights_of((np.full((200, 4), 0.25),) * 3, labels) == pytest.approx((1 / 3,) * 3)
 
 
 def test_few_items_move_weights_little() -> None:
     members, labels = views(np.random.default_rng(5), 4000, (0.5, 3.0))
-    few, many = (pool_weights(tuple(one[:n] for one in members), labels[:n])[0] for n in (4, 4000))
+    few, many = (weights_of(tuple(one[:n] for one in members), labels[:n])[0] for n in (4, 4000))
     assert 0.5 < few < 0.9 < many
 
 
 def test_a_single_model_is_all_there_is() -> None:
-    assert pool_weights((np.full((5, 2), 0.5),), np.zeros(5, np.int64)) == (1.0,)
+    assert weights_of((np.full((5, 2), 0.5),), np.zeros(5, np.int64)) == (1.0,)
 
 
 def test_a_sample_is_spread_evenly() -> None:
@@ -99,7 +113,38 @@ def test_rows_may_be_asked_anywhere() -> None:
     def cut(exponents: tuple[float, ...]) -> np.ndarray:
         halves = (slice(0, 100), slice(100, None))
         return np.concatenate(
-            [pool_slopes([one[half] for one in members], exponents, labels[half]) for half in halves]
+            [pool_slopes([one[half] for one in members], heard(*exponents), labels[half]) for half in halves]
         )
 
-    assert fit_weights(2, cut) == pool_weights(members, labels)
+    assert fit_weights(2, cut) == weights_of(members, labels)
+
+
+def test_a_zero_counts_as_half_of_the_least_that_a_model_says() -> None:
+    votes = np.array([[0.8, 0.2, 0.0], [0.0, 0.6, 0.4]])
+    assert smallest(votes) == 0.2
+    assert least_said([0.2, 1e-30]) == (0.1, 1e-7)
+    sure = np.array([[0.0, 0.0, 1.0]] * 2)
+    pool = learn_pool((votes, sure), np.array([0, 2]))
+    assert pool.least == pytest.approx((0.1, 0.5))
+    told = Evidence((votes, sure), Pool((0.5, 0.5), pool.least)).take(slice(None))
+    expected = np.sqrt([[0.8 * 0.5, 0.2 * 0.5, 0.1], [0.1 * 0.5, 0.6 * 0.5, 0.4]])
+    np.testing.assert_allclose(told, expected / expected.sum(1, keepdims=True), rtol=1e-6)
+
+
+def test_voters_that_have_not_seen_a_class_do_not_rule_it_out() -> None:
+    """Wrong labels that the better model finds stay found beside fifteen neighbours that mostly vote for one class."""
+    rng = np.random.default_rng(7)
+    truth = rng.integers(0, 10, 4000)
+    labels = np.where(rng.random(4000) < 0.2, rng.integers(0, 10, 4000), truth)
+    logits = 3.0 * np.eye(10)[truth] + rng.normal(0, 1, (4000, 10))
+    model = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    share = 0.6 * np.eye(10)[truth] + 0.4 / 10
+    votes = np.array([rng.multinomial(15, one) for one in share]) / 15
+    wrong = labels != truth
+
+    def precision(found: LabelIssues) -> float:
+        return float(wrong[found.worst_first()[: wrong.sum()]].mean())
+
+    alone, both = label_errors(model, labels), label_errors([model, votes], labels)
+    assert precision(both) > precision(alone) + 0.01
+    assert both.weights[1] > 0.2
