@@ -32,6 +32,7 @@ from curate.store import PartStore, Snapshot, StoreView
 LARGEST = 300_000
 MEDIA = 150_000
 CARDS = 8
+LINES = 40
 CHARTS = 6
 POINTS = 400
 
@@ -108,7 +109,7 @@ def _columns(snapshot: Snapshot) -> Section:
         (name, made.scorer, ", ".join(f for f in made.schema().names if f != f"{name}_reason"))
         for name, made in snapshot.sets.items()
     )
-    return Section("Columns", ("name", "scorer", "columns"), rows[:40])
+    return Section("Columns", ("name", "scorer", "columns"), _some(rows))
 
 
 def _selections(snapshot: Snapshot) -> Section:
@@ -117,7 +118,13 @@ def _selections(snapshot: Snapshot) -> Section:
         for name, info in snapshot.selections.items()
         if not name.startswith("keep-")
     )
-    return Section("Selections", ("name", "items", "by"), rows[:40])
+    return Section("Selections", ("name", "items", "by"), _some(rows))
+
+
+def _some(rows: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    """The first rows of a table of three columns, and how many more there are."""
+    more = len(rows) - LINES
+    return rows if more <= 0 else (*rows[:LINES], (f"{more} more", "", ""))
 
 
 def _undecided(view: StoreView, snapshot: Snapshot) -> Decision:

@@ -73,6 +73,13 @@ def test_a_store_shows_what_it_holds(maker: Any):
     assert page.count('<svg class="histogram"') == 1
 
 
+def test_a_store_says_how_many_columns_and_selections_it_leaves_out(maker: Any):
+    for k in range(42):
+        maker.select(f"s{k}", [k % 20])
+    page = store_html(maker.store)
+    assert "<td>s38</td>" in page and "<td>s39</td>" not in page and "<td>3 more</td>" in page
+
+
 def test_a_view_shows_its_own_rows(maker: Any):
     page = view_html(maker.store.view().where("sharp >= 0.75"))
     check(page)
