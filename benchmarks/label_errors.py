@@ -165,51 +165,85 @@ def coverage(cache: Path | None, seed: int, tune: bool) -> None:
     """Three models: the cross-validated one, two small ResNets trained on the train set, and a head on their features;
     with a folder for the results also the ResNets fine-tuned on the train set's JPEGs, unless they are not to be, and
     what `cifar_folds.py` left there."""
-    from _cifar_resnet import features_and_logits
-
-    from curate.scorers.noise import label_errors, out_of_fold_probabilities
-
     probs, labels = test_set("cifar10")
     counts = np.load(DATA / "cifar10h" / "data" / "cifar10h-counts.npy")
     wrong = counts.argmax(1) != labels
-    folder = DATA / "weights_resnet_cifar10"
+    head = (f"CIFAR-10H, {wrong.sum()} of 10,000", "as given", "weights", "AP", "95 %", "AUROC", "95 %")
+    rows = [judged(name, models, labels, wrong) for name, models in pools(probs, labels, cache, seed, tune)]
+    for name, doubt in cleanlab_doubts(probs, labels).items():
+        rows.append((f"cleanlab: {name}", "", "", *ranges(wrong, doubt)))
+    rows.append(("random", "", "", *ranges(wrong, np.random.default_rng(seed).random(len(labels)))))
+    print(markdown(head, rows))
+
+
+def pools(
+    probs: Array, labels: Array, cache: Path | None, seed: int, tune: bool
+) -> Iterator[tuple[str, list[Array]]]:
+    """Which models are asked together."""
+    from _cifar_resnet import features_and_logits
+
+    from curate.scorers.noise import out_of_fold_probabilities
+
     names = ("resnet20-12fca82f.th", "resnet32-d509ac18.th")
-    nets = [features_and_logits(images("test"), folder / name) for name in names]
+    nets = [features_and_logits(images("test"), DATA / "weights_resnet_cifar10" / name) for name in names]
     features = np.concatenate([feature for feature, _ in nets], 1)
     head = out_of_fold_probabilities(features, labels).probabilities
     small = [softmax(logits) for _, logits in nets]
-    sets = {
-        "the cross-validated model alone": [probs],
-        "and ResNet-20, ResNet-32": [probs, *small],
-        "and a head on their features": [probs, *small, head],
-        "ResNets and head alone": [*small, head],
+    yield "the cross-validated model alone", [probs]
+    yield "and ResNet-20, ResNet-32", [probs, *small]
+    yield "and a head on their features", [probs, *small, head]
+    yield "ResNets and head alone", [*small, head]
+    if cache is None:
+        return
+    better = [tuned(name, cache, seed) for name in names] if tune else []
+    if better:
+        yield "fine-tuned ResNet-20 alone", better[:1]
+        yield "fine-tuned ResNet-32 alone", better[1:]
+        yield "both fine-tuned ResNets", better
+        yield "the cross-validated model and both fine-tuned ResNets", [probs, *better]
+    folds, large, train, people = (
+        kept(cache, pattern)
+        for pattern in ("folds-[!t]*.npy", "folds-tf_*.npy", "train-*.npy", "people-*.npy")
+    )  # by cifar_folds.py
+    groups = {
+        "networks trained by folds": folds,
+        "networks that know ImageNet, by folds": large,
+        "networks that know ImageNet, train set only": train,
+        "networks that know ImageNet, what people said of the train set": people,
     }
-    if cache is not None:
-        better = [tuned(name, cache, seed) for name in names] if tune else []
-        if better:
-            sets["fine-tuned ResNet-20 alone"], sets["fine-tuned ResNet-32 alone"] = [better[0]], [better[1]]
-            sets["both fine-tuned ResNets"] = better
-            sets["the cross-validated model and both fine-tuned ResNets"] = [probs, *better]
-        folds, enlarged = (kept(cache, f"{how}-*.npy") for how in ("folds", "train"))  # by cifar_folds.py
-        if folds:
-            sets["networks trained by folds"] = folds
-            sets["the cross-validated model and networks trained by folds"] = [probs, *folds]
-        if enlarged:
-            sets["networks that know ImageNet"] = enlarged
-            sets["the cross-validated model and networks that know ImageNet"] = [probs, *enlarged]
-            sets["all of them"] = [probs, *small, head, *better, *folds, *enlarged]
-    rows = []
-    for name, members in sets.items():
-        found = label_errors(members, labels)
-        weights = ", ".join(f"{weight:.2f}" for weight in found.weights)
-        right = ", ".join(f"{(member.argmax(1) == labels).mean():.1%}" for member in members)
-        scores = (f"{ap(wrong, -found.score):.4f}", f"{auroc(wrong, -found.score):.4f}")
-        rows.append((f"ours: {name}", right, weights, *scores))
-    for name, doubt in cleanlab_doubts(probs, labels).items():
-        rows.append((f"cleanlab: {name}", "", "", f"{ap(wrong, doubt):.4f}", f"{auroc(wrong, doubt):.4f}"))
-    chance = np.random.default_rng(seed).random(len(labels))
-    rows.append(("random", "", "", f"{ap(wrong, chance):.4f}", f"{auroc(wrong, chance):.4f}"))
-    print(markdown((f"CIFAR-10H, {wrong.sum()} of 10,000", "as given", "weights", "AP", "AUROC"), rows))
+    for name, models in groups.items():
+        for one in models[: len(models) if len(models) > 1 else 0]:
+            yield f"one of: {name}", [one]
+        if models:
+            yield name, models
+            yield f"the cross-validated model and {name}", [probs, *models]
+    if large and folds:
+        yield "all networks trained by folds", [*folds, *large]
+    if large and people:
+        yield "the cross-validated model, ImageNet by folds and people", [probs, *large, *people]
+    if any(groups.values()):
+        yield "all of them", [probs, *small, head, *better, *folds, *large, *train, *people]
+
+
+def judged(name: str, models: list[Array], labels: Array, wrong: Array) -> tuple[str, ...]:
+    """What `label_errors` makes of them."""
+    from curate.scorers.noise import label_errors
+
+    found = label_errors(models, labels)
+    weights = ", ".join(f"{weight:.2f}" for weight in found.weights)
+    right = ", ".join(f"{(one.argmax(1) == labels).mean():.1%}" for one in models)
+    return f"ours: {name}", right, weights, *ranges(wrong, -found.score)
+
+
+def ranges(wrong: Array, doubt: Array, times: int = 300) -> tuple[str, ...]:
+    """Average precision and area under the curve, and where they lie in 95 % of so many resamplings of the images."""
+    rng = np.random.default_rng(0)
+    drawn = [rng.integers(0, len(wrong), len(wrong)) for _ in range(times)]
+    told = []
+    for measure_, digits in ((ap, 4), (auroc, 3)):
+        low, high = np.percentile([measure_(wrong[at], doubt[at]) for at in drawn], [2.5, 97.5])
+        told += [f"{measure_(wrong, doubt):.{digits}f}", f"{low:.{digits - 1}f} to {high:.{digits - 1}f}"]
+    return tuple(told)
 
 
 # --- Speed ----------------------------------------------------------------------------------------------------------------
