@@ -311,7 +311,8 @@ class Annotator(Protocol):
 
     `push` (template, params, where, within, ids, round, guesses, dry_run) makes a task for each item meant that has none
     in this round; `pull` records every answer that is not recorded yet (`records.ANSWERS`). Both are idempotent, survive being
-    killed and give receipts; `status` has a row for each round. `curate.testing.check_annotator` tries all that.
+    killed and give receipts; `status` has a row for each round. `curate.testing.check_annotator` tries all that. It may have
+    `ready()`, which raises where an address or a token is missing: a recipe asks before its first step runs.
     """
 
     name: ClassVar[str]

@@ -197,6 +197,10 @@ class LabelStudio:
             finally:
                 server.remove_model(number)
 
+    def ready(self) -> None:
+        """Raises InputError where address or token are missing; the server is not asked."""
+        self._address()
+
     @property
     def _secret(self) -> str:
         token: str = self._token  # type: ignore[attr-defined]

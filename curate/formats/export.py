@@ -40,6 +40,7 @@ FORMATS: tuple[str, ...] = get_args(Format)
 
 _DEFAULTS = {"title": "Curated data set", "description": "", "license": "unknown", "dataset_version": "1.0.0"}
 _EMBEDDING = ("parquet", "datasets", "webdataset")
+_THEMSELVES = "WebDataset shards hold the bytes of media themselves: use media='embed'"
 _HASHED_WHEN_FOUND = 256 * 2**20
 _CLASSES = 1000
 
@@ -124,15 +125,9 @@ class _Job:
         if format_ not in FORMATS:
             raise UnknownNameError("export format", format_, FORMATS)
         chosen = kind_named(kind) if isinstance(kind, str) else kind
-        media = media or ("embed" if format_ == "webdataset" else "reference")
-        if media not in get_args(Media):
-            raise UnknownNameError("way to export media", media, get_args(Media))
-        if media == "embed" and format_ not in _EMBEDDING:
-            raise InputError(
-                f"{format_} cannot hold the bytes of media: use media='copy' or 'reference', or Parquet"
-            )
-        if format_ == "webdataset" and media != "embed" and (media == "copy" or chosen.media):
-            raise InputError("WebDataset shards hold the bytes of media themselves: use media='embed'")
+        media = check_media(format_, media)
+        if format_ == "webdataset" and media == "reference" and chosen.media:
+            raise InputError(_THEMSELVES)
         if limits.rows < 1 or limits.bytes < 1:
             raise InputError(
                 f"a shard needs at least 1 row and 1 byte, got {limits.rows} rows and {limits.bytes} bytes"
@@ -230,6 +225,25 @@ class _Tally:
                 if len(self.classes) > _CLASSES:
                     self._label, self.classes = None, {}
             yield batch
+
+
+def check_media(format: str, media: str | None) -> str:
+    """How media are exported, the default where nothing is asked. Raises InputError where a format cannot hold them so."""
+    media = media or ("embed" if format == "webdataset" else "reference")
+    if media not in get_args(Media):
+        raise UnknownNameError("way to export media", media, get_args(Media))
+    if media == "embed" and format not in _EMBEDDING:
+        raise InputError(
+            f"{format} cannot hold the bytes of media: use media='copy' or 'reference', or Parquet"
+        )
+    if format == "webdataset" and media == "copy":
+        raise InputError(_THEMSELVES)
+    return media
+
+
+def check_target(target: Path) -> None:
+    """Raises InputError where something lies at `target` that no export replaces: a file, or a folder of other files."""
+    _look(target)
 
 
 def _place(

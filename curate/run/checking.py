@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,10 @@ from curate.recipe.model import (
     SelectStep,
     Step,
 )
+from curate.run.context import located
 from curate.run.hints import giver_hint
-from curate.run.outlook import Outlook, least, looked_up
+from curate.run.outlook import Outlook
+from curate.run.readiness import check_export, check_file, check_installed
 from curate.run.steps.annotating import question
 from curate.run.steps.selecting import check_after, spends
 from curate.store import PartStore
@@ -40,8 +41,9 @@ def check_steps(store: PartStore, steps: Sequence[Step], base: str | Path = ".",
     Columns are those of the store and what the steps before give. Where nobody can know them yet (an import of files that
     are not there, or too large to be read twice) none is refused. Raises what the step itself would, and says which it is.
     """
+    base = Path(base).absolute()
     if any(isinstance(step, ImportStep) for step in steps[done:]):
-        outlook = Outlook(store, least)
+        outlook = Outlook(store, base, look=False)
         try:
             for step in steps[done:]:
                 _check(outlook, step)
@@ -49,7 +51,7 @@ def check_steps(store: PartStore, steps: Sequence[Step], base: str | Path = ".",
             pass  # what the sources hold may matter: they are looked at for this alone, for it takes a while
         else:
             return
-    outlook = Outlook(store, partial(looked_up, Path(base).absolute()))
+    outlook = Outlook(store, base, look=True)
     for number, step in enumerate(steps[done:], start=done + 1):
         try:
             _check(outlook, step)
@@ -111,6 +113,7 @@ def _check_compare(outlook: Outlook, step: CompareStep) -> None:
     for name, params in named.items():
         own = {key: value for key, value in params.items() if key != "select"}
         outlook.component("selectors", params.get("select", name), own)
+    check_installed("sklearn", "noise")
     outlook.vectors(step.embedding)
     outlook.field(step.label)
     if step.test:
@@ -124,7 +127,9 @@ def _check_annotate(outlook: Outlook, step: AnnotateStep) -> None:
         outlook.check(step.when)
     registry.load("annotators", step.annotate)
     asked, own = question(step)
-    registry.build("annotators", step.annotate, own)
+    annotator = registry.build("annotators", step.annotate, own)
+    if hasattr(annotator, "ready"):
+        annotator.ready()
     guesses = asked.get("guesses")
     columns = guesses.get("columns") if isinstance(guesses, Mapping) else None
     for column in columns.values() if isinstance(columns, Mapping) else ():
@@ -132,12 +137,18 @@ def _check_annotate(outlook: Outlook, step: AnnotateStep) -> None:
 
 
 def _check_export(outlook: Outlook, step: ExportStep) -> None:
+    target = located(outlook.base, step.export)
+    check_export(Path(target), step.format, step.media)
+    outlook.written.append(target)
     for column in step.columns:
         if column not in outlook.columns and outlook.complete:
             raise UnknownNameError("column", column, outlook.columns)
 
 
 def _check_report(outlook: Outlook, step: ReportStep) -> None:
+    check_file(Path(located(outlook.base, step.report)).expanduser())
+    if step.map_by == "t-sne":
+        check_installed("sklearn", "noise")
     if step.map_of is None or not outlook.complete or not outlook.kinds():
         return  # of no items there is no map
     known = {

@@ -17,7 +17,7 @@ __all__ = ["giver_hint"]
 
 def giver_hint(error: CurateError, steps: Sequence[Step], number: int) -> str:
     """What to do about the column that step `number` (from 1) misses by this error; empty where nobody knows."""
-    if not isinstance(error, UnknownNameError) or not error.what.startswith("column"):
+    if not isinstance(error, UnknownNameError) or error.what not in ("column", "column of vectors"):
         return ""
     for earlier, step in enumerate(steps[: number - 1], start=1):
         if called := _called(step, error.name):

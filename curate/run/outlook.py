@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,48 +18,29 @@ from curate.kinds import kind as kind_of
 from curate.recipe.model import AttachStep, ImportStep, ScoreStep
 from curate.run.components import giver_of, has, refuse, settle
 from curate.run.context import located
+from curate.run.readiness import check_weights
 from curate.run.steps.attaching import check_free
 from curate.run.steps.scoring import bind
 from curate.store import ColumnSet, Expression, PartStore
 
-__all__ = ["Brings", "Outlook", "least", "looked_up"]
-
-Brings = Callable[[ImportStep], Collection[str] | None]
-"""The columns that an import brings; None where that cannot be known before it has run."""
+__all__ = ["Outlook"]
 
 OWN = ("_source", "_index", "_hash")
 """What an import notes of every row."""
-
-
-def least(step: ImportStep) -> Collection[str]:
-    """The columns that an import brings whatever its source holds: no file is looked at."""
-    return ("id", *kind_of(step.kind).required)
-
-
-def looked_up(base: Path, step: ImportStep) -> Collection[str] | None:
-    """The columns of a source as it is now; None for one that is not there, is on another machine, or would take long."""
-    try:
-        return columns_ahead(
-            located(base, step.source),
-            step.kind,
-            format=step.format,
-            columns=step.columns or None,
-            id=step.id,
-            texts=step.texts,
-        )
-    except (CurateError, OSError):
-        return None  # the step will say what is wrong, or the file will be there by then
 
 
 class Outlook:
     """Columns, kinds and selections as a step will find them; each step that is looked at adds what it gives.
 
     `fields` has every column, None where no more is known than its name. Where not `complete` there may be others, and
-    none is refused. `rows` are the items that there are, None where an import may add to them.
+    none is refused. `rows` are the items that there are, None where an import may add to them. `written` are the places that
+    steps write to. Sources are looked at only with `look`, or where an import comes after work that may take hours; of others
+    that is known which any source of its kind has.
     """
 
-    def __init__(self, store: PartStore, brings: Brings) -> None:
+    def __init__(self, store: PartStore, base: Path, *, look: bool) -> None:
         view = store.view()
+        self.base = base
         self.column_home: dict[str, ColumnSet | None] = dict(view.snapshot.column_home)
         self.fields: dict[str, pa.Field | None] = {
             f.name: None if pa.types.is_null(f.type) else f for f in view.layout.schema
@@ -68,7 +49,9 @@ class Outlook:
         self.rows: int | None = view.snapshot.rows
         self.complete = True
         self._kinds = dict.fromkeys(view.kinds())
-        self._brings = brings
+        self.written: list[str] = []
+        self._look = look
+        self._made = {made.digest for made in view.snapshot.sets.values()}
 
     @property
     def columns(self) -> list[str]:
@@ -115,7 +98,7 @@ class Outlook:
 
     def component(self, group: str, name: str, params: Mapping[str, Any]) -> Any:
         """A configured component whose needs will be met, by their own scorers if need be (`components.supply`)."""
-        component = registry.build(group, name, params)
+        component, self._look = registry.build(group, name, params), True
         try:
             component = settle(component, self)
         except CurateError:
@@ -142,11 +125,18 @@ class Outlook:
         """The columns of a scorer, in place of those that it gave before under that name."""
         if step.where:
             self.check(step.where)
-        self._give(bind(self.component("scorers", step.score, step.params), step.name, self))
+        made = bind(self.component("scorers", step.score, step.params), step.name, self)
+        if made.digest not in self._made:  # what is there already may be done, and need its model no more
+            check_weights(step.params)
+        self._give(made)
 
     def bring(self, step: ImportStep) -> None:
         """The columns of an import, and what is found out about its media."""
-        kind, names = kind_of(step.kind), self._brings(step)
+        kind, source = kind_of(step.kind), located(self.base, step.source)
+        made_here = any(source == place or source.startswith(f"{place}/") for place in self.written)
+        names: Collection[str] | None = ("id", *kind.required)
+        if self._look or made_here:
+            names = None if made_here else _ahead(source, step)
         self._kinds.setdefault(kind.name)
         self.rows = None
         if names is None:
@@ -173,6 +163,26 @@ class Outlook:
         for field in made.schema():
             self.column_home[field.name] = made
             self.fields[field.name] = None if pa.types.is_null(field.type) else field
+
+
+def _ahead(source: str, step: ImportStep) -> Collection[str] | None:
+    """The columns of a source as it is now; None where it is not there, is on another machine, or would take long to read.
+
+    Raises SchemaError or UnknownNameError where it does not fit what is asked.
+    """
+    try:
+        return columns_ahead(
+            source,
+            step.kind,
+            format=step.format,
+            columns=step.columns or None,
+            id=step.id,
+            texts=step.texts,
+        )
+    except (SchemaError, UnknownNameError):
+        raise
+    except (CurateError, OSError):
+        return None  # the step will say what is wrong, or the file will be there by then
 
 
 def _is_list(type_: pa.DataType) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curate.errors import ExpressionError, InputError, RecipeError, SchemaError, UnknownNameError
+from curate.errors import (
+    ExpressionError,
+    InputError,
+    MissingExtraError,
+    MissingModelError,
+    RecipeError,
+    SchemaError,
+    UnknownNameError,
+)
 from curate.recipe.reader import build_recipe
 from curate.run.checking import check_steps
 from curate.run.plan import plan
@@ -215,7 +224,7 @@ def test_a_count_above_the_items_there_are_is_found_too_high(recipe, store, tmp_
     steps = [{"score": "text-basics"}, {"select": "random", "budget": 4}]
     recipe(IMPORT, *steps)  # nobody knows how many it brings
     store.run({"steps": [{**IMPORT, "import": str(tmp_path / "rows.parquet")}]})
-    with pytest.raises(InputError, match="step 2 of 2 .* there are 3 items"):
+    with pytest.raises(InputError, match=r"step 2 of 2 .* there are 3 items"):
         recipe(*steps)
     recipe({"select": "random", "budget": 3, "as": "a"}, {"select": "random", "budget": "100%", "after": "a"})
     with pytest.raises(InputError, match="needs another name"):
@@ -227,3 +236,60 @@ def test_a_count_above_the_items_there_are_is_found_too_high(recipe, store, tmp_
 
 def test_a_store_without_items_has_no_map_to_refuse(recipe) -> None:
     recipe({"report": "r.html", "map_of": "whatever"}, IMPORT)
+
+
+# --- Places, packages, weights, addresses ---------------------------------------------------------------------------
+
+
+def test_a_late_import_that_does_not_fit_is_told_at_once(recipe, tmp_path) -> None:
+    late = {"import": "rows.parquet", "kind": "label", "columns": {"text": "sentences"}}
+    with pytest.raises(UnknownNameError, match=r"step 4 of 4 .* Did you mean 'sentence'"):
+        recipe(*FIRST, late)
+    with pytest.raises(SchemaError, match="no column image and caption"):
+        recipe(*FIRST, {**late, "kind": "image-text", "columns": {}})
+    # It may be another file by then: the recipe writes there itself.
+    recipe(*FIRST, {"export": "rows.parquet.d"}, {**late, "import": "rows.parquet.d/data.parquet"})
+
+
+def test_places_that_cannot_be_written_are_told_at_once(recipe, tmp_path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("not to be lost")
+    for step, told in (
+        ({"export": "rows.parquet"}, "is a file: an export is a folder"),
+        ({"export": "rows.parquet/below"}, "rows.parquet is a file"),
+        ({"export": "full", "overwrite": True}, "not an export of curate"),
+        ({"export": "o", "format": "csv", "media": "embed"}, "csv cannot hold the bytes"),
+        ({"export": "o", "format": "webdataset", "media": "copy"}, "WebDataset shards hold"),
+        ({"report": "full"}, "is a folder: name the file"),
+        ({"report": "rows.parquet/r.html"}, "rows.parquet is a file"),
+    ):
+        with pytest.raises(InputError, match=f"step 4 of 4 .*{told}"):
+            recipe(*FIRST, step)
+    recipe(*FIRST, {"export": "new/deep/out"}, {"report": "rows.parquet.html"}, {"report": "new/r.html"})
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_of_others_is_told_at_once(recipe, tmp_path) -> None:
+    (tmp_path / "theirs").mkdir(mode=0o555)
+    with pytest.raises(InputError, match="takes no new files"):
+        recipe(*FIRST, {"export": "theirs/out"})
+
+
+def test_missing_packages_weights_and_addresses_are_told_at_once(recipe, tmp_path, monkeypatch) -> None:
+    head = {"score": "reward-head", "with": {"weights": str(tmp_path / "head.pt"), "features": "vec"}}
+    steps = [*FIRST, {"attach": "v.npy", "as": "vec"}]
+    with pytest.raises(MissingModelError, match=r"step 5 of 5 .* no file .*head\.pt"):
+        recipe(*steps, head)
+    (tmp_path / "head.pt").touch()
+    recipe(*steps, head)
+    monkeypatch.delenv("LABEL_STUDIO_API_KEY", raising=False)
+    push = {"annotate": "label-studio", "with": {"url": "http://localhost:1", "template": "label-check"}}
+    with pytest.raises(InputError, match="Set LABEL_STUDIO_API_KEY"):
+        recipe(*FIRST, push)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "x")
+    recipe(*FIRST, push)
+    monkeypatch.setattr("curate.run.readiness.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"step 5 of 5 .*curate\[noise\]"):
+        recipe(*steps, {"compare": ["random"], "embedding": "vec"})
+    with pytest.raises(MissingExtraError, match=r"curate\[noise\]"):
+        recipe(*steps, {"report": "r.html", "map_by": "t-sne"})

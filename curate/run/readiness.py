@@ -1,0 +1,60 @@
+"""What a late step needs beside columns: a place to write to, a package, weights, an address. Told before anything runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from curate.errors import InputError, MissingExtraError, MissingModelError
+from curate.formats.export import check_media, check_target
+
+__all__ = ["check_export", "check_file", "check_installed", "check_weights"]
+
+WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors")
+"""A parameter that ends like this is the path of weights."""
+
+
+def check_export(target: Path, format: str, media: str | None) -> None:
+    """Raises InputError where an export cannot be written to `target`, whatever its rows."""
+    check_media(format, media)
+    check_target(target)
+    _check_writable(target)
+
+
+def check_file(target: Path) -> None:
+    """Raises InputError where a file cannot be written to `target`."""
+    if target.is_dir():
+        raise InputError(f"{target} is a folder: name the file to write")
+    _check_writable(target)
+
+
+def check_installed(module: str, extra: str) -> None:
+    """Raises MissingExtraError where an optional package is not installed; does not import it."""
+    if find_spec(module) is None:
+        raise MissingExtraError(
+            f"{module!r} is not installed. It comes with an extra: pip install 'curate[{extra}]'"
+        )
+
+
+def check_weights(params: Mapping[str, Any]) -> None:
+    """Raises MissingModelError where a parameter is the path of weights, and nothing is there."""
+    for name, value in params.items():
+        if (
+            isinstance(value, str)
+            and value.endswith(WEIGHTS)
+            and "://" not in value
+            and not Path(value).is_file()
+        ):
+            raise MissingModelError(f"{name}: there is no file {value!r} (looked for in {Path.cwd()})")
+
+
+def _check_writable(target: Path) -> None:
+    """The nearest folder that is there must take what is to be made in it."""
+    place = next(folder for folder in target.absolute().parents if folder.exists())
+    if not place.is_dir():
+        raise InputError(f"{target} cannot be written: {place} is a file")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"{target} cannot be written: {place} takes no new files from this user")
