@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from curate.errors import SchemaError, UnknownNameError
@@ -103,6 +103,8 @@ def _check_required(
         if found
         else f"Say which column it is with columns={_write(blank)}"
     )
+    if not names:
+        raise SchemaError(f"the source has no rows and no columns; items of kind {kind.name!r} need {what}")
     raise SchemaError(
         f"no column {what}, which items of kind {kind.name!r} need. The source has: {has}. {advice}"
     )
@@ -141,7 +143,7 @@ def _nearest(ours: str, kind: Kind, names: Sequence[str]) -> str | None:
 
 
 def _check_names(extra: Mapping[str, str], fields: Mapping[str, str], kind: Kind) -> None:
-    reserved = {*_RESERVED, *media_facts(kind), *(f"{column}_data" for column in kind.media)}
+    reserved = {*_RESERVED, *media_facts(kind, kind.media), *(f"{column}_data" for column in kind.media)}
     seen: dict[str, str] = {name.lower(): name for name in fields}
     for ours, theirs in extra.items():
         if not ours:
@@ -164,12 +166,13 @@ def _check_names(extra: Mapping[str, str], fields: Mapping[str, str], kind: Kind
         seen[ours.lower()] = ours
 
 
-def media_facts(kind: Kind) -> list[str]:
-    """The columns in which an import notes what it finds out about the media of a kind: `image_width`, ..."""
+def media_facts(kind: Kind, columns: Collection[str]) -> list[str]:
+    """The columns in which an import notes what it finds out about these columns of media: `image_width`, ..."""
     return [
         f"{column}_{fact}"
         for role, facts in _FACTS.items()
         for column in kind.roles.get(role, ())
+        if column in columns
         for fact in facts
     ]
 

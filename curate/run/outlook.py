@@ -146,7 +146,7 @@ class Outlook:
             text = name in ("id", *kind.content)
             self.fields.setdefault(name, pa.field(name, pa.string()) if text else None)
             self.column_home.setdefault(name, None)
-        for name in (*OWN, *media_facts(kind)):  # or not: that depends on what the media are
+        for name in (*OWN, *media_facts(kind, names)):  # or not: that depends on what the media are
             self.fields.setdefault(name, None)
 
     def attach(self, step: AttachStep) -> None:
