@@ -106,9 +106,9 @@ def test_bad_input_is_refused(planted: Any) -> None:
     spoilt[[3, 5], 0] = np.nan
     for rows, given, message in (
         (spoilt, labels, r"rows \[3, 5\]"),
-        (x, np.zeros(240, int), "same label"),
-        (x, labels + 1, "1 to 3 for 3 classes"),
-        (x, labels[:5], r"\(n, d\)"),
+        (x, np.zeros(240, int), "all 240 labels are 0"),
+        (x, labels + 1, r"outside 0 \.\.\. 2"),
+        (x, labels[:5], "one for each of the 240 items"),
         (x[:0], labels[:0], "nothing to train on"),
     ):
         with pytest.raises(InputError, match=message):
