@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Steps = tuple[tuple[Any, ...], ...]
 Bits = tuple[int, int, npt.NDArray[np.uint8]]
-"""First seq, how many there are, and a bit for each."""
+"""What a `RowSet` is made of."""
 
 
 def cut(view: StoreView, known: RowSet | None, asked: int | None) -> list[Piece]:
@@ -47,7 +47,7 @@ def settled(view: StoreView, known: RowSet | None, parts: Sequence[Part], first:
 def sent(view: StoreView, known: RowSet | None) -> tuple[Any, ...]:
     """How a view travels (`__reduce__`): what must be known of its parts to read them, and a bit for each row."""
     parts = view.query.parts
-    bits = None if known is None else (known.start, len(known.flags), np.packbits(known.flags))
+    bits = None if known is None else (known.start, known.stop, known.bits)
     names = tuple(part.part_id for part in parts)
     return _opened, (view.place or str(view.home.path), view.layout.excerpt(*parts), names, bits, view.steps)
 
@@ -62,6 +62,5 @@ def _opened(
     query = replace(whole.query, parts=tuple(p for p in excerpt.items if p.part_id in wanted))
     if bits is None:
         return replace(whole, query=query, steps=steps)
-    start, size, flags = bits
-    known = RowSet(start, np.unpackbits(flags, count=size).astype(np.bool_))
+    known = RowSet(*bits)
     return replace(whole, query=query, sets=(LazyRows(lambda: known),), steps=steps)
