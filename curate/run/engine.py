@@ -70,8 +70,8 @@ def execute(context: RunContext, steps: Iterable[Step]) -> RunRecord:
     try:
         check_steps(context.store, steps, context.base)
         for done, step in enumerate(steps, start=1):
-            handler(step.verb)(context, step)
-            if isinstance(step, ImportStep):  # now it is known what came, before what takes hours
+            record = handler(step.verb)(context, step)
+            if isinstance(step, ImportStep) and not record.reused:  # now it is known what came
                 check_steps(context.store, steps, context.base, done=done)
         run.status = "done"
     except Exception:
