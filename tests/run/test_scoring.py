@@ -54,6 +54,19 @@ def test_a_wider_run_asks_for_the_rest_only_and_merges(store, captions, log):
     assert store.verify() == []
 
 
+def test_a_step_that_looks_at_some_items_asks_for_no_others(store, captions, log):
+    store.add(captions("a", "bb", "ccc", "dddd"), kind="image-text")
+    store.score("spy", log=str(log), where="length(caption) < 3")
+    assert Spy.asked(log) == ["i000", "i001"]
+    assert len(store.select("top", by="spy", budget=1, where="length(caption) < 3")) == 1
+    store.analyse("generator-ranking", by="spy", generator="caption", where="length(caption) < 3")
+    assert Spy.asked(log) == []
+    store.select("top", by="spy", budget=1, where="length(caption) < 4", name="more")
+    assert Spy.asked(log) == ["i002"]
+    store.select("top", by="spy", budget=1, name="all")
+    assert Spy.asked(log) == ["i003"]
+
+
 def test_rows_that_cannot_be_scored_are_null_with_a_reason_and_counted(store, captions, log):
     add(store, captions("a", "a bad one", "ccc"))
     record = store.score("spy", log=str(log))

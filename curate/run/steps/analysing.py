@@ -24,7 +24,7 @@ def run_analyse(context: RunContext, step: AnalyseStep) -> StepRecord:
     """Execute one `analyse` step. The current set stays as it is."""
     view = context.view(step.where)
     analysis = configure("analyses", step.analyse, step.params, view)
-    supply(analysis, view, lambda needed: bring_up(context, needed))
+    supply(analysis, view, lambda needed: bring_up(context, needed, where=step.where))
     view = context.view(step.where)  # the needs may just have been made
     title = f"analyse {step.analyse}" + (f" where {step.where}" if step.where else "")
     with context.record("analyse", step.analyse, title, params=plain_params(analysis)) as record:

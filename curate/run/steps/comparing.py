@@ -30,7 +30,7 @@ def run_compare(context: RunContext, step: CompareStep) -> StepRecord:
     view = context.view(step.where)
     selectors = _selectors(step.compare, view)
     for selector in selectors.values():
-        supply(selector, view, lambda needed: bring_up(context, needed))
+        supply(selector, view, lambda needed: bring_up(context, needed, where=step.where))
     view = context.view(step.where)  # the needs may just have been made
     title = f"compare {', '.join(selectors)}" + (f" where {step.where}" if step.where else "")
     with context.record("analyse", "compare", title, params=step.plain()) as record:

@@ -41,11 +41,20 @@ def run_score(context: RunContext, step: ScoreStep) -> StepRecord:
     return _run(context, step, view, scorer, column_set)
 
 
-def bring_up(context: RunContext, needed: ScoreStep, by: ScoreStep | None = None) -> None:
-    """Bring a column that another step needs up to date; told as a step of its own the first time in a run."""
+def bring_up(
+    context: RunContext, needed: ScoreStep, by: ScoreStep | None = None, *, where: str | None = None
+) -> None:
+    """Bring a column that another step needs up to date; told as a step of its own the first time in a run.
+
+    It is asked of the rows that the scoring step `by` is for, or of those for which `where` holds that a select or an
+    analysis looks at; where a scorer judges each item by all others it goes on seeing all.
+    """
     step = needed.model_copy(update={"where": by.where, "all": by.all}) if by else needed
     view = context.view(step.where, everything=step.all)
     scorer = configure("scorers", step.score, step.params, view)
+    if where is not None and not isinstance(scorer, FittingScorer):
+        step = step.model_copy(update={"where": where})
+        view = context.view(where)
     snapshot = context.store.snapshot()
     column_set = bind(scorer, step.name, snapshot)
     # A column that was never made has nothing pending either where what it needs must be made first.

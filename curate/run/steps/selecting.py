@@ -27,7 +27,7 @@ def run_select(context: RunContext, step: SelectStep) -> StepRecord:
     """Execute one `select` step. The current set stays as it is."""
     view = context.view(step.where)
     selector = configure("selectors", step.select, step.params, view)
-    supply(selector, view, lambda needed: bring_up(context, needed))
+    supply(selector, view, lambda needed: bring_up(context, needed, where=step.where))
     view = context.view(step.where)
     name = step.name or step.select
     budget = f" {step.budget}" if step.budget is not None else ""
