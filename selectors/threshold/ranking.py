@@ -216,8 +216,9 @@ class Leading:
         found = np.concatenate(self.held.ask("between", low, high))
         heads = np.concatenate(self.held.ask("heads_between", low, high))
         order = _order(found)
-        keys, rows = found["key"][order], found["row"][order]
-        by_key_and_id(keys, rows, heads[order], ids)
+        keys, rows, heads = found["key"][order], found["row"][order], heads[order]
+        del found, order  # where one key is that of many rows, a run is as long as they are
+        by_key_and_id(keys, rows, heads, ids)
         return keys, rows
 
 
