@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -58,9 +60,10 @@ def supply(component: Any, view: StoreView, make: Callable[[ScoreStep], object])
         elif not has(view, need):
             giver = giver_of(need)
             if giver is None:
-                refuse(component.name, need, view)
+                refuse(component, need, view)
             else:
-                make(ScoreStep.model_validate({"score": giver}))
+                with made_for(component, need):
+                    make(ScoreStep.model_validate({"score": giver}))
 
 
 def has(view: Columns, need: str) -> bool:
@@ -83,17 +86,34 @@ def giver_of(column: str) -> str | None:
     return name if name in registry.names("scorers") else None
 
 
-def refuse(name: str, need: str, view: Columns) -> None:
+def refuse(component: Any, need: str, view: Columns) -> None:
     """Say that a component needs what is not there. Raises SchemaError for a role, UnknownNameError for a column."""
+    name = component.name
     if need in ROLES:
         kinds = ", ".join(view.kinds()) or "no items at all"
         raise SchemaError(f"{name} needs {need}, which these items do not have (they are: {kinds})")
-    raise UnknownNameError(
-        "column",
-        need,
-        view.columns,
-        hint=f"{name} needs it: import it, attach it from a file, or run the scorer that gives it.",
-    )
+    hint = f"{name} needs it: import it, attach it from a file, or run the scorer that gives it"
+    raise UnknownNameError("column", need, view.columns, hint=f"{hint}{_another(component, need)}.")
+
+
+@contextmanager
+def made_for(component: Any, need: str) -> Iterator[None]:
+    """Say whose need it was where a column cannot be made of these items, and how to name another column."""
+    try:
+        yield
+    except SchemaError as error:
+        raise SchemaError(
+            f"{component.name} needs the column {need!r}, and {error}{_another(component, need)}"
+        ) from error
+
+
+def _another(component: Any, need: str) -> str:
+    """How to name another column in place of this one; nothing where no parameter says it."""
+    for field in dataclasses.fields(component) if dataclasses.is_dataclass(component) else ():
+        value = getattr(component, field.name)
+        if value == need or (isinstance(value, tuple) and need in value):
+            return f"; or name another column by the parameter {field.name!r}"
+    return ""
 
 
 def columns_digest(snapshot: Snapshot, columns: Sequence[str]) -> str:

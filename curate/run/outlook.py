@@ -16,7 +16,7 @@ from curate.formats.source import columns_ahead
 from curate.kinds import ROLES
 from curate.kinds import kind as kind_of
 from curate.recipe.model import AttachStep, ImportStep, ScoreStep
-from curate.run.components import giver_of, has, refuse, settle
+from curate.run.components import giver_of, has, made_for, refuse, settle
 from curate.run.context import located
 from curate.run.readiness import check_weights
 from curate.run.steps.attaching import check_free
@@ -109,9 +109,10 @@ class Outlook:
                 continue
             giver = giver_of(need)
             if giver is None:
-                refuse(component.name, need, self)
+                refuse(component, need, self)
             else:
-                self.score(ScoreStep.of({"score": giver}))
+                with made_for(component, need):
+                    self.score(ScoreStep.of({"score": giver}))
         return component
 
     def _readable(self) -> dict[str, pa.Field | None]:

@@ -203,6 +203,17 @@ def test_a_scorer_that_does_not_apply_says_what_it_lacks(store, captions):
         store.score("audio-basics")
 
 
+def test_what_is_missing_is_told_with_the_parameter_that_names_another(store):
+    store.add([{"id": "a", "instruction": "say hi", "output": "hi"}], kind="instruction")
+    said = "drift needs the column 'pixel_embedding', and pixel-embedding needs image, .* by the parameter 'embedding'"
+    with pytest.raises(SchemaError, match=said):
+        store.analyse("drift")
+    with pytest.raises(UnknownNameError, match="or name another column by the parameter 'answers'"):
+        store.score("consensus")
+    with pytest.raises(UnknownNameError, match=r"run the scorer that gives it\.$"):
+        store.analyse("generator-ranking", by="abs(nothing)", generator="instruction")
+
+
 def test_kinds_that_lack_what_a_scorer_needs_are_counted_as_not_applicable(store, captions, log):
     add(store, captions("a", "bb"))
     store.add([{"id": "p", "chosen": "yes", "rejected": "no"}], kind="preference")
