@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_array, as_rows
 from curate.contracts import Finding, Findings, Selection
 from curate.errors import InputError, require
 
@@ -278,10 +279,12 @@ def classifier(
     for each seed, the same for all selections, so that the intervals hold for other test items, too. Where the rows chosen
     are of one class, that is what is predicted. Raises InputError for vectors not finite or lengths that differ.
     """
+    x, test_x = as_rows(x), as_rows(test_x, "test_x")
+    labels, test_labels = as_array(labels, "labels"), as_array(test_labels, "test_labels")
     for name, vectors, given in (("x", x, labels), ("test_x", test_x, test_labels)):
-        if np.ndim(vectors) != 2 or len(vectors) != len(given) or not len(given):
+        if len(vectors) != len(given) or not len(given):
             raise InputError(
-                f"{name} has shape {np.shape(vectors)} for {len(given)} labels: (n, d) and (n,) are meant"
+                f"{name} has shape {vectors.shape} for {len(given)} labels: (n, d) and (n,) are meant"
             )
         if not np.isfinite(vectors).all():
             bad = np.flatnonzero(~np.isfinite(vectors).all(1))
@@ -290,7 +293,6 @@ def classifier(
             )
     if model not in ("logistic-regression", "mlp"):
         raise InputError(f"model={model!r}: logistic-regression or mlp")
-    labels, test_labels = np.asarray(labels), np.asarray(test_labels)
 
     def train(rows: Ints, weights: npt.NDArray[np.float32] | None, seed: int) -> float:
         drawn = np.random.default_rng([seed, 99]).integers(0, len(test_labels), len(test_labels))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from curate.arrays.conversion import as_array
 from curate.errors import InputError, SchemaError
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def _column(frame: Any, name: str) -> pl.Series:
             series = values
         elif hasattr(values, "iloc"):
             series = pl.from_pandas(values.reset_index(drop=True))
+        elif hasattr(values, "detach"):
+            series = pl.Series(name, as_array(values, f"column {name!r}"))
         elif hasattr(values, "null_count") or hasattr(values, "__array__"):
             series = pl.Series(name, values)  # Arrow or NumPy
         else:

@@ -12,7 +12,7 @@ import pyarrow.types as pt
 
 from curate.errors import InputError
 
-__all__ = ["as_array", "as_numbers", "as_rows"]
+__all__ = ["as_array", "as_floats", "as_numbers", "as_rows"]
 
 Values = npt.NDArray[Any]
 
@@ -54,6 +54,17 @@ def as_numbers(values: Any, what: str = "the array") -> Values:
     if array.dtype == object and array.ndim:
         told += _first_odd(array)
     raise InputError(told)
+
+
+def as_floats(values: Any, what: str = "the array") -> npt.NDArray[np.float64]:
+    """The same in double precision; objects that are numbers count as such, and None as NaN."""
+    array = as_array(values, what)
+    if array.dtype == object:
+        try:
+            return array.astype(np.float64)
+        except (TypeError, ValueError):
+            pass  # told below what is no number
+    return np.asarray(as_numbers(array, what), np.float64)
 
 
 def as_rows(values: Any, what: str = "x") -> Values:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.arrays.conversion import as_numbers
+from curate.arrays.conversion import as_array, as_numbers
 from curate.arrays.labels import as_codes
 from curate.errors import InputError
 
@@ -61,8 +61,10 @@ def each_model(pred_probs: Any, what: str = "predicted probabilities") -> list[t
 
     Raises InputError for what holds no numbers, no model, and arrays that differ in shape.
     """
-    several = isinstance(pred_probs, (list, tuple)) and any(np.ndim(one) == 2 for one in pred_probs)
-    if several or (isinstance(pred_probs, (list, tuple)) and not pred_probs):
+    if isinstance(pred_probs, (list, tuple)) and (
+        not pred_probs
+        or any(not np.isscalar(one) and as_array(one, what).ndim == 2 for one in pred_probs[:1])
+    ):
         many = list(pred_probs)
     else:
         whole = as_numbers(pred_probs, what)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.choosing.budgets import Balance, allot, capacity, cost_budget, level
 from curate.contracts import Budget
 from curate.errors import InputError
@@ -174,7 +175,7 @@ def highest(terms: Terms, keys: npt.NDArray[Any]) -> Ints:
 
     The order is that of the keys alone: where items have costs, divide by them first if that is meant.
     """
-    return in_order(terms, np.argsort(-np.asarray(keys, np.float64), kind="stable"))
+    return in_order(terms, np.argsort(-as_floats(keys, "keys"), kind="stable"))
 
 
 def at_random(terms: Terms, rng: np.random.Generator) -> Ints:
@@ -212,7 +213,7 @@ def _codes(group: npt.NDArray[Any] | None, n: int) -> Ints:
 
 
 def _costs(cost: npt.NDArray[Any], n: int) -> Floats:
-    cost = np.asarray(cost, np.float64)
+    cost = as_floats(cost, "cost")
     if cost.shape != (n,):
         raise InputError(f"cost has shape {cost.shape}: one for each of {n} rows")
     bad = np.flatnonzero(~(np.isfinite(cost) & (cost > 0)))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_rows
 from curate.choosing.budgets import Balance, capacity
 from curate.choosing.constraints import Constraints
 from curate.contracts import Budget, Selection, View
@@ -219,9 +220,9 @@ def finite_rows(x: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 
 def as_matrix(x: Any, rows: int | None = None, what: str = "features") -> npt.NDArray[Any]:
     """(n, d) finite numbers. Raises InputError for another shape or number of rows, or naming rows that are not finite."""
-    array = np.asarray(x)
-    if array.ndim != 2 or not array.size or array.dtype.kind not in "fiub":
-        raise InputError(f"{what} have shape {array.shape} and type {array.dtype}: (n, d) numbers are meant")
+    array = as_rows(x, what)
+    if not array.size:
+        raise InputError(f"{what} have shape {array.shape}: (n, d) numbers, at least one, are meant")
     if rows is not None and len(array) != rows:
         raise InputError(f"{what} of {len(array)} rows for {rows} labels")
     bad = np.flatnonzero(~finite_rows(array))

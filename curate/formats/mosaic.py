@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate.arrays.conversion import as_numbers
+from curate.arrays.conversion import as_array, as_numbers
 from curate.arrays.distributions import check_distributions
 from curate.choosing import Rng, generator
 from curate.contracts import View
@@ -88,7 +88,7 @@ def make_mosaics(
     Raises InputError for parameters out of range, an image that is none, or predictions that are no probabilities of
     the classes.
     """
-    given = np.asarray(labels)
+    given = as_array(labels, "labels")
     if given.ndim != 1 or not len(given):
         raise InputError(f"labels have shape {given.shape}: (n,) with at least one is meant")
     least = {"per_class": per_class, "grid": grid, "crops": crops, "candidates": candidates}

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
+from curate.arrays.conversion import as_array
 from curate.errors import InputError, UnknownNameError
 from curate.formats.arrays import plain, to_text
 from curate.formats.locate import absolute, find_files, suffix_of
@@ -47,13 +48,8 @@ def read_vectors(
         found, values = _read_file(what, key, column)
     elif isinstance(source, Mapping):
         found, values = _pick({str(name): value for name, value in source.items()}, key or column, "the dict")
-    elif isinstance(source, np.ndarray) or (isinstance(source, (list, tuple)) and len(source)):
-        values = np.asarray(source)
-    elif hasattr(source, "detach"):  # a tensor, on whatever device, with gradients or without
-        whole = source.detach().cpu()
-        values = np.asarray(
-            whole.float() if whole.is_floating_point() and whole.element_size() < 4 else whole
-        )
+    elif isinstance(source, (np.ndarray, list, tuple)) or hasattr(source, "detach"):
+        values = as_array(source, what)
     else:
         found, values = _from_table(_as_table(source), key or column, "the table")
     values = _check(values, what)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_rows
 from curate.choosing import finite_rows
 from curate.errors import InputError
 
@@ -17,16 +18,12 @@ Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-def prepare(x: npt.NDArray[Any], what: str = "x") -> Floats:
-    """`x` (n, d) numbers as float32 in C order, without a copy where it is that already.
+def prepare(given: Any, what: str = "x") -> Floats:
+    """`given` (n, d) numbers as float32 in C order, without a copy where it is that already.
 
     Raises InputError for another shape, and for rows that are not finite or longer than float32 can square.
     """
-    x = np.asarray(x)
-    if x.ndim != 2 or x.dtype.kind not in "fiub":
-        raise InputError(
-            f"{what} is {x.dtype} of shape {x.shape}: numbers of shape (rows, dimensions) are meant"
-        )
+    x: npt.NDArray[Any] = as_rows(given, what)
     with np.errstate(over="ignore"):
         x = np.ascontiguousarray(x, np.float32)
     if not x.shape[1]:

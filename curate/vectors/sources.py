@@ -244,7 +244,7 @@ def _changed(x: npt.NDArray[Any], changes: tuple[Change, ...]) -> Floats:
 
 def rows_of(x: npt.NDArray[Any] | Source) -> Source:
     """Rows in memory, seen to (`prepare`), or what is a source already."""
-    return x if isinstance(x, (AtHand, Column)) else AtHand(prepare(np.asarray(x)))
+    return x if isinstance(x, (AtHand, Column)) else AtHand(prepare(x))
 
 
 def blocks(n: int) -> list[slice]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_floats
 from curate.contracts import detail, reason_name, score
 from curate.errors import InputError, require
 from curate.media import read_batches
@@ -32,7 +33,7 @@ def itm_score(logits: npt.ArrayLike) -> Floats:
     softmax of the mean over the queries. Raises InputError for another shape. Source: Li et al., BLIP-2 (2023),
     arXiv 2301.12597, section 3.1.
     """
-    array = np.asarray(logits, np.float64)
+    array = as_floats(logits, "logits")
     if array.ndim != 3 or array.shape[1] < 1 or array.shape[2] != 2:
         raise InputError(f"logits are {array.shape}: (n, queries, 2) is needed")
     means = array.mean(axis=1)
@@ -45,7 +46,7 @@ def itc_score(queries: npt.ArrayLike, texts: npt.ArrayLike) -> Floats:
     `queries` (n, q, d) and `texts` (n, d), of any length other than zero. Returns (n,) float64 in [-1, 1], higher =
     better. Raises InputError for shapes that do not fit. Source: as `itm_score`.
     """
-    many, one = np.asarray(queries, np.float64), np.asarray(texts, np.float64)
+    many, one = as_floats(queries, "queries"), as_floats(texts, "texts")
     fits = many.ndim == 3 and one.ndim == 2 and many.shape[1] > 0 and many.shape[::2] == one.shape
     if not fits:
         raise InputError(f"queries are {many.shape}, texts {one.shape}: (n, q, d) and (n, d) are needed")

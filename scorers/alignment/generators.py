@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_floats
 from curate.contracts import Finding, Findings, View
 from curate.errors import InputError
 from curate.fitting import columns_of, numbers, order_by_id, read_labels
@@ -46,7 +47,7 @@ def rank_generators(
     it each generator's items are resampled by themselves. Ties of the mean go by name.
     Raises InputError for fewer than two generators, or lengths that differ.
     """
-    values, who = np.asarray(scores, np.float64), np.asarray(generators).astype(str)
+    values, who = as_floats(scores, "scores"), np.asarray(generators).astype(str)
     if values.ndim != 1 or values.shape != who.shape or (prompts is not None and len(prompts) != len(values)):
         raise InputError(f"{values.shape} scores, {who.shape} generators: one of each for an item")
     if resamples < 20:

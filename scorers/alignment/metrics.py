@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError, UnknownNameError, require
 
 __all__ = [
@@ -190,7 +191,7 @@ def _pairs(predicted: Any, human: Any) -> tuple[Floats, Floats]:
 def _flat(values: Any) -> Floats:
     """Numbers as (n,), None as NaN."""
     try:
-        array = np.asarray(values, np.float64)
+        array = as_floats(values, "values")
     except (TypeError, ValueError) as error:
         raise InputError(f"not numbers, one for each pair: {error}") from None
     if array.ndim != 1:

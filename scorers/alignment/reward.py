@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_floats
 from curate.contracts import reason_name, score
 from curate.errors import InputError, MissingModelError, require
 from curate.scorers.alignment.similarity import read_vectors
@@ -34,7 +35,7 @@ def reward_score(features: npt.ArrayLike, layers: Sequence[Layer], activation: A
     else). NaN where a vector holds NaN. Raises InputError for layers that do not follow on one another or on the vectors.
     Source: Xu et al., ImageReward (2023), arXiv 2304.05977, section 3.2.
     """
-    states = np.asarray(features, np.float64)
+    states = as_floats(features, "features")
     if states.ndim != 2:
         raise InputError(f"features are {states.shape}: (n, d) is needed")
     _check_layers(layers, states.shape[1])
@@ -42,7 +43,7 @@ def reward_score(features: npt.ArrayLike, layers: Sequence[Layer], activation: A
     for low in range(0, len(states), _ROWS):
         block = states[low : low + _ROWS]
         for i, (weight, bias) in enumerate(layers):
-            block = block @ np.asarray(weight, np.float64).T + np.asarray(bias, np.float64)
+            block = block @ as_floats(weight, "weight").T + as_floats(bias, "bias")
             block = _activate(block, activation) if i < len(layers) - 1 else block
         scores[low : low + _ROWS] = block[:, 0]
     return scores

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.arrays.conversion import as_floats
 from curate.contracts import detail, reason_name, score
 from curate.errors import InputError, SchemaError
 
@@ -43,7 +44,7 @@ def ref_clip_score(
     is 0, NaN where the item has no reference or `clip_score` is NaN. Source: as `clip_score`, section 3.1.
     """
     plain = clip_score(images, texts, weight)
-    candidates, many = _rows(texts, "texts"), np.asarray(references, np.float64)
+    candidates, many = _rows(texts, "texts"), as_floats(references, "references")
     if many.ndim != 3 or many.shape[0] != len(candidates) or many.shape[2] != candidates.shape[1]:
         raise InputError(f"references are {many.shape}, texts {candidates.shape}: (n, r, d) is needed")
     units = _unit(many)
@@ -57,7 +58,7 @@ def ref_clip_score(
 
 def _rows(vectors: npt.ArrayLike, name: str) -> Floats:
     """Rows of unit length; NaN for those without a direction."""
-    array = np.asarray(vectors, np.float64)
+    array = as_floats(vectors, "vectors")
     if array.ndim != 2:
         raise InputError(f"{name} are {array.shape}: (n, d) is needed")
     return _unit(array)

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError, require
 from curate.scorers.combine.means import check_scores
 
@@ -69,8 +70,8 @@ def calibrate(
     """
     if method not in CALIBRATIONS:
         raise InputError(f"method {method!r}: linear, ordinal or isotonic")
-    scores, ratings = check_scores(scores), np.asarray(ratings, np.float64)
-    extra = np.empty((len(scores), 0)) if context is None else np.asarray(context, np.float64)
+    scores, ratings = check_scores(scores), as_floats(ratings, "ratings")
+    extra = np.empty((len(scores), 0)) if context is None else as_floats(context, "context")
     if ratings.shape != scores.shape[:1] or extra.ndim != 2 or len(extra) != len(scores):
         raise InputError(
             f"{ratings.shape} ratings, context {extra.shape}: one row of each for {len(scores)} items"

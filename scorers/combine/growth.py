@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError
 from curate.scorers.combine.leave_one_out import LEARNING, Method, Part, combine
 from curate.scorers.combine.means import check_scores
@@ -52,7 +53,7 @@ def learning_curve(
         raise InputError(f"method {method!r} learns nothing: one of {', '.join(LEARNING)}")
     if repeats < 5:
         raise InputError(f"repeats={repeats}: at least 5")
-    scores, ratings = check_scores(scores), np.asarray(ratings, np.float64)
+    scores, ratings = check_scores(scores), as_floats(ratings, "ratings")
     known = np.flatnonzero(~np.isnan(ratings) & ~np.isnan(scores).all(1))
     code = np.unique(known if groups is None else np.asarray(groups)[known], return_inverse=True)[1]
     count = int(code.max()) + 1 if len(code) else 0
@@ -61,7 +62,7 @@ def learning_curve(
     rng = np.random.default_rng(seed)
     sizes = np.zeros((repeats, len(_SHARES)))
     found = np.full((repeats, len(_SHARES)), np.nan)
-    extra = None if context is None else np.asarray(context, np.float64)[known]
+    extra = None if context is None else as_floats(context, "context")[known]
     for repeat in range(repeats):
         place = rng.permutation(count)[code]  # a group's turn
         test = place >= count - max(2, count // 4)

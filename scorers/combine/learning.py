@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError
 from curate.scorers.combine.calibration import deal_groups
 from curate.scorers.combine.means import check_scores, to_ranks
@@ -34,7 +35,7 @@ class Learned(NamedTuple):
 
 def is_yes_or_no(truth: npt.NDArray[Any]) -> bool:
     """Whether the answers there are, NaN aside, are all 0 or 1."""
-    known = np.asarray(truth, np.float64)
+    known = as_floats(truth, "truth")
     known = known[~np.isnan(known)]
     return bool(np.isin(known, (0.0, 1.0)).all())
 
@@ -64,7 +65,7 @@ def learn(
 
     Raises InputError for fewer than 10 answers, fewer than two of a kind for each fold, or answers that are all equal.
     """
-    scores, truth = check_scores(scores), np.asarray(truth, np.float64)
+    scores, truth = check_scores(scores), as_floats(truth, "truth")
     if truth.shape != scores.shape[:1]:
         raise InputError(f"{truth.shape} answers for {len(scores)} items: one each, NaN where unknown")
     features, owner = _features(scores)

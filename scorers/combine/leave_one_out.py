@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError
 from curate.scorers.combine.calibration import CALIBRATIONS, Calibration, calibrate
 from curate.scorers.combine.learning import is_yes_or_no, learn
@@ -99,7 +100,7 @@ def contributions(
     `context` as for `calibrate`: it stays when a column goes. A missing value of a single column counts as its middle rank.
     Raises InputError where there are fewer than two answers, all are equal, or the metric does not suit them.
     """
-    scores, truth = check_scores(scores), np.asarray(truth, np.float64)
+    scores, truth = check_scores(scores), as_floats(truth, "truth")
     metric = metric or ("AP" if is_yes_or_no(truth) else "SRCC")
     _check(metric, truth)
     every = list(range(scores.shape[1]))

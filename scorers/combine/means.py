@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError
 
 __all__ = ["check_scores", "mean_score", "rank_mean", "to_ranks"]
@@ -16,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 
 def check_scores(scores: npt.NDArray[Any]) -> Floats:
     """Scores as (n, c) float64. Raises InputError for another shape or no column."""
-    array = np.asarray(scores, np.float64)
+    array = as_floats(scores, "scores")
     if array.ndim != 2 or not array.shape[1]:
         raise InputError(f"scores of shape {array.shape}: (items, columns), with at least one column")
     return array
@@ -45,7 +46,8 @@ def rank_mean(scores: npt.NDArray[Any]) -> Floats:
     `scores` (n, c) in any units, higher = keep, NaN where a column says nothing: it then counts as the middle rank,
     which moves the item neither way. NaN where no column says anything. Depends on which other items there are.
     """
-    return _mean(to_ranks(scores), np.full(np.shape(scores)[1], 0.5))
+    ranks = to_ranks(scores)
+    return _mean(ranks, np.full(ranks.shape[1], 0.5))
 
 
 def mean_score(scores: npt.NDArray[Any]) -> Floats:

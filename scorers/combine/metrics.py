@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError
 
 __all__ = ["METRICS", "average_precision", "measure", "resampled", "roc_area", "spearman"]
@@ -44,7 +45,7 @@ def resampled(metric: str, truth: npt.NDArray[Any], score: npt.NDArray[Any], tim
 
     `truth`, `score` (n,) without NaN; `times` (r, n): how often each item is in each resampling. Sorting is done once.
     """
-    truth, score = np.asarray(truth, np.float64), np.asarray(score, np.float64)
+    truth, score = as_floats(truth, "truth"), as_floats(score, "score")
     if truth.shape != score.shape or truth.ndim != 1 or np.isnan(truth).any() or np.isnan(score).any():
         raise InputError(f"answers {truth.shape} and scores {score.shape}: (n,) both, without NaN")
     if metric not in METRICS:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_numbers
 from curate.errors import InputError
 from curate.scorers.influence.matching import Influence
 from curate.scorers.influence.reading import Gradients, group_codes, read_gradients, read_target, task_means
@@ -126,7 +127,7 @@ def _correction(
 def _residuals(residuals: npt.NDArray[Any] | None, source: Gradients) -> Floats | None:
     if residuals is None:
         return None
-    factor = np.asarray(residuals, np.float32)
+    factor = np.asarray(as_numbers(residuals, "residuals"), np.float32)
     if factor.ndim == 1:
         factor = np.repeat(factor[:, None], source.checkpoints, axis=1)
     if factor.shape != (source.rows, source.checkpoints):

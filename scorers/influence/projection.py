@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_numbers
 from curate.errors import InputError, require
 from curate.scorers.influence.kernels import LANES, compiled, draw_signs, sketch
 
@@ -127,7 +128,7 @@ def project(
     `gradients` a NumPy array, what becomes one, or a torch tensor, of any float dtype; `offset` numbers the first coordinate, for gradients of
     which only a part is given. See `Projection`. Raises InputError for a `dim` or `kind` that is not to be had.
     """
-    gradients = gradients if hasattr(gradients, "detach") else np.asarray(gradients)
+    gradients = gradients if hasattr(gradients, "detach") else as_numbers(gradients, "gradients")
     if gradients.ndim != 2:
         raise InputError(f"gradients of shape {tuple(gradients.shape)}: (items, parameters) is meant")
     running = Projection(dim, seed, kind).start(gradients.shape[0])

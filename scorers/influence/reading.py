@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_array, as_floats, as_numbers
 from curate.contracts import Vectors
 from curate.errors import InputError
 from curate.scorers.influence.gradient_store import GradientStore
@@ -91,8 +92,8 @@ def read_gradients(x: Any, *, checkpoints: int | None = None, unit: bool) -> Gra
         if checkpoints not in (None, stored):
             raise InputError(f"{x.path} holds {stored} checkpoints, {checkpoints} are asked for")
         return Gradients(x, len(x), stored, x.header.dim, unit)
-    if not isinstance(x, np.ndarray) and not hasattr(x, "chunks"):
-        x = np.asarray(x)
+    if not (hasattr(x, "chunks") and hasattr(x, "shape")):
+        x = as_numbers(x, "gradients")
     if len(x.shape) != 2 or not x.shape[0] or not x.shape[1]:
         raise InputError(
             f"gradients of shape {x.shape}: (items, checkpoints x dimensions) is meant, at least one of each"
@@ -130,9 +131,10 @@ def group_codes(groups: Sequence[Any] | None, rows: int) -> tuple[npt.NDArray[np
     """Each target's sub-task as a number, and the sub-tasks' names, sorted. None: one task, named "target"."""
     if groups is None:
         return np.zeros(rows, np.int64), ("target",)
-    if len(groups) != rows:
-        raise InputError(f"{len(groups)} sub-tasks for {rows} gradients of the target")
-    names, codes = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+    given = as_array(groups, "sub-tasks")
+    if len(given) != rows:
+        raise InputError(f"{len(given)} sub-tasks for {rows} gradients of the target")
+    names, codes = np.unique(given.astype(str), return_inverse=True)
     return codes.astype(np.int64), tuple(str(name) for name in names)
 
 
@@ -149,7 +151,7 @@ def unit_rows(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def read_weights(rates: Sequence[float], checkpoints: int) -> npt.NDArray[np.float64]:
     """The rates (T,) float64. Raises InputError unless there are as many as checkpoints, none negative and not all zero."""
-    weights = np.asarray(rates, np.float64)
+    weights = as_floats(rates, "rates")
     if weights.shape != (checkpoints,):
         raise InputError(f"{len(weights)} learning rates for {checkpoints} checkpoints")
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():

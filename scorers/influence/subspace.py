@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError
 from curate.scorers.influence.matching import Influence
 from curate.scorers.influence.reading import (
@@ -33,7 +34,7 @@ def target_subspace(gradients: npt.NDArray[Any], rank: int) -> Floats:
     """
     if rank < 1:
         raise InputError(f"rank {rank}: at least 1 is meant")
-    x = np.asarray(gradients, np.float64)
+    x = as_floats(gradients, "gradients")
     m, d = x.shape
     values, vectors = np.linalg.eigh(x @ x.T if m <= d else x.T @ x)
     order = np.argsort(-values, kind="stable")[: min(rank, m, d)]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError, require
 from curate.scorers.influence.parameters import select_parameters
 
@@ -27,7 +28,7 @@ def loss_drop(
     Source: Yang, He and Cheng, "Let the Target Select for Itself: Data Selection via Target-Aligned Paths", 2026 (from the
     abstract: that the drop is divided by the loss before is our reading of "normalised").
     """
-    first, last = np.asarray(before, np.float64), np.asarray(after, np.float64)
+    first, last = as_floats(before, "before"), as_floats(after, "after")
     if first.shape != last.shape or first.ndim != 1:
         raise InputError(f"losses of shapes {first.shape} and {last.shape}: (n,) twice is meant")
     if (first < 0).any() or (last < 0).any():

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_numbers
 from curate.errors import InputError
 
 __all__ = ["MOST_CELLS", "CtcAlignment", "ctc_align"]
@@ -58,7 +59,7 @@ def ctc_align(log_probs: npt.ArrayLike, targets: npt.ArrayLike, blank: int = 0) 
     Source: Graves et al., "Connectionist Temporal Classification" (ICML 2006), equations 5 to 8; Viterbi: the maximum in
     place of the sum.
     """
-    emissions, tokens = _check(np.asarray(log_probs), np.asarray(targets), blank)
+    emissions, tokens = _check(as_numbers(log_probs, "log_probs"), as_numbers(targets, "targets"), blank)
     greedy = float(emissions.max(1).sum()) if len(emissions) else 0.0
     if len(tokens) + int((tokens[1:] == tokens[:-1]).sum()) > len(emissions):
         nowhere = np.full((len(tokens), 2), -1, np.int64)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError
 
 __all__ = ["RateFound", "speech_rate", "spoken_length"]
@@ -68,7 +69,7 @@ def speech_rate(
     Raises InputError for shapes that differ, values that are not finite and positive, and a cut <= 0.
     Source: ours; medians as in Hampel et al., "Robust Statistics" (1986).
     """
-    time, size = np.asarray(seconds, np.float64), np.asarray(lengths, np.float64)
+    time, size = as_floats(seconds, "seconds"), as_floats(lengths, "lengths")
     names = np.zeros(len(time), np.int64) if groups is None else np.asarray(groups)
     if not (time.shape == size.shape == names.shape and time.ndim == 1):
         raise InputError(

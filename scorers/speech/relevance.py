@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError
 
 __all__ = [
@@ -193,7 +194,7 @@ def trim_points(curve: npt.ArrayLike, least: float | None = None) -> tuple[int, 
 
 
 def _matrix(values: npt.ArrayLike, what: str, width: int | None = None) -> Floats:
-    array = np.asarray(values, np.float64)
+    array = as_floats(values, "values")
     if array.ndim != 2 or (width is not None and array.shape[1] != width):
         raise InputError(f"{what} has shape {array.shape}, (n, {width or 'd'}) is needed")
     if not np.isfinite(array).all():
@@ -210,7 +211,7 @@ def _unit(values: npt.ArrayLike, what: str, width: int | None = None) -> Floats:
 
 
 def _tokens(values: npt.ArrayLike, frame: int) -> Floats:
-    array = np.asarray(values, np.float64)
+    array = as_floats(values, "values")
     if array.ndim != 1 or not np.isfinite(array).all() or frame < 1:
         raise InputError(
             f"values of shape {array.shape}, frame={frame}: finite (n,) and at least 1 are needed"

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_floats
 from curate.contracts import detail, reason_name, score
 from curate.errors import InputError
 from curate.scorers.text.language_model import Ids, LanguageModel, load_language_model
@@ -44,8 +45,8 @@ def ches(
     Raises InputError for shapes that do not fit and lengths below 1. NaN states give NaN.
     Source: Razin et al. (2024), "Unintentional Unalignment" (CHES score), arXiv 2410.08847.
     """
-    plus, minus = np.asarray(chosen, np.float64), np.asarray(rejected, np.float64)
-    long, other = np.asarray(chosen_lengths, np.float64), np.asarray(rejected_lengths, np.float64)
+    plus, minus = as_floats(chosen, "chosen"), as_floats(rejected, "rejected")
+    long, other = as_floats(chosen_lengths, "chosen_lengths"), as_floats(rejected_lengths, "rejected_lengths")
     if plus.ndim != 2 or plus.shape != minus.shape or not long.shape == other.shape == plus.shape[:1]:
         raise InputError(
             f"sums of shape {plus.shape} and {minus.shape} with lengths {long.shape} and {other.shape}: "

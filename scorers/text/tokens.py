@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats, as_numbers
 from curate.errors import InputError
 
 __all__ = ["mean_log_prob", "min_k", "min_k_plus_plus", "zlib_ratio"]
@@ -32,6 +33,7 @@ def min_k(log_probs: npt.NDArray[Any], offsets: Offsets, *, k: float = 0.2) -> F
     Raises InputError for a `k` outside (0, 1] and for offsets that do not fit.
     Source: Shi et al. (2023), "Detecting Pretraining Data from Large Language Models" (Min-K% Prob), arXiv 2310.16789.
     """
+    log_probs, offsets = as_numbers(log_probs, "log_probs"), as_numbers(offsets, "offsets")
     _check_offsets(offsets, len(log_probs))
     if not 0 < k <= 1:
         raise InputError(f"k={k}: the share of tokens lies in (0, 1]")
@@ -66,6 +68,8 @@ def min_k_plus_plus(
     Raises InputError as `min_k` does, for arrays of different lengths, and for a negative deviation.
     Source: Zhang et al. (2024), "Min-K%++: Improved Baseline for Detecting Pre-Training Data", arXiv 2404.02936.
     """
+    log_probs, means = as_floats(log_probs, "log_probs"), as_numbers(means, "means")
+    deviations = as_numbers(deviations, "deviations")
     if not len(log_probs) == len(means) == len(deviations):
         raise InputError(
             f"{len(log_probs)} log-probabilities, {len(means)} means and {len(deviations)} deviations: "
@@ -73,7 +77,7 @@ def min_k_plus_plus(
         )
     if len(deviations) and np.nanmin(np.append(deviations, 0)) < 0:
         raise InputError(f"deviation {np.nanmin(deviations)}: a standard deviation is not negative")
-    standardised = (np.asarray(log_probs, np.float64) - means) / np.maximum(deviations, _SMALLEST)
+    standardised = (log_probs - means) / np.maximum(deviations, _SMALLEST)
     return min_k(standardised, offsets, k=k)
 
 
@@ -83,12 +87,13 @@ def mean_log_prob(log_probs: npt.NDArray[Any], offsets: Offsets) -> Floats:
     Shapes and errors as in `min_k`. Returns (n,) float64 <= 0, high = likely memorised (Yeom et al. 2018, the
     baseline of every other); NaN for a text without tokens.
     """
+    log_probs, offsets = as_floats(log_probs, "log_probs"), as_numbers(offsets, "offsets")
     _check_offsets(offsets, len(log_probs))
     lengths = np.diff(offsets)
     means = np.full(len(lengths), np.nan)
     there = lengths > 0
     if there.any():  # between the starts of texts that are there lie none of other texts
-        sums = np.add.reduceat(np.asarray(log_probs, np.float64), offsets[:-1][there])
+        sums = np.add.reduceat(log_probs, offsets[:-1][there])
         means[there] = sums / lengths[there]
     return means
 
@@ -101,10 +106,11 @@ def zlib_ratio(mean_log_probs: npt.NDArray[Any], texts: Sequence[str]) -> Floats
     length of a text too: compare texts of like length.
     Source: Carlini et al. (2021), "Extracting Training Data from Large Language Models", arXiv 2012.07805.
     """
+    mean_log_probs = as_floats(mean_log_probs, "mean_log_probs")
     if len(mean_log_probs) != len(texts):
         raise InputError(f"{len(mean_log_probs)} mean log-probabilities for {len(texts)} texts")
     sizes = [len(zlib.compress(text.encode("utf-8", "surrogatepass"))) for text in texts]
-    return np.asarray(mean_log_probs, np.float64) / np.array(sizes, np.float64)
+    return mean_log_probs / np.array(sizes, np.float64)
 
 
 def _check_offsets(offsets: Offsets, tokens: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_numbers
 from curate.choosing import Constraints, Meter, Rng, at_random, generator
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
@@ -44,12 +45,12 @@ def query(
     meter, rng, within = Meter(), generator(rng), within or Constraints()
     likeness = Likeness(x)
     n = len(likeness)
-    weight = np.asarray(uncertainty, np.float32)
+    weight = np.asarray(as_numbers(uncertainty, "uncertainty"), np.float32)
     if weight.shape != (n,) or not (np.isfinite(weight) & (weight >= 0)).all():
         raise InputError(f"uncertainty {weight.shape}: a number from 0 on for each of {n} rows")
     if neighbours < 1:
         raise InputError(f"neighbours {neighbours}: at least 1, the item itself")
-    labelled = np.empty(0, np.int64) if known is None else np.asarray(known, np.int64)
+    labelled = np.empty(0, np.int64) if known is None else as_numbers(known, "known").astype(np.int64)
     banned = np.zeros(n, bool)
     for rows in (labelled, within.forbidden):
         if rows is not None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_numbers
 from curate.errors import InputError
 from curate.vectors.last_layer import el2n, errors_of, grand
 from curate.vectors.rows import Floats
@@ -45,7 +46,7 @@ def forgetting_events(correct: npt.NDArray[Any]) -> Floats:
     `correct` (n, epochs) whether it was classified rightly at each. An item never learned was not forgotten once, and
     would pass for an easy one. Source: Toneva et al. (2019), arXiv 1812.05159.
     """
-    correct = np.asarray(correct).astype(bool)
+    correct = as_numbers(correct, "correct").astype(bool)
     if correct.ndim != 2:
         raise InputError(f"correct has shape {correct.shape}: (items, epochs) is meant")
     events = (correct[:, :-1] & ~correct[:, 1:]).sum(1).astype(np.float32)
@@ -54,7 +55,7 @@ def forgetting_events(correct: npt.NDArray[Any]) -> Floats:
 
 
 def _inputs(features: npt.NDArray[Any], n: int) -> Floats:
-    features = np.asarray(features, np.float32)
+    features = np.asarray(as_numbers(features, "features"), np.float32)
     if features.ndim != 2 or len(features) != n:
         raise InputError(f"features {features.shape}: one row for each of {n} items")
     return np.column_stack([features, np.ones(n, np.float32)])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_numbers
 from curate.choosing import Constraints, Meter, Rng, at_random, generator
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
@@ -54,7 +55,7 @@ def grad_match(
         raise InputError(f"ridge {ridge}: 0 or more")
     rows = rows_of(x)
     if target is not None:
-        target = prepare(np.asarray(target)[None], "target")[0]
+        target = prepare(as_numbers(target, "target")[None], "target")[0]
         width = rows.take(slice(0, 1)).shape[1]
         if len(target) != width:
             raise InputError(f"target has {len(target)} dimensions, x has {width}")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.choosing import Constraints, Meter, Rng, at_random, generator
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
@@ -50,7 +51,7 @@ def d2(
     """
     meter, rng = Meter(), generator(rng)
     likeness = Likeness(x, "euclidean")
-    score = np.asarray(score, np.float64)
+    score = as_floats(score, "score")
     if score.shape != (len(likeness),) or not (np.isfinite(score) & (score >= 0)).all():
         raise InputError(
             f"score {score.shape}: a number from 0 on for each of {len(likeness)} rows, higher = harder"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.choosing import Constraints, Meter, Rng, at_random, generator, highest
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
@@ -104,7 +105,7 @@ def _ends(finite: npt.NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _scores(score: npt.NDArray[Any], infinite: bool = False) -> npt.NDArray[np.float64]:
-    score = np.asarray(score, np.float64)
+    score = as_floats(score, "score")
     if score.ndim != 1:
         raise InputError(f"score has shape {score.shape}: one for each row")
     bad = np.flatnonzero(np.isnan(score) if infinite else ~np.isfinite(score))

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_numbers, as_rows
 from curate.errors import InputError, require
 
 __all__ = ["Centre", "class_centroids", "cluster", "nearest_centroid"]
@@ -34,6 +35,7 @@ def class_centroids(
         raise InputError(f"centroid {centre!r}: mean, trimmed or median")
     if not 0 < band <= 1:
         raise InputError(f"band={band}: the share of rows that make a trimmed centroid lies in (0, 1]")
+    x, codes = as_rows(x), as_numbers(codes, "codes")
     sizes = np.bincount(codes, minlength=count)
     if centre == "mean":
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -68,6 +70,7 @@ def nearest_centroid(x: npt.NDArray[Any], centres: npt.NDArray[Any]) -> Ints:
     """The nearest row of `centres` (C, d) to each row of `x` (m, d) by Euclidean distance, (m,) int64; equal ones: the
     first. One product of matrices in float32, in blocks of at most 64 MB; where two centres are as near as it can tell,
     float64 decides, so that ties do not hang on rounding."""
+    x, centres = as_rows(x), as_rows(centres, "centres")
     middle = centres.mean(0)
     moved = (centres - middle).astype(np.float32)
     half = 0.5 * np.square(moved, dtype=np.float64).sum(1).astype(np.float32)

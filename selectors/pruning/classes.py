@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_array
 from curate.choosing import Rng, generator
 from curate.contracts import Budget, Selection, resolve_budget
 from curate.errors import InputError
@@ -87,7 +88,7 @@ def encode(labels: npt.NDArray[Any], names: Sequence[Any], what: str) -> Ints:
 
 def as_labels(labels: Any, what: str) -> npt.NDArray[Any]:
     """(n,) labels as an array that can be sorted. Raises InputError for another shape, none, or NaN."""
-    array = np.asarray(labels)
+    array = as_array(labels, what)
     if array.dtype == object and all(isinstance(v, str) for v in array.reshape(-1)):
         array = array.astype(str)
     if array.ndim != 1 or not len(array):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_array
 from curate.contracts import Budget
 from curate.errors import InputError
 from curate.selectors.pruning.classes import ClassSelection, as_labels, encode, keep_classes, name_classes
@@ -37,7 +38,7 @@ def label_mapping(
     arXiv 2310.08782). Raises InputError for classes that do not match, fewer than two, or predictions not finite.
     """
     labels = as_labels(source_labels, "source labels")
-    given = np.asarray(predictions)
+    given = as_array(predictions, "predictions")
     columns = given.shape[1] if given.ndim == 2 else None
     names = name_classes(labels, classes, columns)
     codes = encode(labels, names, "source labels")

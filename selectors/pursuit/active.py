@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError
 from curate.selectors.pursuit.kernels import append_row, back_substitute, compiled, delete_row
 
@@ -114,7 +115,7 @@ def nonnegative_least_squares(
     `tolerance` |a_i| |b|. Of items that depend on each other one gets all the weight. Time k D steps and k^2 D once.
     Raises InputError for shapes that do not fit or values that are not finite.
     """
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    a, b = as_floats(a, "a"), as_floats(b, "b")
     if a.ndim != 2 or b.shape != a.shape[1:]:
         raise InputError(f"items {a.shape} and a target {b.shape}: (k, D) and (D,) are meant")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats, as_rows
 from curate.choosing import Account, Constraints, Meter, Rng, at_random, generator
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
@@ -49,7 +50,7 @@ def information_projection(
         raise InputError(f"queries have {asked.shape[1]} dimensions, x has {x.shape[1]}")
     if not asked.any():
         raise InputError("the queries are all zero: there is nothing to span")
-    good = np.ones(len(x)) if quality is None else np.asarray(quality, np.float64)
+    good = np.ones(len(x)) if quality is None else as_floats(quality, "quality")
     if good.shape != (len(x),) or not np.isfinite(good).all() or (good < 0).any():
         raise InputError(
             f"quality of shape {good.shape}: one finite number from 0 on for each of {len(x)} rows"
@@ -127,12 +128,9 @@ def _held(x: Floats, factor: Floats, rows: Ints) -> float:
 
 
 def _matrix(values: npt.NDArray[Any], what: str) -> Floats:
-    values = np.asarray(values)
-    if values.ndim != 2 or not values.size or values.dtype.kind not in "fiu":
-        raise InputError(
-            f"{what} is {values.dtype} of shape {values.shape}: numbers (rows, dimensions) are meant"
-        )
-    values = values.astype(np.float64)
+    values = as_rows(values, what).astype(np.float64)
+    if not values.size:
+        raise InputError(f"{what} has shape {values.shape}: at least one row and one dimension are meant")
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):
         raise InputError(f"{len(bad)} rows of {what} are not finite, as row {bad[0]}: leave them out")

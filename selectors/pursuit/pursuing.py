@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_numbers
 from curate.choosing import Constraints, Meter, Rng, Terms, at_random, generator
 from curate.contracts import Budget, Selection, Vectors
 from curate.errors import InputError
@@ -133,17 +134,15 @@ def _open(
                 "rows that are shards already are taken as they are: bring them to subspaces first"
             )
         return gradients, Trajectory(gradients.width, None, None), len(gradients)
-    if not hasattr(gradients, "chunks"):
-        gradients = np.asarray(gradients)
-        if gradients.dtype.kind not in "fiu":
-            raise InputError(f"gradients are {gradients.dtype}: numbers are meant")
+    if not (hasattr(gradients, "chunks") and hasattr(gradients, "shape")):
+        gradients = as_numbers(gradients, "gradients")
     if len(gradients.shape) != 2 or not gradients.shape[0] or not gradients.shape[1]:
         raise InputError(f"gradients {gradients.shape}: (n, D) with at least one of each is meant")
     n, width = gradients.shape
     if ties is not None and np.shape(ties) != (n,):
         raise InputError(f"ties {np.shape(ties)}: one number for each of {n} rows is meant")
     path = Trajectory(width, rates, subspaces)
-    rank = None if ties is None else np.asarray(ties, np.int64)
+    rank = None if ties is None else as_numbers(ties, "ties").astype(np.int64)
     return shard_rows(path.brought(gradients), shards, rank), path, n
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.choosing import Constraints, Meter, Rng, Terms, generator
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
@@ -47,7 +48,7 @@ def soft_cap(
     0.1 to 0.5) from memory.
     """
     meter = Meter()
-    score = np.asarray(score, np.float64)
+    score = as_floats(score, "score")
     if score.ndim != 1 or not np.isfinite(score).all():
         raise InputError(f"score of shape {score.shape}: one finite number for each item is meant")
     if (

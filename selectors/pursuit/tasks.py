@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_numbers
 from curate.choosing import Terms
 from curate.errors import InputError
 from curate.selectors.pursuit.rounds import Course, Round, run_round
@@ -82,12 +83,12 @@ def _aims(source: Rows, path: Trajectory, target: Any, group: Ints | None) -> Fl
         aims = (sums / max(1, count)).astype(np.float32).astype(np.float64)[None]
         what = "the mean of all gradients"
     else:
-        given = np.asarray(target)
+        given = as_numbers(target, "target")
         given = given[None] if given.ndim == 1 else given
         width = path.part * len(path.roots)
-        if given.ndim != 2 or not len(given) or given.shape[1] != width or given.dtype.kind not in "fiu":
+        if given.ndim != 2 or not len(given) or given.shape[1] != width:
             raise InputError(
-                f"target {given.dtype}, shape {np.shape(target)}: gradients have {width} columns, so ({width},) or (m, {width})"
+                f"target has shape {np.shape(target)}: gradients have {width} columns, so ({width},) or (m, {width})"
             )
         bad = np.flatnonzero(~np.isfinite(given).all(axis=1))
         if len(bad):

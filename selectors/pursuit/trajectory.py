@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats, as_numbers
 from curate.contracts import Vectors
 from curate.errors import InputError
 from curate.selectors.pursuit.sources import Shard
@@ -23,7 +24,7 @@ def leading_directions(gradients: npt.NDArray[Any], rank: int) -> Floats:
     r is `rank`, or less where they span less. Each sign is that of the first entry that is not near 0, positive.
     Raises InputError for a rank below 1, or gradients that are all zero or not finite.
     """
-    x = np.asarray(gradients, np.float64)
+    x = as_floats(gradients, "gradients")
     if rank < 1:
         raise InputError(f"rank {rank}: a subspace has at least 1 dimension")
     if x.ndim != 2 or not np.isfinite(x).all() or not x.any():
@@ -42,7 +43,7 @@ def target_subspaces(gradients: npt.NDArray[Any], rank: int, checkpoints: int = 
     The subspace of GIST (arXiv 2602.18584), made anew at every checkpoint: it evolves along the training. Raises
     InputError where the columns are not those of T checkpoints, and as `leading_directions` does.
     """
-    x = np.asarray(gradients)
+    x = as_numbers(gradients, "gradients")
     if x.ndim != 2 or checkpoints < 1 or x.shape[1] % checkpoints:
         raise InputError(f"gradients {x.shape} are not (m, T x d) with T = {checkpoints} checkpoints")
     return [leading_directions(part, rank) for part in np.split(x, checkpoints, axis=1)]
@@ -65,8 +66,8 @@ def usual_product(
     Adam-preconditioned. -inf for a single item, which tells nothing. Raises InputError for a share not within [0, 1], and
     for gradients that are not finite, not (m, D), m > 0, or not as many of either kind.
     """
-    x = np.asarray(gradients)
-    own = x if as_pool is None else np.asarray(as_pool)
+    x = as_numbers(gradients, "gradients")
+    own = x if as_pool is None else as_numbers(as_pool, "as_pool")
     if x.ndim != 2 or not len(x) or not np.isfinite(x).all() or not 0 <= share <= 1:
         raise InputError(
             f"gradients {x.shape} and share {share}: at least one row, all finite, and a share from 0 to 1 are meant"
@@ -95,7 +96,7 @@ class Trajectory:
         self, width: int, rates: Sequence[float] | None, subspaces: Sequence[npt.NDArray[Any]] | None
     ) -> None:
         count = len(subspaces) if subspaces is not None else len(rates) if rates is not None else 1
-        given = np.ones(count) if rates is None else np.asarray(rates, np.float64)
+        given = np.ones(count) if rates is None else as_floats(rates, "rates")
         if (
             given.shape != (count,)
             or not np.isfinite(given).all()
@@ -107,7 +108,7 @@ class Trajectory:
             raise InputError(f"{width} columns cannot be cut into {count} checkpoints of equal width")
         self.part, self.plain = width // count, rates is None and subspaces is None
         self.roots = np.sqrt(given)
-        self.bases = None if subspaces is None else [np.asarray(v, np.float64) for v in subspaces]
+        self.bases = None if subspaces is None else [as_floats(v, "subspaces") for v in subspaces]
         for t, basis in enumerate(self.bases or []):
             if basis.ndim != 2 or len(basis) != self.part or not np.isfinite(basis).all():
                 raise InputError(f"subspace {t} is {basis.shape}: a finite ({self.part}, r) basis is meant")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_numbers
 from curate.choosing import as_matrix
 from curate.errors import InputError
 from curate.selectors.reweighting.meta import MetaRun, MetaTraining, meta_weights
@@ -77,7 +78,7 @@ def cw_erm(
     every = np.arange(len(codes))
     core = every if coreset == "all" else middle_rows(features, codes, float(coreset))
     core = core[~np.isin(core, known)]
-    fed = features if inputs is None else np.asarray(inputs)
+    fed = features if inputs is None else as_numbers(inputs, "inputs")
     if len(fed) != len(codes):
         raise InputError(f"{len(fed)} inputs for {len(codes)} labels")
     run = meta_weights(
@@ -146,7 +147,7 @@ def _fields(found: Weighted) -> dict[str, Any]:
 def _known(trusted: Any, n: int) -> Ints:
     if trusted is None:
         return np.empty(0, np.int64)
-    rows = np.asarray(trusted)
+    rows = as_numbers(trusted, "trusted")
     rows = np.flatnonzero(rows) if rows.dtype == bool and rows.shape == (n,) else rows
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or (len(rows) and (rows.min() < 0 or rows.max() >= n)):
         raise InputError(f"trusted: row numbers among {n} rows, or a truth value for each, are meant")

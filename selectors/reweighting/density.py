@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.choosing import as_matrix
 from curate.contracts import Budget, resolve_budget
 from curate.errors import InputError
@@ -138,7 +139,7 @@ def instance_selection(
     Rank: by weight, then densest first. `gain` is the score. Raises InputError for a budget that is none, fewer
     places than classes, or scores not finite.
     """
-    values = np.asarray(scores, np.float64)
+    values = as_floats(scores, "scores")
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise InputError(f"scores of shape {values.shape}: (n,) finite numbers are meant")
     codes, names = as_codes(labels) if labels is not None else (np.zeros(len(values), np.int64), ["all"])
@@ -154,7 +155,7 @@ def instance_selection(
     order = np.lexsort((-values, codes))
     place = np.arange(len(values)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     kept = order[place < quota[codes[order]]]
-    heavy = np.ones(len(names)) if class_weights is None else np.asarray(class_weights, np.float64)
+    heavy = np.ones(len(names)) if class_weights is None else as_floats(class_weights, "class_weights")
     if heavy.shape != (len(names),):
         raise InputError(f"class_weights of shape {heavy.shape}: one for each of {len(names)} classes")
     weights = np.zeros(len(values))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats, as_numbers
 from curate.errors import InputError, require
 
 __all__ = ["ClassDro", "ClassWeights", "class_dro", "diffusion_losses"]
@@ -52,7 +53,11 @@ class ClassDro:
     ) -> Floats:
         """Take in the losses (b,) of the model and of the reference on the same items of classes `codes` (b,), and give
         the shares alpha (C,) to train with now. Raises InputError for losses that are not finite or other shapes."""
-        ours, theirs, codes = np.asarray(losses, float), np.asarray(reference, float), np.asarray(codes)
+        ours, theirs, codes = (
+            as_floats(losses, "losses"),
+            as_floats(reference, "reference"),
+            as_numbers(codes, "classes"),
+        )
         if not (ours.shape == theirs.shape == codes.shape and ours.ndim == 1):
             raise InputError(
                 f"losses {ours.shape}, reference {theirs.shape}, classes {codes.shape}: one of each for every item"
@@ -118,7 +123,7 @@ def diffusion_losses(
     al., NeurIPS 2020). The same draw for both is what makes the difference say something in few steps.
     """
     torch: Any = require("torch", "train")
-    schedule = np.asarray(alphas, np.float64)
+    schedule = as_floats(alphas, "alphas")
     if schedule.ndim != 1 or not len(schedule) or not ((schedule > 0) & (schedule <= 1)).all():
         raise InputError("alphas: the cumulative products of a schedule, (T,) in (0, 1], are meant")
     t = rng.integers(0, len(schedule), len(x))

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.choosing import Rng, as_matrix, generator
 from curate.contracts import Budget
 from curate.errors import InputError
@@ -128,7 +129,7 @@ def importance_resample(
     size. The draw is by Gumbel keys, as in DSIR (Xie et al., NeurIPS 2023). Raises InputError for a budget that is none,
     values not finite, a temperature that is not above 0, or a cap below 1.
     """
-    values = np.asarray(log_ratio, np.float64)
+    values = as_floats(log_ratio, "log_ratio")
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise InputError(f"log ratios of shape {values.shape}: (n,) finite numbers are meant")
     if not temperature > 0:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats, as_numbers, as_rows
+from curate.arrays.labels import as_codes
 from curate.errors import InputError
 
 __all__ = ["middle_rows", "spread_weights"]
@@ -26,6 +28,8 @@ def middle_rows(x: npt.NDArray[Any], codes: Ints, share: float) -> Ints:
     """
     if not 0 < share <= 1:
         raise InputError(f"share={share}: the part of each class that makes the coreset lies in (0, 1]")
+    x = as_rows(x)
+    codes = as_codes(codes, len(x), what="codes")
     kept = []
     order = np.argsort(codes, kind="stable")
     for rows in np.split(order, np.cumsum(np.bincount(codes))[:-1]):
@@ -49,6 +53,8 @@ def spread_weights(
     """
     if neighbours < 1:
         raise InputError(f"neighbours={neighbours}: at least 1")
+    x, core, weights = as_rows(x), as_numbers(core, "core"), as_floats(weights, "weights")
+    codes = as_codes(codes, len(x), what="codes")
     found = np.full(len(codes), np.nan)
     for code in np.unique(codes):
         rows, known = np.flatnonzero(codes == code), np.flatnonzero(codes[core] == code)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_array, as_floats
 from curate.choosing import capacity
 from curate.contracts import Budget, Selection
 from curate.errors import InputError
@@ -48,7 +49,7 @@ class Draw(NamedTuple):
 
 def normalise(weights: npt.NDArray[Any]) -> Floats:
     """Weights (n,) scaled to sum n. Raises InputError unless all are finite, none is negative and one is above 0."""
-    values = np.asarray(weights, np.float64)
+    values = as_floats(weights, "weights")
     if values.ndim != 1 or not len(values):
         raise InputError(f"weights have shape {values.shape}: one for each of at least one row is meant")
     bad = np.flatnonzero(~np.isfinite(values) | (values < 0))
@@ -128,7 +129,7 @@ def weigh(
 
 def as_codes(labels: Any, what: str = "labels") -> tuple[Ints, list[Any]]:
     """Labels as positions among their sorted distinct values, and those. Raises InputError for none, or null ones."""
-    array = np.asarray(labels)
+    array = as_array(labels, what)
     if array.dtype == object:
         if any(value is None or value != value for value in array.reshape(-1)):
             raise InputError(f"some {what} are missing: leave those rows out")

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError
 
 __all__ = ["Pairwise", "Verdict", "expected_rating", "hard_negatives", "pairwise_verdict"]
@@ -28,7 +29,7 @@ def expected_rating(log_probs: npt.ArrayLike, ratings: npt.ArrayLike) -> tuple[F
     Source: expected-value scoring, as in G-Eval (2023), arXiv 2303.16634, equation 1; with the ratings ("no", "yes") as
     0 and 1 it is the soft score of UniME-V2 (2025), e^yes / (e^yes + e^no).
     """
-    logs, values = np.asarray(log_probs, np.float64), np.asarray(ratings, np.float64)
+    logs, values = as_floats(log_probs, "log_probs"), as_floats(ratings, "ratings")
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
         raise InputError(f"ratings {values.tolist()}: two or more finite numbers")
     if logs.ndim not in (1, 2) or logs.shape[-1] != len(values):
@@ -69,7 +70,7 @@ def pairwise_verdict(
     Raises InputError for shapes that differ and values outside [0, 1].
     Source: the idea of asking twice and settling flips is Label Critic's (2024); formulas and code are our own.
     """
-    forward, swapped = np.asarray(p_forward, np.float64), np.asarray(p_swapped, np.float64)
+    forward, swapped = as_floats(p_forward, "p_forward"), as_floats(p_swapped, "p_swapped")
     if forward.shape != swapped.shape:
         raise InputError(f"p_forward has shape {forward.shape}, p_swapped {swapped.shape}")
     for name, values in (("p_forward", forward), ("p_swapped", swapped)):
@@ -116,7 +117,7 @@ def hard_negatives(
     negatives: 50, 0.01, 5 and 10 are its numbers. How its cyclic sampling goes round is our reading; where none are left
     it takes random ones, which we leave to the caller.
     """
-    near, said, own = (np.asarray(values, np.float64) for values in (similarity, soft, positive))
+    near, said, own = (as_floats(values, "values") for values in (similarity, soft, positive))
     if near.ndim != 2 or said.shape != near.shape or own.shape != near.shape[:1]:
         raise InputError(
             f"similarity {near.shape} and soft {said.shape} are (queries, candidates), positive {own.shape} (queries,)"

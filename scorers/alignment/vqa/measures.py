@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_array, as_floats
 from curate.errors import InputError
 
 __all__ = [
@@ -53,7 +54,7 @@ def yes_probability(log_yes: npt.ArrayLike, log_no: npt.ArrayLike, normalise: No
     `yes-no` shares one between the two: p(yes) / (p(yes) + p(no)). `vocabulary` takes p(yes) as it is, as VQAScore does:
     what the model gives to other words counts against the image. Same shapes, values at most 0; float64 in [0, 1].
     """
-    yes, no = np.asarray(log_yes, np.float64), np.asarray(log_no, np.float64)
+    yes, no = as_floats(log_yes, "log_yes"), as_floats(log_no, "log_no")
     if yes.shape != no.shape:
         raise InputError(f"log_yes has shape {yes.shape}, log_no {no.shape}")
     if normalise == "vocabulary":
@@ -137,7 +138,7 @@ def find_circles(edges: Ints, count: int) -> npt.NDArray[np.bool_]:
 
 
 def _probabilities(values: npt.ArrayLike, name: str) -> Floats:
-    array = np.asarray(values)
+    array = as_array(values, name)
     if array.dtype.kind not in "fiub" and array.size:
         raise InputError(f"{name} is {array.dtype}, and probabilities are needed")
     array = array.astype(np.float64)

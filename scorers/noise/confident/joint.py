@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.distributions import check_given
+
 __all__ = [
     "Thresholds",
     "calibrate_joint",
@@ -77,6 +79,7 @@ def confident_joint(pred_probs: Floats, labels: Labels, *, calibrate: bool = Tru
     `pred_probs` (n, k) out-of-sample, `labels` (n,) in 0 ... k - 1. The diagonal is at least 1. `calibrate` scales
     them to all items: see `calibrate_joint`. Source: Northcutt et al. 2021, eq. 1 and 3.
     """
+    pred_probs, labels = check_given(pred_probs, labels)
     guess = guess_labels(pred_probs, class_thresholds(pred_probs, labels))
     counts = count_pairs(labels, guess, pred_probs.shape[1])
     np.fill_diagonal(counts, np.maximum(counts.diagonal(), 1))

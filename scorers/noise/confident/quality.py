@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from curate.arrays.distributions import check_given
+from curate.arrays.distributions import as_pred_probs, check_given, each_model
+from curate.arrays.labels import as_codes
 from curate.errors import InputError
 from curate.scorers.noise.confident.joint import class_thresholds
 from curate.scorers.noise.probabilities import exact_sum
@@ -141,8 +142,8 @@ def ensemble_quality(
 
     `members` arrays (n, k); `adjusted` subtracts each model's class thresholds. Raises InputError for none.
     """
-    if not members:
-        raise InputError("an ensemble of no models: give at least one array of probabilities")
+    members = [as_pred_probs(one, name) for name, one in each_model(members)]
+    labels = as_codes(labels, *members[0].shape, of="rows of probabilities")
     weights = ensemble_weights(members, labels, weighting)
     thresholds = [class_thresholds(member, labels) for member in members] if adjusted else None
     return mix_quality(members, labels, method, (weights, thresholds))

@@ -125,7 +125,7 @@ def train_head(
     """
     head = head or Head()
     torch: Any = require("torch", "train")
-    check_training(x, labels, classes)
+    x, labels = check_training(x, labels, classes)
     with weights.one_thread():
         device = choose_device(head.device)
         mean, scale = standardise(x)
@@ -246,9 +246,10 @@ def _losses(criterion: Any, logits: Tensor, labels: Tensor) -> npt.NDArray[np.fl
     return np.asarray(torch.cat(parts).cpu().numpy(), np.float64)
 
 
-def check_training(x: npt.NDArray[Any], labels: npt.NDArray[np.int64], classes: int) -> None:
-    """Raises InputError unless `x` (n, d) is finite and `labels` (n,) lie in 0 ... classes - 1, of at least two classes."""
-    as_rows(x, "embeddings")
+def check_training(x: Any, labels: Any, classes: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """Embeddings and labels as arrays. Raises InputError unless `x` (n, d) is finite and `labels` (n,) lie in 0 ... classes - 1,
+    of at least two classes."""
+    x = as_rows(x, "embeddings")
     codes = as_codes(labels, len(x), classes, of="items")
     if not len(x) or not np.isfinite(x).all():
         bad = np.flatnonzero(~np.isfinite(x).all(1))[:5].tolist()
@@ -256,6 +257,7 @@ def check_training(x: npt.NDArray[Any], labels: npt.NDArray[np.int64], classes: 
             f"embeddings that are not finite in rows {bad}" if len(x) else "there is nothing to train on"
         )
     check_several(codes)
+    return x, codes
 
 
 def batch_of(most: int, items: int) -> int:

@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from curate.arrays.labels import check_several
+from curate.arrays.conversion import as_floats, as_numbers, as_rows
+from curate.arrays.labels import as_codes, check_several
 from curate.errors import InputError, require
 from curate.scorers.noise.dynamics.head import Head, standardise, train_head
 
@@ -54,7 +55,7 @@ def memorisation(correct: npt.NDArray[Any], included: npt.NDArray[Any]) -> Memor
 
 
 def _checked(correct: npt.NDArray[Any], included: npt.NDArray[Any]) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    right, inside = np.asarray(correct, np.float64), np.asarray(included)
+    right, inside = as_floats(correct, "correct"), as_numbers(included, "included")
     if right.ndim != 2 or right.shape != inside.shape or not right.size:
         raise InputError(f"correct {right.shape} and included {inside.shape}: both (runs, items) are meant")
     if not np.isin(inside, (0, 1)).all() or not ((right >= 0) & (right <= 1)).all():
@@ -69,7 +70,10 @@ def influence(test_correct: npt.NDArray[Any], included: npt.NDArray[Any]) -> npt
     `test_correct` (T, m) numbers, `included` (T, n) bool. Two matrix products; n x m numbers are held.
     Raises InputError for another number of runs.
     """
-    tested, inside = np.asarray(test_correct, np.float32), np.asarray(included, bool)
+    tested, inside = (
+        np.asarray(as_numbers(test_correct, "test_correct"), np.float32),
+        as_numbers(included, "included") != 0,
+    )
     if tested.ndim != 2 or inside.ndim != 2 or len(tested) != len(inside) or not len(tested):
         raise InputError(
             f"test_correct {tested.shape} and included {inside.shape}: (T, m) and (T, n) are meant"
@@ -113,6 +117,8 @@ def subset_runs(
     `mlp`, a `head`. The paper trains 2,000 networks on 70 %. Raises InputError for less than two runs, a share outside
     (0, 1), one class; MissingExtraError without `noise` (logistic regression) or `train` (mlp).
     """
+    x = as_rows(x)
+    labels = as_codes(labels, len(x), classes, of="items")
     n = len(labels)
     size = round(share * n)
     if runs < 2 or not 0 < share < 1 or not 0 < size < n:

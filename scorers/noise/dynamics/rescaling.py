@@ -77,7 +77,7 @@ def self_taught_weights(
     """
     how = how or SelfTaught()
     torch: Any = require("torch", "train")
-    check_training(x, labels, classes)
+    x, labels = check_training(x, labels, classes)
     with one_thread():
         device = choose_device(how.device)
         mean, scale = standardise(x)

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_array, as_floats, as_rows
+from curate.arrays.labels import as_codes
 from curate.errors import InputError
 from curate.scorers.noise.dynamics.head import Head, train_head
 from curate.scorers.noise.dynamics.measures import Trajectory
@@ -35,7 +37,8 @@ def threshold_samples(
     As many as the mean class has, so that the fake class is learnt like any other; with two runs every item keeps its
     label in at least one. Raises InputError if there are too few items for that many runs.
     """
-    n, size = len(labels), len(labels) // (classes + 1)
+    n = len(as_array(labels, "labels"))
+    size = n // (classes + 1)
     if runs < 1 or size < 1 or runs * size > n - size:
         raise InputError(
             f"{n} items, {classes} classes, {runs} runs: each run takes n / (K + 1) items, every item must stay as it is "
@@ -51,7 +54,7 @@ def aum_cut(margins: npt.NDArray[Any], percentile: float = 99.0) -> float:
     99 is what the paper is remembered to use, we could not check it. Raises InputError for a percentile outside
     [0, 100] or no finite margin.
     """
-    finite = np.asarray(margins, np.float64)
+    finite = as_floats(margins, "margins")
     finite = finite[np.isfinite(finite)]
     if not 0 <= percentile <= 100 or not len(finite):
         raise InputError(
@@ -75,6 +78,8 @@ def aum_errors(
     it comes to believe the samples too, and the cut is too high. The samples are drawn from the head's seed.
     Raises InputError as `train_head`, `threshold_samples` and `aum_cut` do.
     """
+    x = as_rows(x)
+    labels = as_codes(labels, len(x), classes, of="items")
     head = head or Head(loss="elr")
     total, times = np.zeros(len(labels)), np.zeros(len(labels))
     issue, cuts = np.zeros(len(labels), bool), []

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_numbers
 from curate.contracts import Finding, Findings, View
 from curate.errors import InputError
 from curate.fitting import order_by_id, read_labels
@@ -43,7 +44,10 @@ def label_conflicts(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]
     1 - sqrt(1 - d), about d / 2. The interval takes groups, not items, as drawn at random.
     Share, bounds and chance are NaN where no group has two labelled items. Raises InputError where lengths differ.
     """
-    groups, labels = np.asarray(groups, np.int64), np.asarray(labels, np.int64)
+    groups, labels = (
+        as_numbers(groups, "groups").astype(np.int64),
+        as_numbers(labels, "labels").astype(np.int64),
+    )
     if groups.shape != labels.shape or groups.ndim != 1:
         raise InputError(f"groups of shape {groups.shape} and labels of shape {labels.shape}: (n,) both")
     k = int(labels.max(initial=-1)) + 1

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.arrays.conversion import as_numbers
 from curate.contracts import Finding, Findings, View
 from curate.errors import InputError
 from curate.fitting import order_by_id, read_vectors
@@ -36,7 +37,7 @@ def rankme(vectors: npt.NDArray[Any]) -> Rank:
     Raises InputError for no rows, or for values that are not finite (naming rows).
     Source: Garrido et al., "RankMe" (ICML 2023), equation 1, with epsilon 1e-7; the paper does not centre.
     """
-    x = np.asarray(vectors)
+    x = as_numbers(vectors, "vectors")
     if x.ndim != 2 or not x.size:
         raise InputError(f"vectors of shape {x.shape}: (n, d), both at least 1")
     bad = np.flatnonzero(~np.isfinite(x).all(1))

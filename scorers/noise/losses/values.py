@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError
 from curate.scorers.noise.losses.checks import check_labels, check_margin, check_temperature
 
@@ -31,9 +32,9 @@ def ldr_kl_values(
     """
     check_labels(logits, labels)
     check_temperature(lam)
-    wide = np.asarray(logits, np.float64)
+    wide = as_floats(logits, "logits")
     rows = np.arange(len(labels))
-    margins = np.asarray(margin, np.float64)
+    margins = as_floats(margin, "margin")
     check_margin(margins.shape, wide.shape[1])
     added = (
         margins if margins.ndim == 0 else margins[labels] if margins.ndim == 2 else margins[labels][:, None]
@@ -44,7 +45,7 @@ def ldr_kl_values(
         return np.asarray(delta.max(1))
     if isinstance(lam, (int, float)) and math.isinf(lam):
         return np.asarray(delta.mean(1))
-    heat = np.broadcast_to(np.asarray(lam, np.float64), labels.shape)
+    heat = np.broadcast_to(as_floats(lam, "lam"), labels.shape)
     top = delta.max(1)
     # log1p of the mean of expm1: exact where lam is large, and log of a mean of exp would lose all digits
     return np.asarray(top + heat * np.log1p(np.expm1((delta - top[:, None]) / heat[:, None]).mean(1)))
@@ -65,7 +66,7 @@ def aldr_lambda_values(
     if alpha <= 1 or lam0 <= 0:
         raise InputError(f"alpha={alpha}, lam0={lam0}: alpha > 1 and lam0 > 0 are meant")
     heat = np.broadcast_to(np.asarray(lam0 if lam is None else lam, np.float64), (len(logits),))
-    scaled = np.asarray(logits, np.float64) / heat[:, None]
+    scaled = as_floats(logits, "logits") / heat[:, None]
     with np.errstate(invalid="ignore"):  # infinity less itself
         p = np.exp(scaled - scaled.max(1, keepdims=True))
     p = p / p.sum(1, keepdims=True) + FLOOR
@@ -91,7 +92,7 @@ def aldr_kl_values(
     """
     check_labels(logits, labels)
     stepped = aldr_lambda_values(logits, None, lam0=lam0, alpha=alpha)
-    heat = stepped if lam is None else np.broadcast_to(np.asarray(lam, np.float64), stepped.shape)
+    heat = stepped if lam is None else np.broadcast_to(as_floats(lam, "lam"), stepped.shape)
     penalty = alpha * math.log(logits.shape[1]) / (2 * lam0) * (heat - lam0) ** 2
     return ldr_kl_values(logits, labels, heat, margin) - penalty
 
@@ -102,7 +103,7 @@ def class_margins(counts: npt.NDArray[Any], largest: float = 0.5, power: float =
     `counts` (K,) items of each class; a class without items counts as one. The power 1/4 is LDAM's (Cao et al. 2019);
     to use it as LDR's margin is our suggestion. Give it as `margin`. Raises InputError for negative counts.
     """
-    held = np.asarray(counts, np.float64)
+    held = as_floats(counts, "counts")
     if held.ndim != 1 or not len(held) or (held < 0).any():
         raise InputError(f"counts of classes {counts!r}: one number >= 0 for each class is meant")
     raw = np.maximum(held, 1) ** -power

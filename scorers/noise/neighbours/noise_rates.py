@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_numbers
 from curate.errors import InputError
 
 __all__ = ["NoiseRates", "estimate_noise_rates"]
@@ -42,7 +43,7 @@ def estimate_noise_rates(
     Raises InputError for labels out of range, no triples, or no rounds. Source: Zhu, Song and Liu, "Clusterability as an
     Alternative to Anchor Points When Learning with Noisy Labels", ICML 2021.
     """
-    triples = np.asarray(triples)
+    triples = as_numbers(triples, "triples")
     if triples.ndim != 2 or triples.shape[1] != 3 or not len(triples):
         raise InputError(f"triples have shape {triples.shape}: (items >= 1, 3) is meant")
     if triples.min() < 0 or triples.max() >= classes:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats, as_numbers
 from curate.errors import InputError, require
 
 __all__ = ["Estimate", "UnlabelledFound", "hidden_share", "positive_unlabelled"]
@@ -49,7 +50,7 @@ def positive_unlabelled(
     MissingExtraError without the extra `noise`.
     Elkan and Noto 2008, eq. 4; Garg, Wu, Smola, Balakrishnan and Lipton 2021 for the best bin.
     """
-    g, labelled = np.asarray(probabilities, np.float64), np.asarray(labelled)
+    g, labelled = as_floats(probabilities, "probabilities"), as_numbers(labelled, "labelled")
     _check(g, labelled, cut)
     labelled = labelled.astype(bool, copy=False)
     n_p = int(labelled.sum())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError, require
 
 __all__ = ["mean_near_distance", "outre"]
@@ -41,7 +42,7 @@ def outre(
     Raises InputError for lengths that differ, values that are not finite, or parameters out of range.
     Zhou, Mueller, Kumar, Wang and Lei 2023 ("Detecting Errors in Numerical Data via any Regression Model").
     """
-    y, p = np.asarray(labels, np.float64), np.asarray(predictions, np.float64)
+    y, p = as_floats(labels, "labels"), as_floats(predictions, "predictions")
     if y.shape != p.shape or y.ndim != 1:
         raise InputError(f"labels of shape {y.shape} and predictions of shape {p.shape}: both are (items,)")
     finite = np.isfinite(y) & np.isfinite(p)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats, as_rows
 from curate.errors import InputError, require
 from curate.scorers.noise.out_of_fold import assign_folds
 
@@ -35,7 +36,7 @@ def out_of_fold_predictions(
     `knn` (median of the 20 nearest, extra `noise`), `random-forest` (200 trees, extra `noise`).
     Raises InputError for fewer items (groups) than folds, or targets that are all the same.
     """
-    y = np.asarray(targets, np.float64)
+    x, y = as_rows(x), as_floats(targets, "targets")
     if len(x) != len(y):
         raise InputError(f"{len(x)} items and {len(y)} targets: one target per item is meant")
     if not len(y) or (y == y[0]).all():

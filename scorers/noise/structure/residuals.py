@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError
 from curate.scorers.noise.structure.outre import outre
 
@@ -51,7 +52,7 @@ def regression_errors(
     are all the same (nothing is predicted then).
     Threshold 3.5: Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers".
     """
-    y, p = np.asarray(labels, np.float64), np.asarray(predictions, np.float64)
+    y, p = as_floats(labels, "labels"), as_floats(predictions, "predictions")
     _check(y, p, cut)
     z, suggested = local_deviation(y, p)
     if method == "outre":

@@ -86,7 +86,7 @@ def test_any_classes(labels: list[int], data: st.DataObject) -> None:
     ("options", "message"),
     [
         ({"x": np.array([[np.nan, 1.0], [0, 0]])}, r"not finite in 1 rows, as \[0\]"),
-        ({"x": np.zeros(3)}, r"\(n, d\)"),
+        ({"x": np.zeros(3)}, r"\(rows, dimensions\)"),
         ({"labels": [1, 2]}, "2 labels for 3 rows"),
         ({"labels": ["a", None, "b"]}, "missing"),
         ({"method": "kde"}, "gaussian, ppca or knn"),
