@@ -190,7 +190,8 @@ def _one_of(group: str) -> str:
 def build(group: str, name: str, params: Mapping[str, Any] | None = None) -> Any:
     """A configured component: unknown parameters and wrong types are refused with what exists.
 
-    Values are checked against the dataclass's annotations (a string is not silently taken for a number).
+    Values are checked against the dataclass's annotations (a string is not silently taken for a number); one string does
+    where several are meant.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -200,6 +201,8 @@ def build(group: str, name: str, params: Mapping[str, Any] | None = None) -> Any
     for key in given:
         if key not in known:
             raise UnknownNameError(f"parameter of {name!r}", key, known)
+        if _is_one_of_several(given[key], known[key]):
+            given[key] = (given[key],)
     adapter = TypeAdapter(cls)
     try:
         return adapter.validate_python(given)
@@ -214,6 +217,11 @@ def build(group: str, name: str, params: Mapping[str, Any] | None = None) -> Any
         if first["type"] == "missing":
             raise InputError(f"{name}: parameter {where!r} is needed, and not given") from error
         raise InputError(f"{name}: parameter {where!r}: {first['msg']}, got {first['input']!r}") from error
+
+
+def _is_one_of_several(value: Any, field: dataclasses.Field[Any]) -> bool:
+    """Whether one name stands where several may stand. A list with commas in a string is no name."""
+    return isinstance(value, str) and "," not in value and field.type in ("tuple[str, ...]", tuple[str, ...])
 
 
 def tool(name: str) -> Any:

@@ -40,3 +40,10 @@ def test_what_is_missing_or_of_another_type_is_named() -> None:
         registry.build("scorers", "ches")
     with pytest.raises(InputError, match=r"top: parameter 'lowest': .* got 'often'"):
         registry.build("selectors", "top", {"by": "a", "lowest": "often"})
+
+
+def test_one_name_does_where_several_are_meant() -> None:
+    assert registry.build("scorers", "missing-labels", {"pred_probs": "probs"}).pred_probs == ("probs",)
+    assert registry.build("scorers", "combine", {"columns": "clip_score"}).columns == ("clip_score",)
+    with pytest.raises(InputError, match=r"parameter 'columns': .* got 'a,b'"):
+        registry.build("scorers", "combine", {"columns": "a,b"})
