@@ -19,7 +19,7 @@ PARTS = ("annotators", "scorers", "selectors")
 
 RANKS = (
     ("errors",),
-    ("kinds", "records", "identity", "arrays", "budgets", "spool"),
+    ("kinds", "records", "identity", "arrays", "budgets", "durable", "spool"),
     ("contracts",),
     ("pieces",),
     ("registry", "memory", "weights", "comparing"),
@@ -55,6 +55,7 @@ PARTS_MAY = {
     "kinds",
     "records",
     "arrays",
+    "durable",
     "spool",
     "contracts",
     "fitting",

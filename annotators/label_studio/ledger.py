@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curate.durable import sync
 from curate.errors import AnnotatorError, BusyError
 
 __all__ = ["Ledger", "Project", "Sent", "exclusive"]
@@ -179,11 +180,7 @@ class Ledger:
         finally:
             os.close(file)
         if new:  # once a push: its name is to outlast a power cut, too
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync(path.parent)
 
     def flight(self, source: str) -> tuple[float, str] | None:
         """(when it began, the key of its first task) of an import whose end we did not see."""

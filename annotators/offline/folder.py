@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.annotators.tasks import MARKS, Task, Template
+from curate.durable import write_whole
 from curate.errors import BusyError, InputError
 
 __all__ = ["Folder", "Project"]
@@ -98,7 +98,7 @@ class Folder:
         """Write `project.json`."""
         plain = {"format": FORMAT, "source": project.source, "dataset": project.dataset}
         text = json.dumps({**plain, "rounds": project.rounds}, ensure_ascii=False, indent=1, sort_keys=True)
-        self.write(self.path / "project.json", text + "\n")
+        write_whole(self.path / "project.json", text + "\n")
 
     def tasks(self, number: int | None = None) -> dict[str, Task]:
         """Every task written (of one round) by its key. Raises InputError for a damaged file."""
@@ -115,8 +115,8 @@ class Folder:
         """Write tasks into new files of a round: what a tool has taken already need not be taken again."""
         home = self.round(number)
         home.mkdir(exist_ok=True)
-        self.write(home / "config.xml", asked.config())
-        self.write(
+        write_whole(home / "config.xml", asked.config())
+        write_whole(
             home / "questions.json", json.dumps(asked.questions(), ensure_ascii=False, indent=1) + "\n"
         )
         last = max((int(p.stem.rpartition("-")[2]) for p in home.glob("tasks-*.json*")), default=0)
@@ -129,22 +129,8 @@ class Folder:
             else:
                 text = json.dumps(some, ensure_ascii=False) + "\n"
             made.append(home / f"tasks-{last:04d}.{'jsonl' if lines else 'json'}")
-            self.write(made[-1], text)
+            write_whole(made[-1], text)
         return made
-
-    def write(self, path: Path, text: str | bytes) -> None:
-        """Whole or not at all, whatever happens."""
-        scratch = path.with_name(f".{path.name}.{os.getpid()}")
-        with scratch.open("wb") as file:
-            file.write(text.encode() if isinstance(text, str) else text)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.rename(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _entries(path: Path) -> Iterator[Any]:

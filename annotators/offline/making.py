@@ -12,6 +12,7 @@ from curate.annotators.offline.folder import Folder
 from curate.annotators.tasks import PreAnnotations, Task, Template
 from curate.annotators.tasks.files import content_name, inline
 from curate.annotators.tasks.items import rows_of, why_not
+from curate.durable import write_whole
 from curate.errors import InputError, MediaError
 
 __all__ = ["Making", "Media"]
@@ -76,5 +77,5 @@ class Making:
         target = self.folder.path / "media" / name
         if not target.exists():
             target.parent.mkdir(exist_ok=True)
-            self.folder.write(target, data)
+            write_whole(target, data)
         return f"{self.prefix}media/{name}"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+from curate.durable import publish
 from curate.errors import InputError, RunError, UnknownNameError
 from curate.report.collector import Limits, collect
 from curate.report.contents import ReportData
@@ -118,18 +119,11 @@ def _replace(path: Path, data: bytes) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
         scratch.chmod(0o666 & ~umask)  # mkstemp makes it private; a report is to be handed on
-        scratch.replace(path)
+        publish(scratch, path)
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
     return path

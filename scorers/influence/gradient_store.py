@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.durable import write_whole
 from curate.errors import CorruptionError, InputError, StoreFormatError, StoreNotFoundError
 from curate.scorers.influence.header import Header
 from curate.scorers.influence.precision import code_shape, decode, encode
@@ -66,8 +67,8 @@ class GradientStore:
                 file.truncate(size)
                 os.fsync(file.fileno())
         if ids is not None:
-            _write(path / "ids.json", json.dumps(list(ids), ensure_ascii=False))
-        _write(path / "header.json", header.dump())  # last: a folder without it is no store yet
+            write_whole(path / "ids.json", json.dumps(list(ids), ensure_ascii=False))
+        write_whole(path / "header.json", header.dump())  # last: a folder without it is no store yet
         return cls.open(path, writable=True)
 
     @classmethod
@@ -266,18 +267,3 @@ def _layout(header: Header) -> dict[str, tuple[tuple[int, ...], np.dtype[Any], i
         "done.bin": ((n, t), np.dtype(np.uint8)),
     }
     return {name: (s, d, int(np.prod(s)) * d.itemsize) for name, (s, d) in shapes.items()}
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -12,6 +12,8 @@ from typing import Any
 
 import blake3
 
+from curate.durable import sync
+
 __all__ = ["Draft", "FileRecord", "HashedFile"]
 
 
@@ -106,13 +108,5 @@ class Draft:
         """Force every file, then every folder from the leaves up, to the disk."""
         for folder, _, names in os.walk(self.root, topdown=False):
             for name in names:
-                _fsync(Path(folder) / name)
-            _fsync(Path(folder))
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+                sync(Path(folder) / name)
+            sync(Path(folder))

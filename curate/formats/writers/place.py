@@ -22,6 +22,7 @@ from pathlib import Path
 
 import blake3
 
+from curate.durable import sync
 from curate.errors import BusyError, InputError, RunError
 from curate.formats.writers.draft import Draft
 
@@ -85,10 +86,10 @@ def publish(draft: Draft, out: Path, *, replace: bool) -> None:
                     f"{out} appeared while the export was being written; it was left as it is"
                 ) from error
             raise
-        _sync_folder(out.parent)
+        sync(out.parent)
         if old.exists():
             shutil.rmtree(old)
-            _sync_folder(out.parent)
+            sync(out.parent)
 
 
 def _repair(out: Path) -> None:
@@ -99,7 +100,7 @@ def _repair(out: Path) -> None:
         shutil.rmtree(old)  # the new one is in place: only the tidying was missing
     else:
         os.rename(old, out)  # noqa: PTH104
-    _sync_folder(out.parent)
+    sync(out.parent)
 
 
 def _sweep(out: Path) -> None:
@@ -146,14 +147,6 @@ def _try_lock(descriptor: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _explain(error: OSError, out: Path) -> Exception:

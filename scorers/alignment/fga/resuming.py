@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from curate.durable import publish
 from curate.errors import InputError, require
 
 __all__ = ["read_state", "write_state"]
@@ -20,14 +21,7 @@ def write_state(file: Path, identity: str, state: dict[str, Any]) -> None:
     try:
         with draft.open("wb") as out:
             torch.save({"format": _FORMAT, "identity": identity, **state}, out)
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(file)
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        publish(draft, file)
     finally:
         draft.unlink(missing_ok=True)
 

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from curate.arrays.conversion import as_array, as_numbers
 from curate.arrays.labels import as_codes
+from curate.durable import publish
 from curate.errors import CorruptionError, InputError
 
 __all__ = ["EpochWriter", "LogitLog", "NumberType"]
@@ -188,7 +189,7 @@ class EpochWriter:
             return
         self._values.flush()  # type: ignore[union-attr]
         self._values = None
-        _publish(self._temporary, self.log.path_of(self.number))
+        publish(self._temporary, self.log.path_of(self.number))
 
     def discard(self) -> None:
         """Forget what was recorded."""
@@ -244,16 +245,4 @@ def _write_items(log: LogitLog) -> None:
     temporary = log.folder / f".items-{os.getpid()}.tmp"
     with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, items.schema) as out:
         out.write_table(items)
-    _publish(temporary, log.folder / _ITEMS)
-
-
-def _publish(temporary: Path, final: Path) -> None:
-    """Sync, rename, sync the folder: after a crash the file is whole under its name or not there."""
-    for path, replace in ((temporary, True), (final.parent, False)):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        if replace:
-            temporary.replace(final)
+    publish(temporary, log.folder / _ITEMS)

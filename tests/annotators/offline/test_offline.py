@@ -307,14 +307,14 @@ def push_and_die(path: str, folder: str, moment: int) -> None:
     import signal
 
     counted = itertools.count()
-    rename = Path.rename
+    replace = Path.replace
 
     def dying(self: Path, target: Any) -> Any:
         if self.name.startswith(".") and next(counted) == moment:
             os.kill(os.getpid(), signal.SIGKILL)
-        return rename(self, target)
+        return replace(self, target)
 
-    Path.rename = dying  # type: ignore[method-assign, assignment]
+    Path.replace = dying  # type: ignore[method-assign, assignment]
     with curate.open(path) as store:
         Offline(folder).push(store, **ASK)
 

@@ -1,0 +1,34 @@
+"""Files that are there whole or not at all, also after a power cut."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["publish", "sync", "write_whole"]
+
+
+def sync(path: Path) -> None:
+    """Wait until the bytes of a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish(draft: Path, final: Path) -> None:
+    """Give a file that is written its name, in the place of what had it: whoever reads finds the old one or the new one."""
+    sync(draft)
+    draft.replace(final)
+    sync(final.parent)
+
+
+def write_whole(path: Path, data: str | bytes) -> None:
+    """Write a file, text as UTF-8: beside it, and then under its name."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(data.encode() if isinstance(data, str) else data)
+        publish(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
