@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import pyarrow as pa
 
 from curate.store import StoreView
@@ -70,5 +69,7 @@ class KnownIds:
 
 def hash_ids(ids: pa.Array | pa.ChunkedArray) -> Iterable[npt.NDArray[np.uint64]]:
     """Two hashes of each id; comparable within one process only."""
+    import polars as pl  # planning reads this module, and needs no frames
+
     series = pl.Series(pa.chunked_array([ids]) if isinstance(ids, pa.Array) else ids)
     return tuple(series.hash(seed=seed & 0x7FFFFFFF).to_numpy() for seed in _SEEDS)
