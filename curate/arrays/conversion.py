@@ -22,8 +22,8 @@ def as_array(values: Any, what: str = "the array") -> Values:
 
     Taken are NumPy arrays; tensors on whatever device, with gradients or without; whatever offers `__array__` or DLPack;
     series and frames of pandas and Polars, columns and tables of Arrow (columns become those of the array, lists of one
-    length rows); lists. Floats of fewer than 16 bits' worth of NumPy types, such as bfloat16, become float32, nulls NaN
-    among numbers and None among names. A list that mixes names and numbers stays what it is, as objects.
+    length rows); lists. bfloat16 and other floats that NumPy does not know become float32, as do a tensor's of half precision;
+    nulls are NaN among numbers and None among names. A list that mixes names and numbers stays what it is, as objects.
     Raises InputError, calling the array `what`, for what holds no rows, lists of several lengths, masked whole numbers.
     """
     if isinstance(values, np.ma.MaskedArray):

@@ -61,10 +61,9 @@ def each_model(pred_probs: Any, what: str = "predicted probabilities") -> list[t
 
     Raises InputError for what holds no numbers, no model, and arrays that differ in shape.
     """
-    if isinstance(pred_probs, (list, tuple)) and (
-        not pred_probs
-        or any(not np.isscalar(one) and as_array(one, what).ndim == 2 for one in pred_probs[:1])
-    ):
+    listed = isinstance(pred_probs, (list, tuple))
+    first = pred_probs[0] if listed and pred_probs else 0.0
+    if listed and (not pred_probs or (not np.isscalar(first) and as_array(first, what).ndim == 2)):
         many = list(pred_probs)
     else:
         whole = as_numbers(pred_probs, what)
