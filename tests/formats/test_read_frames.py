@@ -108,7 +108,9 @@ def test_half_a_character_costs_its_row() -> None:
 
 def test_empty_frames_are_an_empty_import_or_an_error() -> None:
     assert read(pa.table({"text": pa.array([], pa.string()), "label": pa.array([], pa.string())})) == ([], [])
-    with pytest.raises(SchemaError, match="the source has no rows and no columns; items of kind 'label' need"):
+    with pytest.raises(
+        SchemaError, match="the source has no rows and no columns; items of kind 'label' need"
+    ):
         read([])
 
 
