@@ -338,12 +338,6 @@ class Store(OpenStore):
         )
         return execute(context, recipe.steps)
 
-    def record_answers(self, answers: Any) -> dict[str, int]:
-        """Add answers of annotators (a frame with the columns of `curate.records.ANSWERS`); how many were `new`, how
-        many `present`. An answer that is there already is not added again, and none is ever changed.
-        """
-        return self.parts.record_answers(answers)
-
     # --- Why, and showing it ----------------------------------------------------------------------------------
 
     def explain(self, id: str) -> Explanation:

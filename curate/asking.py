@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from curate.console import interruptible, parameters, print_table, say
+from curate.console import interruptible, pair, parameters, print_table, say
 
 app = typer.Typer(
     no_args_is_help=True, help="Send items to people, fetch every answer, see how the rounds stand."
@@ -96,6 +96,39 @@ def pull(
             made.follow(opened, told=lambda receipt: say(str(receipt)))
         else:
             raise InputError(f"{annotator!r} cannot be followed: pull now and then")
+
+
+@app.command()
+def record(
+    store: StorePath,
+    answers: Annotated[Path, typer.Argument(help="A .csv, .tsv, .parquet or .jsonl file, an answer a row")],
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="ours=theirs, e.g. item=question; ours: item, annotator, value, time, ..."),
+    ] = None,
+    control: Annotated[str, typer.Option(help="The question, where no column says it")] = "label",
+    source: Annotated[str, typer.Option(help="Where the answers come from")] = "table",
+) -> None:
+    """Record answers that were given elsewhere; those that are there already are not added again."""
+    import curate
+
+    columns = dict(pair(text, "--column") for text in column or ())
+    with curate.open(store) as opened, interruptible():
+        done = opened.record_answers(answers, columns=columns, control=control, source=source)
+        say(f"{done['new']:,} new, {done['present']:,} present")
+
+
+@app.command()
+def gather(
+    store: StorePath,
+    control: Annotated[str | None, typer.Option(help="The question, where there are several")] = None,
+    name: Annotated[str, typer.Option("--as", help="The column to make")] = "answers",
+) -> None:
+    """Bring recorded answers to the items, as the column that `consensus` and `annotators` read."""
+    import curate
+
+    with curate.open(store) as opened, interruptible():
+        say(str(opened.gather_answers(control=control, name=name)))
 
 
 @app.command()

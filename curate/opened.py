@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -87,6 +87,42 @@ class OpenStore:
         from curate.run.tables import query_tables
 
         return query_tables(self.parts, query)
+
+    # --- Answers ----------------------------------------------------------------------------------------------
+
+    def record_answers(
+        self,
+        answers: Any,
+        *,
+        columns: Mapping[str, str] | None = None,
+        control: str = "label",
+        source: str = "table",
+    ) -> dict[str, int]:
+        """Add answers of annotators; how many were `new`, how many `present`. None is ever changed.
+
+        `answers` is a frame, or a .csv, .tsv, .parquet or .jsonl file, with a row for each answer: `item`, `annotator`,
+        `value` (null: skipped), and where known `time`, `round`, `seconds`, `touched`, `skipped`, `control` (the question;
+        `control` where the frame does not say); other columns are not looked at, `columns` maps these names to theirs.
+        `source` says where the answers come from. Rows with all of `curate.records.ANSWERS` are taken as they are.
+        Raises InputError naming items that are not in the store and answers that contradict each other.
+        """
+        from curate.store.answer_tables import complete_answers, is_complete, read_table
+        from curate.store.answers import as_table
+
+        table = as_table(read_table(answers) if isinstance(answers, (str, Path)) else answers)
+        if columns or not is_complete(table):
+            table = complete_answers(self.parts, table, columns=columns, control=control, source=source)
+        return self.parts.record_answers(table)
+
+    def gather_answers(self, *, control: str | None = None, name: str = "answers") -> StepRecord:
+        """Bring what each annotator says in the end to the items: a column of lists that `consensus` and `annotators` read.
+
+        `control` picks the question where there are several. Gathered again after more answers, the column is brought up to date.
+        Raises InputError where nothing was answered.
+        """
+        from curate.run.steps.gathering import run_gather
+
+        return run_gather(self._context(), control=control, name=name)
 
     # --- Keeping it well --------------------------------------------------------------------------------------
 

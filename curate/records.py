@@ -17,7 +17,8 @@ ANSWERS = pa.schema([
 `item`, `annotator`, `round` (from 1): who was asked what, when. `control`: the question; `value`: the answer as text, a
 number in plain notation, several choices as a JSON list; null where there is none (`skipped`, or a mark was taken away).
 `touched`: whether a shown pre-annotation was changed (null: none was shown, or unknown), `model_version` whose it was.
-`created_at`, `updated_at`: UTC; every edit is a further row. `seconds`: how long it took. `gold`: it is the truth.
+`created_at`, `updated_at`: UTC; every edit is a further row. Where nobody knows when, `created_at` is null and `updated_at`
+the start of 1970. `seconds`: how long it took. `gold`: it is the truth.
 `status`: `ok`; `stale`: the item has changed since it was asked; `quarantined`: the task is not what was sent;
 `rejected`: the value does not fit the question; `withdrawn`: it was deleted where it lived; `reason` says why. `source`, `answer_id`: where the answer lives, and
 its name there; `key`, `hash`: of the task, and of what was shown.

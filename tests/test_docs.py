@@ -14,6 +14,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 GROUPS = ("scorers", "selectors", "annotators", "analyses")
 PAGES = [
     *sorted(page for group in GROUPS for page in (DOCS / group).glob("*.md")),
+    DOCS / "answers.md",
     DOCS / "mosaics.md",
     DOCS / "ratings.md",
     DOCS / "rounds.md",

@@ -93,6 +93,8 @@ def refuse(component: Any, need: str, view: Columns) -> None:
         kinds = ", ".join(view.kinds()) or "no items at all"
         raise SchemaError(f"{name} needs {need}, which these items do not have (they are: {kinds})")
     hint = f"{name} needs it: import it, attach it from a file, or run the scorer that gives it"
+    if need == "answers":
+        hint += "; of answers that were recorded `gather_answers` (curate annotate gather) makes it"
     raise UnknownNameError("column", need, view.columns, hint=f"{hint}{_another(component, need)}.")
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 TRIES = 100
 
 _NEEDED = ("item", "annotator", "round", "control", "value", "created_at", "source", "answer_id")
-_GIVEN = ("item", "annotator", "round", "control", "created_at", "updated_at", "source", "answer_id")
+_GIVEN = ("item", "annotator", "round", "control", "updated_at", "source", "answer_id")
 """Columns without which a row says nothing: they may not be null."""
 
 
@@ -184,7 +184,7 @@ def checked(answers: Any) -> pa.Table:
     Raises SchemaError for missing, unknown or unreadable columns, InputError for nulls where a row needs a value and
     for a `status` that there is not.
     """
-    table = _arrow(answers)
+    table = as_table(answers)
     for name in table.column_names:
         if name not in ANSWERS.names:
             raise UnknownNameError("column of answers", name, ANSWERS.names)
@@ -208,7 +208,8 @@ def checked(answers: Any) -> pa.Table:
     return whole.take(_first_of_each(whole))
 
 
-def _arrow(answers: Any) -> pa.Table:
+def as_table(answers: Any) -> pa.Table:
+    """A frame of any kind, or a mapping of columns, as an Arrow table. Raises SchemaError for anything else."""
     if isinstance(answers, pa.Table):
         return answers
     if hasattr(answers, "to_arrow"):
