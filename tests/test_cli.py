@@ -50,7 +50,7 @@ def test_every_command_and_option_has_help():
         "compare",
     } <= set(group.commands)
     asking = group.commands["annotate"].commands
-    assert set(asking) == {"push", "pull", "status", "rounds", "templates"}
+    assert set(asking) == {"push", "pull", "record", "gather", "status", "rounds", "templates"}
     for name, command in [*group.commands.items(), *((f"annotate {n}", c) for n, c in asking.items())]:
         assert command.help, name
         assert runner.invoke(app, [*name.split(), "--help"]).exit_code == 0
