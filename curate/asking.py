@@ -69,7 +69,7 @@ def push(
     made = registry.build("annotators", annotator, parameters(with_))
     listed = ids.read_text(encoding="utf-8").split("\n") if ids else None
     chosen = [line.rstrip("\r") for line in listed if line.strip()] if listed is not None else None
-    with curate.open(store) as opened, interruptible():
+    with interruptible(), curate.open(store) as opened:
         receipt = made.push(opened, where=when, within=selection, ids=chosen, dry_run=dry_run, **asked)
         say(f"{'would be: ' if dry_run else ''}{receipt}")
         if receipt.get("place"):
@@ -89,7 +89,7 @@ def pull(
     from curate.errors import InputError
 
     made = registry.build("annotators", annotator, parameters(with_))
-    with curate.open(store) as opened, interruptible():
+    with interruptible(), curate.open(store) as opened:
         if not follow:
             say(str(made.pull(opened)))
         elif hasattr(made, "follow"):
@@ -113,7 +113,7 @@ def record(
     import curate
 
     columns = dict(pair(text, "--column") for text in column or ())
-    with curate.open(store) as opened, interruptible():
+    with interruptible(), curate.open(store) as opened:
         done = opened.record_answers(answers, columns=columns, control=control, source=source)
         say(f"{done['new']:,} new, {done['present']:,} present")
 
@@ -127,7 +127,7 @@ def gather(
     """Bring recorded answers to the items, as the column that `consensus` and `annotators` read."""
     import curate
 
-    with curate.open(store) as opened, interruptible():
+    with interruptible(), curate.open(store) as opened:
         say(str(opened.gather_answers(control=control, name=name)))
 
 
@@ -167,7 +167,7 @@ def rounds(
     from curate import registry
 
     plan = registry.tool("rounds")({"control": control, **parameters(with_)})
-    with curate.open(store) as opened, interruptible():
+    with interruptible(), curate.open(store) as opened:
         status = plan.judge(opened.answers)
         say(str(status))
         if again:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate import asking, finding, removing
+from curate import asking, finding, moving, removing
 from curate.console import (
     Version,
     amount,
     interruptible,
     log_progress,
     number,
-    pair,
     parameters,
     print_table,
     say,
@@ -26,7 +24,6 @@ from curate.errors import CurateError
 
 if TYPE_CHECKING:
     from curate.api import Store
-    from curate.run.ledger import StepRecord
 
 app = typer.Typer(
     name="curate",
@@ -87,13 +84,12 @@ def run(
     runner = choose_runner(on, workers, gpus)
     loaded = read_recipe(recipe, set or ())
     base = recipe.parent.absolute()
-    with open_shared(base / loaded.store, through) as store:
+    with interruptible(), open_shared(base / loaded.store, through) as store:
         context = begin(
             store, recipe=loaded.plain(), seed=loaded.seed, base=base, runner=runner, through=through
         )
         try:
-            with interruptible():
-                done = execute(context, loaded.steps)
+            done = execute(context, loaded.steps)
         finally:
             for step in context.run.steps:
                 say(str(step))
@@ -133,48 +129,8 @@ def plan(
 # --- Steps ------------------------------------------------------------------------------------------------------
 
 
-@app.command()
-def add(
-    store: StorePath,
-    source: Annotated[str, typer.Argument(help="A file, glob, folder, tar or URL")],
-    kind: Annotated[str, typer.Option(help="image-text, speech, label, instruction or preference")],
-    column: Annotated[list[str] | None, typer.Option(help="ours=theirs; may be repeated")] = None,
-    id: Annotated[str | None, typer.Option(help="Their column that identifies a row")] = None,
-    format: Annotated[str | None, typer.Option(help="Where the file name does not tell")] = None,
-    texts: Annotated[
-        str | None, typer.Option(help="A metadata table, or the suffix of sidecar texts")
-    ] = None,
-    on_conflict: Annotated[str, typer.Option(help="skip, update or error")] = "skip",
-    check: Annotated[str, typer.Option(help="decode, header or none")] = "decode",
-) -> None:
-    """Import items; makes the store where there is none."""
-    columns = dict(pair(text, "--column") for text in column or ())
-
-    def step(opened: Store) -> StepRecord:
-        return opened.add(
-            source,
-            kind=kind,
-            columns=columns,
-            id=id,
-            format=format,
-            texts=texts,
-            on_conflict=on_conflict,  # type: ignore[arg-type]
-            check=check,  # type: ignore[arg-type]
-        )
-
-    _step(store, step, create=True)
-
-
-@app.command()
-def attach(
-    store: StorePath,
-    vectors: Annotated[Path, typer.Argument(help=".npy, .npz, Parquet or Arrow")],
-    name: Annotated[str, typer.Option("--as", help="The column to make")],
-    ids: Annotated[str | None, typer.Option(help="A file of ids, or 'rows' for the order of import")] = None,
-    key: Annotated[str | None, typer.Option(help="The array in an .npz, or the column in a table")] = None,
-) -> None:
-    """Join vectors (predicted probabilities, embeddings) to items by id."""
-    _step(store, lambda opened: opened.attach(vectors, name=name, ids=ids, key=key))
+app.command()(moving.add)
+app.command()(moving.attach)
 
 
 @app.command()
@@ -186,7 +142,7 @@ def score(
     where: Annotated[str | None, typer.Option(help="Only items for which this holds")] = None,
 ) -> None:
     """Score items that have no score yet."""
-    _step(store, lambda opened: opened.score(scorer, name=name, where=where, **parameters(with_)))
+    moving.take_step(store, lambda opened: opened.score(scorer, name=name, where=where, **parameters(with_)))
 
 
 @app.command()
@@ -230,26 +186,8 @@ def select(
         say(f"{chosen.name}: {len(chosen):,} of {len(opened):,} items")
 
 
-for command in (finding.analyse, finding.compare, removing.delete):
+for command in (finding.analyse, finding.compare, removing.delete, moving.export):
     app.command()(command)
-
-
-@app.command()
-def export(
-    store: StorePath,
-    out: Annotated[Path, typer.Argument(help="The folder to make")],
-    format: Annotated[str, typer.Option(help="parquet, jsonl, csv, datasets or webdataset")] = "parquet",
-    selection: Annotated[str | None, typer.Option(help="A selection; default: all items")] = None,
-    media: Annotated[str | None, typer.Option(help="reference, copy or embed")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace a different export of ours")] = False,
-) -> None:
-    """Write items as a data set with manifest, card and Croissant metadata."""
-    _step(
-        store,
-        lambda opened: opened.export(
-            out.absolute(), format=format, selection=selection, media=media, overwrite=overwrite
-        ),
-    )
 
 
 # --- Looking ----------------------------------------------------------------------------------------------------
@@ -346,7 +284,7 @@ def compact(
     dry_run: Annotated[bool, typer.Option(help="Only say what would be merged")] = False,
 ) -> None:
     """Merge small parts, and leave out the content of deleted items; then `gc` frees the space."""
-    with _open(store) as opened, interruptible():
+    with interruptible(), _open(store) as opened:
         say(str(opened.compact(part_rows=part_rows, alongside=alongside, dry_run=dry_run)))
 
 
@@ -356,7 +294,7 @@ def publish(
     url: Annotated[str, typer.Argument(help="A folder, s3://, gs://, az:// or fsspec address")],
 ) -> None:
     """Upload what is new of a store, so that others can clone it; credentials come from the environment."""
-    with _open(store) as opened, interruptible():
+    with interruptible(), _open(store) as opened:
         say(str(opened.publish(url)))
 
 
@@ -391,10 +329,3 @@ def _open(path: Path) -> Store:
     import curate
 
     return curate.open(path)
-
-
-def _step(path: Path, step: Callable[[Store], StepRecord], *, create: bool = False) -> None:
-    import curate
-
-    with curate.open(path, create=create) as opened, interruptible():
-        say(str(step(opened)))

@@ -30,7 +30,7 @@ def analyse(
     import curate
     from curate.show import finding_table
 
-    with curate.open(store) as opened, interruptible():
+    with interruptible(), curate.open(store) as opened:
         found = opened.analyse(analysis, where=where, within=within, **parameters(with_))
         say(f"{found.name}: {found.summary}")
         for finding in found.findings:
@@ -74,7 +74,7 @@ def compare(
         check_ending(path)  # before the work, not after it
     asked = selectors_with(selectors, with_)
     listed = [amount(text) for text in budgets.split(",") if text.strip()]
-    with curate.open(store, seed=seed) as opened, interruptible():
+    with interruptible(), curate.open(store, seed=seed) as opened:
         found = opened.compare(
             asked if any(asked.values()) else list(asked),  # as in Python: what was trained is found again
             budgets=listed,

@@ -68,6 +68,11 @@ class OpenStore:
         return self.parts.answers()
 
     @property
+    def steps(self) -> tuple[StepRecord, ...]:
+        """Records of the steps that were taken through this object, the newest last, those that were stopped too."""
+        return tuple(self._session.run.steps) if self._session else ()
+
+    @property
     def id(self) -> str:
         """The identity of the store, which a clone shares."""
         return self.parts.uuid

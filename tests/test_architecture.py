@@ -35,8 +35,9 @@ RANKS = (
     ("opened",),
     ("api",),
     ("show", "demo", "console"),
-    ("asking", "finding", "removing"),
+    ("asking", "finding", "moving", "removing"),
     ("cli",),
+    ("__main__",),
 )
 """A room imports only from rooms above it in this list; those on one line do not know each other."""
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from curate import __version__
 from curate.cli import app
 
-RUN = [sys.executable, "-c", "from curate.cli import main; main()"]
+RUN = [sys.executable, "-m", "curate"]
 
 
 def curate(*args: str, cwd=None) -> subprocess.CompletedProcess[str]:
@@ -221,3 +221,70 @@ def test_what_other_packages_log_of_their_loading_is_not_shown():
         [sys.executable, "-c", code, "--version"], capture_output=True, text=True, timeout=120
     )
     assert done.stderr == "progress\n"
+
+
+def test_ctrl_c_while_it_starts_is_told_in_a_sentence():
+    """Where the command line itself is still being imported."""
+    early = (
+        "import sys\n"
+        "class Impatient:\n"
+        "    def find_spec(self, name, *more):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Impatient())\n"
+        "from curate.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", early], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_ctrl_c_while_the_store_is_opened_is_told_in_a_sentence(folder, monkeypatch):
+    import curate as package
+
+    def impatient(*args, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(package, "open", impatient, raising=False)
+    for command in (
+        ["add", "s", "rows.jsonl", "--kind=instruction"],
+        ["delete", "s", "a"],
+        ["annotate", "gather", "s"],
+    ):
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 130
+        assert "interrupted; what was committed is kept" in done.output
+
+
+def test_an_interrupted_add_says_what_is_in_the_store(folder, monkeypatch):
+    from curate.run.steps import importing
+
+    def impatient(record, importer):
+        record.counts = importer.counts
+        if importer.counts["added"]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(importing, "COMMIT_EVERY", 0.0)
+    monkeypatch.setattr(importing, "_tell", impatient)
+    command = ["add", str(folder / "s"), str(folder / "rows.jsonl"), "--kind=instruction", "--part-rows=1"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 130
+    assert "added 1, rejected 1 (interrupted)" in done.output
+
+
+def test_add_and_export_have_the_options_that_python_has(folder):
+    store, out = str(folder / "s"), str(folder / "out")
+    add = ["add", store, str(folder / "rows.jsonl"), "--kind=instruction"]
+    assert CliRunner().invoke(app, [*add, "--part-rows=1", "--host=images.example"]).exit_code == 0
+    import curate as package
+
+    with package.open(store) as opened:
+        assert opened.parts.snapshot().rows == len(opened.parts.snapshot().items) == 2
+    assert (
+        CliRunner().invoke(app, ["export", store, out, "--columns=output", "--format=jsonl"]).exit_code == 0
+    )
+    names = {
+        name
+        for path in (folder / "out").rglob("*.jsonl")
+        for name in json.loads(path.read_text().split("\n")[0])
+    }
+    assert "output" in names and "instruction" not in names

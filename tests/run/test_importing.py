@@ -138,6 +138,8 @@ def test_an_interrupted_import_ends_like_an_undisturbed_one(tmp_path, monkeypatc
             broken._session = begin(broken.parts, progress=_Interrupt(after))
             with pytest.raises(KeyboardInterrupt):
                 broken.add(source, kind="instruction", part_rows=10)
+            stopped = broken.steps[-1].counts
+            assert stopped["added"] == len(broken), "it says what is in the store by now"
             broken._session = begin(broken.parts, progress=SilentProgress())
             resumed = broken.add(source, kind="instruction", part_rows=10)
             assert resumed.counts == expected.counts

@@ -66,6 +66,7 @@ def identity(source: Any, step: ImportStep) -> str | None:
 
 def _read(context: RunContext, step: ImportStep, source: Any, record: StepRecord, known: Any) -> None:
     importer = Importer(context, step, record.digest, known)
+    _tell(record, importer)
     done = known["batches"] if known else 0
     last = time.monotonic()
     with (
@@ -81,8 +82,14 @@ def _read(context: RunContext, step: ImportStep, source: Any, record: StepRecord
             meter.advance(batch.table.num_rows + batch.rejected.num_rows)
             if time.monotonic() - last > COMMIT_EVERY:
                 _commit(context, importer, writer, number + 1, done=False)
+                _tell(record, importer)
                 last = time.monotonic()
         _commit(context, importer, writer, -1, done=True)
+    _tell(record, importer)
+
+
+def _tell(record: StepRecord, importer: Importer) -> None:
+    """Note what is in the store by now: that is what stands where the import is interrupted."""
     record.counts, record.reasons, record.before = importer.counts, importer.reasons, importer.before
 
 
