@@ -38,7 +38,7 @@ class Exported:
         """The columns without the facts about media, which every import finds out anew, and without what members of tars
         say a second time."""
         again = _MEMBERS - self.columns if self.format == "webdataset" else frozenset[str]()
-        return [name for name in names if name not in again and name not in media_facts(kind)]
+        return [name for name in names if name not in again and name not in media_facts(kind, kind.media)]
 
     def renamed(self, names: Sequence[str], asked: Asked) -> Asked:
         """What is asked, with the columns of the selection that was exported as `selection_rank` and so on."""
