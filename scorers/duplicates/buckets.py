@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["crowds", "expand", "first_equal"]
+__all__ = ["connect", "crowds", "expand", "first_equal"]
 
 Rows = npt.NDArray[np.int64]
 
@@ -52,3 +52,16 @@ def crowds(keys: npt.NDArray[np.uint64], rows: int = 1 << 20) -> Iterator[Rows]:
         stop = int(np.searchsorted(ordered, ordered[min(start + rows, len(order)) - 1], side="right"))
         yield np.sort(order[start:stop])
         start = stop
+
+
+def connect(i: Rows, j: Rows) -> Rows:
+    """(k,): the least of all that pair (i[k], j[k]) hangs together with, be it over other pairs."""
+    names, at = np.unique(np.concatenate([i, j]), return_inverse=True)
+    left, right = at[: len(i)], at[len(i) :]
+    least = np.arange(len(names))
+    while (least[left] != least[right]).any():
+        ours, theirs = least[left], least[right]
+        np.minimum.at(least, np.maximum(ours, theirs), np.minimum(ours, theirs))
+        while not np.array_equal(further := least[least], least):
+            least = further
+    return np.asarray(names[least[left]])

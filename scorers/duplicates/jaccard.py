@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import InputError
-from curate.scorers.duplicates.buckets import crowds, expand
+from curate.scorers.duplicates.buckets import connect, crowds, expand
 from curate.scorers.duplicates.cosines import Alone, Source
 from curate.scorers.duplicates.leaders import Leaders, Pairs, Rows, choose_leaders, restore_copies
+from curate.scorers.duplicates.overlap import make_sets, shared_members
 from curate.scorers.duplicates.shingles import Unit, normalise_texts, shingle_texts
 
 __all__ = [
@@ -38,11 +39,17 @@ Keys = npt.NDArray[np.uint64]
 
 _RECALL = 0.99
 _PIECE = 1 << 16
-"""Pairs that are looked at together."""
+"""Candidates whose signatures are looked at together."""
+_POOL = 1 << 19
+"""Likely pairs that are verified together: the more, the fewer texts are cut into shingles again for another partner."""
+_TEXTS = 1 << 16
+"""Texts that are fetched at once."""
 _TASKS = 32
 """So many such lots are looked at before what is left of them is compared text by text."""
 _CHUNK = 1 << 12
 """Pairs of signatures compared at once, which stay in the cache."""
+_BANDS = 8
+"""Bands in which they are compared at once, until they are found to have met before."""
 _BYTES = 1 << 21
 """Of texts that are compared at once; their shingles take eight times as much and more."""
 
@@ -180,11 +187,13 @@ class JaccardNeighbours:
 
     def pairs(self, left: Rows, right: Rows | None = None) -> Iterator[Pairs]:
         waiting: list[tuple[Rows, Rows]] = []
+        held = 0
         for likely in self._likely(self._candidates(left, right)):
             waiting.append(likely)
-            if sum(len(i) for i, _ in waiting) >= _PIECE:
+            held += len(likely[0])
+            if held >= _POOL:
                 yield from self._verify(waiting)
-                waiting = []
+                waiting, held = [], 0
         if waiting:
             yield from self._verify(waiting)
 
@@ -214,17 +223,18 @@ class JaccardNeighbours:
 
     def _verify(self, candidates: list[tuple[Rows, Rows]]) -> Iterator[Pairs]:
         i, j = (np.concatenate(side) for side in zip(*candidates, strict=True))
-        order = np.lexsort((j, i))  # what shares a text is compared together
+        # what hangs together is compared together, so that a text is cut into shingles once
+        order = np.lexsort((j, i, connect(i, j)))
         i, j = i[order], j[order]
-        places, at = np.unique(np.concatenate([i, j]), return_inverse=True)
-        texts = self.work.texts(self.ranked[places])
-        parts = list(_portions(at[: len(i)], at[len(i) :], pc.binary_length(texts).to_numpy()))
-        tasks = (_Pairs(texts.take(pa.array(part.places)), part.i, part.j) for part in parts)
         start = 0
-        for shared in self.work.share(partial(_compare, self.alike), tasks):
-            alike, stop = shared >= np.float32(self.alike.similarity), start + len(shared)
-            yield i[start:stop][alike], j[start:stop][alike], shared[alike]
-            start = stop
+        for some in _portions(i, j, np.ones(len(self.ranked), np.int32), _TEXTS):
+            texts = self.work.texts(self.ranked[some.places])
+            parts = _portions(some.i, some.j, pc.binary_length(texts).to_numpy(), _BYTES)
+            tasks = (_Pairs(texts.take(pa.array(part.places)), part.i, part.j) for part in parts)
+            for shared in self.work.share(partial(_compare, self.alike), tasks):
+                alike, stop = shared >= np.float32(self.alike.similarity), start + len(shared)
+                yield i[start:stop][alike], j[start:stop][alike], shared[alike]
+                start = stop
 
 
 class _Candidates(NamedTuple):
@@ -258,25 +268,36 @@ def _agree(least: tuple[int, float], signatures: Source, pairs: _Candidates) -> 
     taken = signatures[unique] if isinstance(signatures, np.ndarray) else signatures.take(unique)
     places = taken.shape[1]
     enough = similarity - 4 * (similarity * (1 - similarity) / places) ** 0.5
+    i, j = at[: len(pairs.i)], at[len(pairs.i) :]
     found = [np.empty(0, np.int64)]
-    for low in range(0, len(pairs.i), _CHUNK):
-        high = min(low + _CHUNK, len(pairs.i))
-        agree = taken[at[low:high]] == taken[at[len(pairs.i) + low : len(pairs.i) + high]]
-        bands = agree[:, : places // rows * rows].reshape(high - low, -1, rows).all(axis=2)
-        meets_first = bands[:, pairs.band] & ~bands[:, : pairs.band].any(axis=1)
-        found.append(np.flatnonzero(meets_first & (agree.mean(axis=1) >= enough)) + low)
+    for low in range(0, len(i), _CHUNK):
+        some = np.arange(low, min(low + _CHUNK, len(i)))
+        for first in range(0, pairs.band, _BANDS):  # what is alike has met in one of the first as a rule
+            columns = taken[:, first * rows : min(first + _BANDS, pairs.band) * rows]
+            some = some[~_whole(columns[i[some]] == columns[j[some]], rows).any(axis=1)]
+        agree = taken[i[some]] == taken[j[some]]
+        meets = agree[:, pairs.band * rows : (pairs.band + 1) * rows].all(axis=1)
+        found.append(some[meets & (agree.mean(axis=1) >= enough)])
     return np.concatenate(found)
 
 
-def _portions(i: Rows, j: Rows, lengths: npt.NDArray[np.int32]) -> Iterator[_Portion]:
-    """Pairs in their order, as many at a time as have texts of some megabytes in all."""
+def _whole(agree: npt.NDArray[np.bool_], rows: int) -> npt.NDArray[np.bool_]:
+    """Of each band of so many places whether all agree."""
+    whole = agree[:, ::rows]
+    for k in range(1, rows):
+        whole = whole & agree[:, k::rows]
+    return whole
+
+
+def _portions(i: Rows, j: Rows, sizes: npt.NDArray[np.int32], most: int) -> Iterator[_Portion]:
+    """Pairs in their order, as many at a time as have texts of so much in all."""
     places, at = np.unique(np.concatenate([i, j]), return_inverse=True)
-    if len(i) <= 1 or int(lengths[places].sum(dtype=np.int64)) <= _BYTES:
+    if len(i) <= 1 or int(sizes[places].sum(dtype=np.int64)) <= most:
         yield _Portion(places, at[: len(i)], at[len(i) :])
     else:
         half = len(i) // 2
-        yield from _portions(i[:half], j[:half], lengths)
-        yield from _portions(i[half:], j[half:], lengths)
+        yield from _portions(i[:half], j[:half], sizes, most)
+        yield from _portions(i[half:], j[half:], sizes, most)
 
 
 def _compare(alike: Alike, _: Source, pairs: _Pairs) -> npt.NDArray[np.float32]:
@@ -300,19 +321,7 @@ def jaccard(
 
     `offsets` and `hashes` as from `shingle_texts`; two texts without shingles have similarity 0.
     """
-    count = len(offsets) - 1
-    names, codes = np.unique(hashes, return_inverse=True)
-    width = max(1, len(names))
-    owner = np.repeat(np.arange(count), np.diff(offsets))
-    sets = np.sort(owner * width + codes)  # each text's shingles, in order
-    # once each; np.unique of NumPy 2.3 and later hashes, which takes 50 times as long for numbers that are mostly different
-    sets = sets[np.append(True, sets[1:] != sets[:-1])] if len(sets) else sets
-    sizes = np.bincount(sets // width, minlength=count)
-    starts = np.cumsum(sizes) - sizes
-    shared = np.zeros(len(i), np.int64)
-    for pair, place in expand(starts[i], starts[i] + sizes[i]):
-        wanted = sets[place] % width + j[pair] * width
-        at = np.minimum(np.searchsorted(sets, wanted), len(sets) - 1)
-        shared += np.bincount(pair, weights=sets[at] == wanted, minlength=len(i)).astype(np.int64)
-    union = sizes[i] + sizes[j] - shared
+    sets = make_sets(offsets, hashes)
+    shared = shared_members(sets, i, j)
+    union = sets.sizes[i] + sets.sizes[j] - shared
     return np.asarray(shared / np.maximum(union, 1), np.float32)

@@ -8,7 +8,6 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.scorers.duplicates.buckets import expand, first_equal
 from curate.scorers.duplicates.leaders import Leaders, Pairs, Rows, choose_leaders, restore_copies
 
 
@@ -93,18 +92,3 @@ def test_copies_follow_the_first_or_its_leader() -> None:
     assert found.leader.tolist() == [0, 0, 0, 0, 4, 4]
     expected = np.array([np.nan, 0.8, 1, 0.8, np.nan, 1], np.float32)
     assert np.array_equal(found.similarity, expected, equal_nan=True)
-
-
-def test_expand_writes_ranges_out_in_pieces() -> None:
-    start, stop = np.array([3, 0, 5, 2]), np.array([5, 0, 4, 5])
-    for budget in (1, 2, 100):
-        pieces = list(expand(start, stop, budget))
-        left, right = (np.concatenate(side).tolist() for side in zip(*pieces, strict=True))
-        assert left == [0, 0, 3, 3, 3]
-        assert right == [3, 4, 2, 3, 4]
-        assert len(pieces) == (2 if budget < 100 else 1)
-
-
-def test_first_equal_compares_whole_rows() -> None:
-    columns = np.array([[1, 2], [2, 1], [1, 2], [1, 1], [2, 1]], np.uint64)
-    assert first_equal(columns).tolist() == [0, 1, 0, 3, 1]

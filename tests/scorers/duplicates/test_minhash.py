@@ -167,6 +167,29 @@ def test_pairs_of_real_captions_are_those_of_comparing_all(
     assert between == {pair for pair in got if pair[0] < 1000 <= pair[1]}
 
 
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("_PIECE", 50), ("_POOL", 40), ("_TEXTS", 9), ("_BYTES", 200), ("_CHUNK", 7), ("_BANDS", 1)],
+)
+def test_pairs_are_the_same_however_the_work_is_cut(
+    name: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    words = np.array(["a", "cat", "dog", "runs", "over", "hills", "far", "away", "from", "home", "today"])
+    texts = pa.array([" ".join(words[rng.random(len(words)) < 0.8]) for _ in range(50)])
+    signatures = minhash_signatures(*shingle_texts(texts, "char", 5))
+    neighbours = JaccardNeighbours(AtHand(signatures, texts), np.arange(len(texts)), Alike(0.6))
+
+    def found() -> list[tuple[int, int, float]]:
+        triples = (zip(*(c.tolist() for c in p), strict=True) for p in neighbours.pairs(np.arange(50)))
+        return sorted(triple for some in triples for triple in some)
+
+    whole = found()
+    assert len(whole) == len({pair[:2] for pair in whole}) > 50
+    monkeypatch.setattr(f"curate.scorers.duplicates.jaccard.{name}", size)
+    assert found() == whole
+
+
 def test_very_many_copies_of_one_text_are_no_trouble() -> None:
     texts = pa.array(
         ["the same old boiler plate"] * 50_000 + ["The same OLD boiler plate!", "something else"]
