@@ -42,19 +42,30 @@ def shingle_texts(
         filled = normalise_texts(filled)
     lengths, atoms = _words(filled) if unit == "word" else _characters(filled)
     counts = np.where(lengths > 0, np.maximum(lengths - size + 1, 1), 0)
-    offsets = np.concatenate([[0], np.cumsum(counts)])
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     begins = np.cumsum(lengths) - lengths
-    start = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - begins, counts)
-    stop = np.repeat(begins + lengths, counts)
-    hashes = np.zeros(offsets[-1], np.uint64)
-    for k in range(size):
-        at = start + k
-        inside = at < stop
-        if inside.all():
-            hashes = hashes * _BASE + atoms[at]
-        else:
-            hashes[inside] = hashes[inside] * _BASE + atoms[at[inside]]
-    return offsets.astype(np.int64), _mix(hashes)
+    hashes = _roll(atoms, size)[np.arange(offsets[-1]) - np.repeat(offsets[:-1] - begins, counts)]
+    short = np.flatnonzero((lengths > 0) & (lengths < size))
+    hashes[offsets[short]] = _fold(atoms, begins[short], lengths[short])
+    return offsets, _mix(hashes)
+
+
+def _roll(atoms: Hashes, size: int) -> Hashes:
+    """The hash of `size` atoms from each on, of fewer at the end, whichever texts they belong to."""
+    rolled = atoms.copy()
+    for k in range(1, min(size, len(atoms))):
+        rolled[:-k] *= _BASE
+        rolled[:-k] += atoms[k:]
+    return rolled
+
+
+def _fold(atoms: Hashes, begins: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Hashes:
+    """The hash of so many atoms from each begin on: of texts shorter than a shingle."""
+    hashes = np.zeros(len(begins), np.uint64)
+    for k in range(int(lengths.max(initial=0))):
+        longer = lengths > k
+        hashes[longer] = hashes[longer] * _BASE + atoms[begins[longer] + k]
+    return hashes
 
 
 def _words(texts: pa.StringArray) -> tuple[npt.NDArray[np.int64], Hashes]:
