@@ -12,13 +12,15 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from curate.errors import InputError
-from curate.formats.locate import is_url
+from curate.formats.locate import find_files, is_url
 from curate.formats.manifest import MANIFEST, read_manifest
 from curate.formats.mapping import media_facts
 from curate.formats.rows import Asked
-from curate.kinds import Kind
 
 __all__ = ["Exported", "find_export"]
+
+DEPTH = 2
+"""Folders above a file of an export in which its manifest may lie."""
 
 _SELECTION = ("rank", "weight", "gain", "reason")
 _MEMBERS = frozenset({"txt", "cls", "label.txt"})
@@ -34,11 +36,12 @@ class Exported:
     files: tuple[str, ...]
     columns: frozenset[str]
 
-    def own(self, names: Sequence[str], kind: Kind) -> list[str]:
+    def own(self, names: Sequence[str], asked: Asked) -> list[str]:
         """The columns without the facts about media, which every import finds out anew, and without what members of tars
-        say a second time."""
+        say a second time; but with all that are asked for by name."""
         again = _MEMBERS - self.columns if self.format == "webdataset" else frozenset[str]()
-        return [name for name in names if name not in again and name not in media_facts(kind, kind.media)]
+        left_out = {*again, *media_facts(asked.kind, asked.kind.media)} - set(asked.columns.values())
+        return [name for name in names if name not in left_out]
 
     def renamed(self, names: Sequence[str], asked: Asked) -> Asked:
         """What is asked, with the columns of the selection that was exported as `selection_rank` and so on."""
@@ -57,15 +60,43 @@ class Exported:
         return table
 
 
-def find_export(folder: str) -> Exported | None:
-    """The export that a local folder is; None where it holds no manifest of ours."""
-    if is_url(folder) or not (Path(folder) / MANIFEST).is_file():
+def find_export(source: str) -> Exported | None:
+    """The export that a local folder is, or that a file, a glob or a folder within one is part of, with those files alone;
+    None where no manifest of ours lists them."""
+    if is_url(source):
         return None
+    place = Path(source)
+    for folder in (place, *list(place.parents)[:DEPTH]):
+        if (folder / MANIFEST).is_file():
+            found = _read_export(folder)
+            return found if found is None or folder == place else _part(found, place)
+    return None
+
+
+def _read_export(folder: Path) -> Exported | None:
     try:
         manifest = read_manifest(folder)
     except InputError:
         return None  # another tool's file of that name
     files = [str(file["path"]) for file in manifest["files"] if file.get("rows") is not None]
-    place = folder.rstrip("/")
     columns = frozenset(str(column["name"]) for column in manifest.get("columns", ()))
-    return Exported(str(manifest["format"]), place, tuple(f"{place}/{n}" for n in sorted(files)), columns)
+    return Exported(
+        str(manifest["format"]), str(folder), tuple(f"{folder}/{n}" for n in sorted(files)), columns
+    )
+
+
+def _part(export: Exported, place: Path) -> Exported | None:
+    """The files of an export that are meant; None where others are, too."""
+    try:
+        meant = (
+            [str(file) for file in place.rglob("*") if file.is_file()]
+            if place.is_dir()
+            else find_files(str(place))
+        )
+    except InputError:
+        return None  # that there is nothing is told by who reads it
+    if export.format == "datasets" and set(meant) <= set(export.files) and meant:
+        raise InputError(
+            f"{place} is a part of the saved dataset {export.folder}, which is read as a whole: import that folder"
+        )
+    return replace(export, files=tuple(sorted(meant))) if meant and set(meant) <= set(export.files) else None

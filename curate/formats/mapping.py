@@ -144,6 +144,7 @@ def _nearest(ours: str, kind: Kind, names: Sequence[str]) -> str | None:
 
 def _check_names(extra: Mapping[str, str], fields: Mapping[str, str], kind: Kind) -> None:
     reserved = {*_RESERVED, *media_facts(kind, kind.media), *(f"{column}_data" for column in kind.media)}
+    _check_reserved({ours: theirs for ours, theirs in extra.items() if ours.lower() in reserved})
     seen: dict[str, str] = {name.lower(): name for name in fields}
     for ours, theirs in extra.items():
         if not ours:
@@ -153,17 +154,25 @@ def _check_names(extra: Mapping[str, str], fields: Mapping[str, str], kind: Kind
                 f"column {ours!r}: names that start with an underscore are the store's own. Give it another: "
                 f"{_rename(ours.strip('_') or 'column', theirs)}"
             )
-        if ours.lower() in reserved:
-            raise SchemaError(
-                f"column {ours!r}: the store and its exports use that name themselves. Give it another: "
-                f"{_rename(f'source_{ours}', theirs)}"
-            )
         if ours.lower() in seen:
             raise SchemaError(
                 f"columns {seen[ours.lower()]!r} and {ours!r} differ in case only, which SQL does not tell apart. "
                 f"Give one another name: {_rename(f'{ours}_2', theirs)}"
             )
         seen[ours.lower()] = ours
+
+
+def _check_reserved(taken: Mapping[str, str]) -> None:
+    if not taken:
+        return
+    one = len(taken) == 1
+    what = f"column{'' if one else 's'} {', '.join(map(repr, taken))}"
+    other = _write({f"source_{ours}": theirs for ours, theirs in taken.items()})
+    raise SchemaError(
+        f"{what}: the store and its exports use {'that name' if one else 'these names'} themselves. Give "
+        f"{'it another' if one else 'them others'}: columns={other}; or, if this comes from an export, import its folder, "
+        "of which such columns are left out"
+    )
 
 
 def media_facts(kind: Kind, columns: Collection[str]) -> list[str]:

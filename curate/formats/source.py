@@ -53,7 +53,7 @@ class Source:
         self._max_text_bytes = asked.max_text_bytes
         names: Sequence[str] = reader.names
         if exported:
-            names, asked = exported.own(names, asked.kind), exported.renamed(names, asked)
+            names, asked = exported.own(names, asked), exported.renamed(names, asked)
         self._plan = plan_columns(names, asked, reader.implied)
 
     def describe(self) -> str:
@@ -120,7 +120,7 @@ def open_source(
     """Open a source of items; only its listing and its columns are read yet.
 
     `source`  a path, glob, folder or fsspec URL of Parquet, CSV, JSON, images, sounds, tars or a saved dataset; a folder
-              that `export` wrote, where facts about media are found out anew and rank, weight, gain and reason become
+              that `export` wrote, or files of it, where facts about media are found out anew and rank, weight, gain and reason become
               `selection_rank` and so on; or a pandas, Polars or Arrow table, a DuckDB relation, a `datasets` object, a
               list of dicts, a dict of columns.
     `format`  one of `FORMATS`, where the name does not tell.
@@ -167,8 +167,8 @@ def columns_ahead(
 
 
 def _export_at(source: str, format: str | None) -> Exported | None:
-    """The export that the source is, unless another format is asked for."""
-    found = find_export(source) if is_folder(source) else None
+    """The export that the source is, or is part of, unless another format is asked for."""
+    found = find_export(source)
     return found if found is not None and format in (None, found.format) else None
 
 
