@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from curate.counting import counted
 from curate.opened import OpenStore
 from curate.recipe.model import (
     AnalyseStep,
@@ -387,7 +388,7 @@ class Store(OpenStore):
     def __repr__(self) -> str:
         snapshot = self.parts.snapshot()
         kinds = ", ".join(snapshot.kinds()) or "empty"
-        return f"Store({str(self.path)!r}, {snapshot.rows:,} items, {kinds}, version {snapshot.version})"
+        return f"Store({str(self.path)!r}, {counted(snapshot.rows, 'item')}, {kinds}, version {snapshot.version})"
 
 
 __all__ = ["Store", "clone", "open"]

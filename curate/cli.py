@@ -20,6 +20,7 @@ from curate.console import (
     say,
     tell_end,
 )
+from curate.counting import counted
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def keep(
     """Store the items for which an expression holds as a selection."""
     with _open(store) as opened:
         kept = opened.keep(expression, name=name, within=within)
-        say(f"{kept.name}: {len(kept):,} of {len(opened):,} items")
+        say(f"{kept.name}: {len(kept):,} of {counted(len(opened), 'item')}")
 
 
 @app.command()
@@ -183,7 +184,7 @@ def select(
             after=after,
             **parameters(with_),
         )
-        say(f"{chosen.name}: {len(chosen):,} of {len(opened):,} items")
+        say(f"{chosen.name}: {len(chosen):,} of {counted(len(opened), 'item')}")
 
 
 for command in (finding.analyse, finding.compare, removing.delete, moving.export):
@@ -259,7 +260,7 @@ def verify(path: Annotated[Path, typer.Argument(help="A store, or an export")]) 
             problems = [str(problem) for problem in opened.verify()]
     for problem in problems:
         say(problem, err=True)
-    say("all well" if not problems else f"{len(problems)} problem(s)")
+    say("all well" if not problems else counted(len(problems), "problem"))
     if problems:
         raise typer.Exit(1)
 

@@ -14,6 +14,7 @@ import typer
 
 import curate
 from curate.budgets import read_budget
+from curate.counting import counted
 from curate.errors import InputError
 
 if TYPE_CHECKING:
@@ -114,4 +115,6 @@ def print_table(header: list[str], rows: list[list[str]], least: int = 0) -> Non
         table.add_row(*(Text("".join(c if c.isprintable() else " " for c in cell)) for cell in row[:room]))
     console.print(table)
     if room < len(header):
-        say(f"{len(header) - room} more columns, for which there is no room: {', '.join(header[room:])}")
+        say(
+            f"{counted(len(header) - room, 'more column')}, for which there is no room: {', '.join(header[room:])}"
+        )

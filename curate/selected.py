@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from curate.counting import counted
 from curate.run.chosen import still_chosen
 from curate.store import PartStore, SelectionInfo, StoreView
 
@@ -52,7 +53,7 @@ class StoredSelection:
         return pl.from_arrow(self.to_arrow())
 
     def __repr__(self) -> str:
-        return f"StoredSelection({self.name!r}, {len(self):,} items)"
+        return f"StoredSelection({self.name!r}, {counted(len(self), 'item')})"
 
     def _repr_html_(self) -> str:
         from curate.report import selection_html

@@ -19,7 +19,7 @@ PARTS = ("annotators", "scorers", "selectors")
 
 RANKS = (
     ("errors",),
-    ("kinds", "records", "identity", "arrays", "budgets", "durable", "spool"),
+    ("kinds", "records", "identity", "arrays", "budgets", "counting", "durable", "spool"),
     ("contracts",),
     ("pieces",),
     ("registry", "memory", "weights", "comparing"),

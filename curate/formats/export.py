@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.contracts import digest
+from curate.counting import counted
 from curate.errors import InputError, UnknownNameError
 from curate.formats import manifest as manifests
 from curate.formats.card import CARD, compose_card
@@ -297,7 +298,7 @@ def _damage(target: Path, found: Mapping[str, Any]) -> list[str]:
 def _refuse(target: Path, found: Mapping[str, Any], overwrite: bool) -> None:
     if not overwrite:
         raise InputError(
-            f"{target} holds a different export (digest {found['digest']}, {found['counts']['rows']:,} rows as "
+            f"{target} holds a different export (digest {found['digest']}, {counted(found['counts']['rows'], 'row')} as "
             f"{found['format']}); pass overwrite=True to replace it, or choose another place"
         )
 
@@ -306,7 +307,7 @@ def _keep_strangers(target: Path, found: Mapping[str, Any]) -> None:
     others = manifests.strangers(target, found)
     if others:
         raise InputError(
-            f"{target} also holds {len(others)} files that curate did not write, {others[0]!r} first: "
+            f"{target} also holds {counted(len(others), 'file')} that curate did not write, {others[0]!r} first: "
             "move them before replacing the export"
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from curate.counting import counted
 from curate.errors import InputError, SchemaError
 from curate.formats.locate import absolute, fingerprint_files, folder_of, is_url, suffix_of
 from curate.formats.rows import Asked, Chunk, Hints, Rejection
@@ -116,7 +117,7 @@ class FolderReader:
     def describe(self) -> str:
         """One line for logs."""
         size = sum(map(len, self._media.values()))
-        return f"{self.root}, {size} {' and '.join(self._media)} files"
+        return f"{self.root}, {counted(size, ' and '.join(self._media) + ' file')}"
 
     def fingerprint(self) -> str | None:
         """Changes when any file under the folder does, or the table of texts."""

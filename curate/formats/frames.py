@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from curate.counting import counted
 from curate.errors import InputError, SchemaError
 from curate.formats.arrays import Bad, from_values, media_from_values, plain
 from curate.formats.rows import Chunk, Hints, Rejection, slice_table
@@ -35,7 +36,7 @@ class FrameReader:
 
     def describe(self) -> str:
         """One line for logs."""
-        return f"{self._what} of {self._size} rows"
+        return f"{self._what} of {counted(self._size, 'row')}"
 
     def fingerprint(self) -> str | None:
         """Unknown: only reading tells what is in memory."""

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.counting import counted
 from curate.errors import InputError, require
 from curate.formats.arrays import cast_column, plain, unify_types
 from curate.formats.locate import fingerprint_files, walk_folder
@@ -43,7 +44,7 @@ class DatasetReader:
 
     def describe(self) -> str:
         """One line for logs."""
-        return f"{self._what} of {sum(split.num_rows for split in self._splits.values())} rows"
+        return f"{self._what} of {counted(sum(split.num_rows for split in self._splits.values()), 'row')}"
 
     def fingerprint(self) -> str | None:
         """That of the files of a saved dataset, else the one that `datasets` keeps."""

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from curate.counting import counted
 from curate.errors import InputError
 from curate.formats.arrays import cast_column, plain, unify_types
 from curate.formats.locate import fingerprint_files
@@ -58,7 +59,9 @@ class ScannedReader:
 
     def describe(self) -> str:
         """One line for logs."""
-        more = "" if len(self.files) == 1 else f" and {len(self.files) - 1} more {self.what} files"
+        more = (
+            "" if len(self.files) == 1 else f" and {counted(len(self.files) - 1, f'more {self.what} file')}"
+        )
         return f"{self.files[0]}{more}"
 
     def fingerprint(self) -> str | None:

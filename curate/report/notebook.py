@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from curate.contracts import Findings
+from curate.counting import counted
 from curate.report import words
 from curate.report.cards import CardMaker, ChosenReasons, Layout, find_layout
 from curate.report.decision import Decision, decide
@@ -55,7 +56,7 @@ def store_html(store: PartStore) -> str:
 def view_html(view: StoreView) -> str:
     """The first rows of a view with thumbnails, and the spread of each score."""
     total = len(view)
-    sentence = f"{words.items(total)}, {len(view.columns)} columns."
+    sentence = f"{words.items(total)}, {counted(len(view.columns), 'column')}."
     return _fit("View", sentence, _undecided(view, view.snapshot))
 
 

@@ -6,6 +6,8 @@ import math
 import re
 from typing import Any
 
+from curate.counting import counted
+
 _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _UNSEEN = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff{_BIDI}]")
 
@@ -17,7 +19,7 @@ def count(n: int) -> str:
 
 def items(n: int) -> str:
     """1 -> '1 item', 1797 -> '1,797 items'."""
-    return f"{n:,} item" if n == 1 else f"{n:,} items"
+    return counted(n, "item")
 
 
 def share(part: int, whole: int) -> str:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.contracts import digest
+from curate.counting import counted
 from curate.errors import InputError, SchemaError
 from curate.formats import SourceBatch
 from curate.formats.normalise import DerivedIds, DuplicateIds, finish
@@ -240,7 +241,7 @@ class Importer:
         if self.step.on_conflict == "error":
             first = table["id"][int(np.flatnonzero(changed)[0])].as_py()
             raise InputError(
-                f"{int(changed.sum())} row(s) have an id that the store holds with other content, first {first!r}; "
+                f"the store holds {counted(int(changed.sum()), 'id')} with other content than the source, first {first!r}; "
                 'on_conflict="update" replaces them, "skip" keeps the old ones and lists the new'
             )
         if self.step.on_conflict == "update":

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from curate import registry
 from curate.contracts import Budget, FittingScorer, resolve_budget
+from curate.counting import counted
 from curate.errors import CurateError
 from curate.recipe.model import (
     AnalyseStep,
@@ -109,7 +110,11 @@ def _plan_import(planner: _Planner, step: ImportStep) -> PlannedStep:
     if known:
         read = known["counts"].get("read", 0)
         return PlannedStep(
-            step.title, "partly done", None, None, f"{read:,} rows were read before it was interrupted"
+            step.title,
+            "partly done",
+            None,
+            None,
+            f"{counted(read, 'row')} {'was' if read == 1 else 'were'} read before it was interrupted",
         )
     return PlannedStep(step.title, "to do", None, None, "the source is new, or has changed")
 
@@ -160,7 +165,7 @@ def _at_most(planner: _Planner, step: ScoreStep) -> str:
     view = planner.bound
     if view is None or not len(view):
         return "new rows only; how many depends on earlier steps"
-    told = f"at most {len(view):,} rows; how many depends on earlier steps"
+    told = f"at most {counted(len(view), 'row')}; how many depends on earlier steps"
     scorer = configure("scorers", step.score, step.params, view)
     if isinstance(scorer, FittingScorer) or not all(has(view, need) for need in scorer.needs):
         return told

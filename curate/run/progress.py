@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Protocol
 
+from curate.counting import counted
+
 log = logging.getLogger("curate")
 
 LOG_EVERY = 10.0
@@ -74,9 +76,9 @@ class _LogMeter:
         """How far it is after so many seconds, how fast, and how long the rest will take at that rate."""
         rate = self.rows / max(seconds, 1e-9)
         if not self.total:
-            return f"{self.rows:,} rows, {rate:,.0f} rows/s"
+            return f"{counted(self.rows, 'row')}, {rate:,.0f} rows/s"
         left = duration((self.total - self.rows) / max(rate, 1e-9))
-        return f"{self.rows:,} of {self.total:,} rows, {rate:,.0f} rows/s, {left} left"
+        return f"{self.rows:,} of {counted(self.total, 'row')}, {rate:,.0f} rows/s, {left} left"
 
     def end(self) -> None:
         if not self.quiet and self.rows:

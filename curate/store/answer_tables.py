@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
+from curate.counting import counted
 from curate.errors import InputError, SchemaError, UnknownNameError
 from curate.records import ANSWER_KEY, ANSWERS
 from curate.store.answers import as_table
@@ -205,9 +206,13 @@ def _check_items(store: PartStore, frame: pl.DataFrame) -> None:
     asked = frame["item"].unique(maintain_order=True)
     strange = asked.filter(~asked.is_in(ids.implode()))
     if len(strange):
-        there = f"{len(ids):,} items, such as {_first(ids)}" if len(ids) else "no items yet: add them first"
+        there = (
+            f"{counted(len(ids), 'item')}, such as {_first(ids)}"
+            if len(ids)
+            else "no items yet: add them first"
+        )
         raise InputError(
-            f"{len(strange):,} of {len(asked):,} items of the answers are not in the store, such as {_first(strange)}; "
+            f"{len(strange):,} of {counted(len(asked), 'item')} of the answers {'is' if len(strange) == 1 else 'are'} not in the store, such as {_first(strange)}; "
             f"the store has {there}"
         )
 

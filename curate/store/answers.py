@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.contracts import digest
+from curate.counting import counted
 from curate.errors import BusyError, ConflictError, InputError, SchemaError, UnknownNameError, require
 from curate.records import ANSWER_KEY, ANSWER_STATUSES, ANSWERS
 from curate.store import failpoints
@@ -112,11 +113,11 @@ class AnswersView:
         return self._length
 
     def __repr__(self) -> str:
-        return f"AnswersView({len(self):,} rows, {', '.join(self.columns[:9])}, ...)"
+        return f"AnswersView({counted(len(self), 'row')}, {', '.join(self.columns[:9])}, ...)"
 
     def _repr_html_(self) -> str:
         shown = self.to_polars(self.columns[:9])
-        return f"<p>{len(self):,} rows of answers</p>{shown.head(10)._repr_html_()}"
+        return f"<p>{counted(len(self), 'row')} of answers</p>{shown.head(10)._repr_html_()}"
 
     # --- inside ----------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curate.counting import counted
 from curate.errors import (
     ConflictError,
     CorruptionError,
@@ -42,10 +43,14 @@ class CloneReport:
     later: int = 0
 
     def __str__(self) -> str:
-        later = f"; {self.later:,} later ones are not whole yet" if self.later else ""
+        later = (
+            f"; {self.later:,} later {'one is' if self.later == 1 else 'ones are'} not whole yet"
+            if self.later
+            else ""
+        )
         if not self.manifests and not self.files:
             return f"version {self.version}: nothing new{later}"
-        came = f"{self.manifests:,} new versions, {self.files:,} files ({self.bytes / 1e6:,.1f} MB)"
+        came = f"{counted(self.manifests, 'new version')}, {counted(self.files, 'file')} ({self.bytes / 1e6:,.1f} MB)"
         return f"version {self.version}: {came}{later}"
 
 

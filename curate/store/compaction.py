@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.contracts import digest
+from curate.counting import counted
 from curate.errors import BusyError, ConflictError, InputError
 from curate.store import failpoints, lease, merge
 from curate.store.changes import Changes
@@ -59,11 +60,13 @@ class CompactReport:
 
     def __str__(self) -> str:
         if not (self.merged or self.versions):
-            return f"{self.before:,} parts: nothing to merge"
+            return f"{counted(self.before, 'part')}: nothing to merge"
         if not self.versions:
-            return f"{self.before:,} parts would become {self.after:,}: {self.merged:,} item parts {self.written:,}"
-        text = f"{self.before:,} parts became {self.after:,} ({self.bytes / 1e6:,.1f} MB written)"
-        return text + (f"; the content of {self.erased:,} deleted items was left out" if self.erased else "")
+            return f"{counted(self.before, 'part')} would become {self.after:,}: {counted(self.merged, 'item part')} {self.written:,}"
+        text = f"{counted(self.before, 'part')} became {self.after:,} ({self.bytes / 1e6:,.1f} MB written)"
+        return text + (
+            f"; the content of {counted(self.erased, 'deleted item')} was left out" if self.erased else ""
+        )
 
 
 def compact(

@@ -23,6 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from curate.counting import counted
 from curate.errors import InputError, StoreError
 from curate.store import failpoints, filesystem, lease, records
 from curate.store.catalog import Catalog
@@ -50,8 +51,9 @@ class GcReport:
 
     def __str__(self) -> str:
         return (
-            f"{self.parts} parts, {self.packs} packs, {self.orphans} orphans and {self.folders} folders of dead writers, "
-            f"{self.bytes / 1e6:.1f} MB; {len(self.expired)} versions can be read no more"
+            f"{counted(self.parts, 'part')}, {counted(self.packs, 'pack')}, {counted(self.orphans, 'orphan')} and "
+            f"{counted(self.folders, 'folder')} of dead writers, "
+            f"{self.bytes / 1e6:.1f} MB; {counted(len(self.expired), 'version')} can be read no more"
         )
 
 

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curate.counting import counted
 from curate.errors import ConflictError, CorruptionError
 from curate.store import failpoints, gc, history, manifest, records
 from curate.store.parts import TABLES, NewPart
@@ -44,8 +45,8 @@ class PublishReport:
         if not self.manifests and not self.files:
             return f"version {self.version} is published already"
         return (
-            f"published version {self.version}: {self.manifests:,} manifests, {self.files:,} files "
-            f"({self.bytes / 1e6:,.1f} MB); {self.there:,} were there"
+            f"published version {self.version}: {counted(self.manifests, 'manifest')}, {counted(self.files, 'file')} "
+            f"({self.bytes / 1e6:,.1f} MB); {self.there:,} {'was' if self.there == 1 else 'were'} there"
         )
 
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from curate import registry
 from curate.contracts import Held, View, digest
+from curate.counting import counted
 from curate.errors import InputError, UnknownNameError, require
 from curate.pieces import HERE, Crew, share, spread
 from curate.spool import MANY, Spool, blocks
@@ -321,7 +322,7 @@ class StoreView:
         return cast("datasets.Dataset", hf.Dataset(outputs.without_fixed_binary(self.to_arrow(columns))))
 
     def __repr__(self) -> str:
-        return f"StoreView({len(self):,} items, {len(self.columns)} columns, version {self.snapshot.version})"
+        return f"StoreView({counted(len(self), 'item')}, {counted(len(self.columns), 'column')}, version {self.snapshot.version})"
 
     def _repr_html_(self) -> str:
         return registry.draw("view", self)

@@ -103,7 +103,7 @@ def test_a_folder_that_is_not_ours_is_never_replaced(tmp_path: Path) -> None:
 def test_files_that_somebody_added_keep_an_export_from_being_replaced(tmp_path: Path) -> None:
     write_texts(tmp_path / "out", "d1")
     (tmp_path / "out" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"1 files that curate did not write, 'notes.txt' first"):
+    with pytest.raises(InputError, match=r"1 file that curate did not write, 'notes.txt' first"):
         write_texts(tmp_path / "out", "d2", overwrite=True)
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
     assert write_texts(tmp_path / "out", "d1").written is False

@@ -32,9 +32,9 @@ def test_from_small_parts_to_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "item parts are small" not in curate("show", path)
     assert "2 parts" in curate("gc", path, "--grace", 0, "--keep-versions", 2)
     assert "2 parts" in curate("gc", path, "--grace", 0, "--keep-versions", 1)
-    assert curate("publish", path, url).startswith("published version 3: 3 manifests, 1 files")
+    assert curate("publish", path, url).startswith("published version 3: 3 manifests, 1 file ")
     assert curate("publish", path, url) == "version 3 is published already"
-    assert curate("clone", url, copy).startswith("version 3: 3 new versions, 1 files")
+    assert curate("clone", url, copy).startswith("version 3: 3 new versions, 1 file ")
     assert curate("clone", url, copy) == "version 3: nothing new"
     assert curate("verify", copy) == "all well"
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from curate import registry
 from curate.contracts import FittingScorer, Scorer, column_name, component_digest, digest, reason_name
+from curate.counting import counted
 from curate.errors import RunError, SchemaError
 from curate.recipe.model import ScoreStep
 from curate.run.aligned import asked_rows
@@ -188,7 +189,9 @@ def _score(
     failed_parts = record.counts.pop("failed_parts", 0)
     if failed_parts:
         first = next(iter(record.reasons))
-        raise RunError(f"{scorer.name}: {failed_parts} part(s) could not be scored; the first said: {first}")
+        raise RunError(
+            f"{scorer.name}: {counted(failed_parts, 'part')} could not be scored; the first said: {first}"
+        )
     result = {"counts": record.counts, "reasons": record.reasons, "notes": record.notes}
     result["parts"] = _parts_digest(context.store.snapshot(), column_set)
     context.commit("score", step=(record.digest, result), columns=[column_set])
