@@ -36,7 +36,7 @@ def run_gather(context: RunContext, *, control: str | None = None, name: str = "
 
     Answers that are skips, or whose status is not ok, are left out, and so are those to items that were deleted.
     """
-    control = control or _only_control(context.store)
+    control = _meant(context.store, control)
     lists = _lists(context.store, control, name)
     if not lists.height:
         raise InputError(f"no item of the store has an answer to {control!r}: there is nothing to gather")
@@ -44,24 +44,23 @@ def run_gather(context: RunContext, *, control: str | None = None, name: str = "
     return run_join(context, lists.to_arrow(), name=name, origin=origin)
 
 
-def _only_control(store: PartStore) -> str:
+def _meant(store: PartStore, control: str | None) -> str:
+    """The question whose answers are gathered: the one that is named, or the only one."""
     there = sorted(set(store.answers().to_arrow(["control"])["control"].unique().to_pylist()) - {""})
     if not there:
         raise InputError("no answers are recorded yet: record_answers, or pull them from an annotator")
-    if len(there) > 1:
+    if control is None and len(there) > 1:
         raise InputError(f"there are answers to {', '.join(map(repr, there))}: say which by `control`")
-    return str(there[0])
+    if control is not None and control not in there:
+        raise UnknownNameError("control", control, there)
+    return control or str(there[0])
 
 
 def _lists(store: PartStore, control: str, name: str) -> pl.DataFrame:
     import polars as pl
 
-    answers = store.answers()
-    there = set(answers.to_arrow(["control"])["control"].unique().to_pylist()) - {""}
-    if control not in there:
-        raise UnknownNameError("control", control, sorted(there))
     # A tool's skip names no control, and takes back what was answered before.
-    meant = answers.where(f"control = {quote_text(control)} or control = ''").latest()
+    meant = store.answers().where(f"control = {quote_text(control)} or control = ''").latest()
     ids = cast("pl.Series", pl.from_arrow(store.view().ids())).cast(pl.String)
     said = meant.to_polars(_READ).filter(
         pl.col("status") == "ok",
