@@ -181,7 +181,9 @@ def _states(units: pl.DataFrame, plan: Rounds) -> pl.DataFrame:
     """The rows of `judge`: what is known of each unit put into words."""
     import polars as pl
 
-    wanted = pl.when(pl.col("round") == 1).then(plan.first).otherwise(plan.more)
+    wanted = (
+        pl.when(pl.col("round") == 1).then(plan.first).otherwise(plan.more).cast(pl.Int64)
+    )  # counts have no sign
     units = units.with_columns(
         to_come=wanted - pl.col("people") - pl.col("dropped"),
         distrusted=(pl.col("dropped") > 0) & (pl.col("people") < wanted),
