@@ -122,7 +122,7 @@ def test_several_processes_share_the_work(store, captions, log):
 
 def test_a_part_that_kills_its_worker_is_listed_and_the_others_are_done(store, captions, log):
     add(store, captions("a", "deadly", "ccc"), part_rows=1)
-    with pytest.raises(RunError, match=r"1 part\(s\) could not be scored.*died"):
+    with pytest.raises(RunError, match=r"1 part could not be scored.*died"):
         store.score("spy", log=str(log))
     assert values(store, "spy") == {"i000": 1, "i001": None, "i002": 3}
 
