@@ -85,7 +85,6 @@ def test_a_plan_says_what_choosing_will_take(filled):
         {"select": "random", "budget": 5, "as": "y"},
         {"select": "k-center", "budget": 5, "with": {"embedding": "clip"}, "as": "z"},
         {"select": "hardest", "budget": "50%", "with": {"by": "hard"}, "as": "h"},
-        {"select": "k-center", "budget": 50, "with": {"embedding": "v"}, "as": "w"},
     ]
     notes = [
         planned.note for planned in plan(filled.parts, build_recipe({"store": "s", "steps": steps}).steps)
@@ -94,4 +93,6 @@ def test_a_plan_says_what_choosing_will_take(filled):
     assert notes[1] == "chooses 5 of 12"
     assert notes[2] == "chooses 5 of 12"  # the vectors are not there yet
     assert notes[3] == "chooses 6 of 12, in about 1 s of one core and 0 MB of memory"
-    assert notes[4].startswith("budget 50: there are 12 items")
+    more = [*steps, {"select": "k-center", "budget": 50, "with": {"embedding": "v"}, "as": "w"}]
+    with pytest.raises(InputError, match=r"step 5 of 5 \(select k-center\): budget 50: there are 12 items"):
+        plan(filled.parts, build_recipe({"store": "s", "steps": more}).steps)
