@@ -276,7 +276,7 @@ def test_a_clone_takes_the_newest_version_that_is_whole(store: PartStore, url: s
     remote = open_remote(url)
     publishing._create_manifest(store, remote, 8)  # no honest publisher does that before the parts are there
     clone, report = PartStore.clone(url, tmp_path / "clone")
-    assert report.version == 7 and "1 later ones are not whole yet" in str(report)
+    assert report.version == 7 and "1 later one is not whole yet" in str(report)
     assert read_all(clone) == old and clone.verify() == []
     store.publish(url)
     PartStore.clone(url, clone.path)

@@ -131,7 +131,7 @@ def test_no_rows_and_odd_batches() -> None:
         confident_learning_batches(lambda: once)
     with pytest.raises(InputError, match="no adjusted variant"):
         label_quality(PROBS, LABELS, "confidence_weighted_entropy", thresholds=np.ones(2))
-    with pytest.raises(InputError, match="no models"):
+    with pytest.raises(InputError, match="no predicted probabilities: give at least one"):
         ensemble_quality([], LABELS)
 
 
