@@ -1,13 +1,12 @@
-"""Data-set health against planted and human truth, beside cleanlab; and what combining scores gains.
+"""Data-set health against planted and human truth, beside cleanlab.
 
-python benchmarks/health.py [--data DIR] [--trials 40] [--only rates drift groups cost combine]
+python benchmarks/health.py [--data DIR] [--trials 40] [--only rates drift groups cost]
 
 rates    CIFAR-10N (human label errors, ResNet-18 probabilities): estimated against true noise rates, and how often
          the intervals hold the truth, overall and by class; beside cleanlab's estimate, which has no interval
 drift    digits in random order, and in orders in which the classes drift: alarms of ours and of Datalab's non_iid
 groups   digits in 20 groups of equal quality, and with one group of twice or thrice the errors: ours and Datalab's
 cost     time and memory, each run in a process of its own
-combine  AP on CIFAR-10N of scores alone and combined, 500 items checked, measured on the others
 """
 
 from __future__ import annotations
@@ -303,85 +302,6 @@ def cost(args: argparse.Namespace) -> None:
     print(markdown(["job", "ours CPU s", "MB", "cleanlab CPU s", "MB", "data alone"], rows))
 
 
-# --- combine -------------------------------------------------------------------------------------------------------
-
-
-def combine(args: argparse.Namespace) -> None:
-    from curate.scorers.noise.neighbours import knn_agreement
-
-    alone, joined = [], []
-    for kind in SETS:
-        probs, labels, truth = cifar10n(args.data, kind)
-        good, columns = (labels == truth).astype(float), _columns(probs, labels)
-        near = np.asarray(knn_agreement(np.sqrt(probs), labels, k=50).score, float)
-        alone.append(_gain(good, {**columns, "kNN of probabilities": near}))
-        votes, same = _votes(args.data, kind, labels, truth)
-        ratio = columns["ratio share"]
-        joined.append(_gain(good[same], {"ratio share": ratio[same], "annotators' votes": votes[same]}))
-    for title, found in (
-        ("scores of one model's probabilities", alone),
-        ("a model and the share of three annotators who gave the label", joined),
-    ):
-        table = [
-            [name, *(f"{np.mean(r[name]):.4f} +- {np.std(r[name]):.4f}" for r in found)] for name in found[0]
-        ]
-        print(
-            f"\n### Combined: {title}. AP on CIFAR-10N, 500 items checked, measured on the others (5 draws)\n"
-        )
-        print(markdown(["score", *SETS], table))
-
-
-def _gain(good: np.ndarray, columns: dict[str, np.ndarray]) -> dict[str, list[float]]:
-    from curate.scorers.combine import average_precision, learn, mean_score, rank_mean
-
-    scores, n = np.column_stack(list(columns.values())), len(good)
-    found: dict[str, list[float]] = {}
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        answers = np.full(n, np.nan)
-        drawn = rng.choice(n, 500, replace=False)
-        answers[drawn] = good[drawn]
-        rest = np.isnan(answers)
-        picked = int(np.argmax([average_precision(good[drawn], s[drawn]) for s in scores.T]))
-        tried = {
-            "random": rng.random(n),
-            **columns,
-            "best of them on the 500": scores[:, picked],
-            "combine: mean": mean_score(scores),
-            "combine: rank-mean": rank_mean(scores),
-            "combine: learned": learn(scores, answers, seed=seed).score,
-        }
-        for name, score in tried.items():
-            found.setdefault(name, []).append(average_precision(good[rest], np.asarray(score)[rest]))
-    return found
-
-
-def _votes(data: Path, kind: str, labels: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many of three annotators gave the label, and which rows can be told: some stretches of the file of
-    probabilities are in another order than CIFAR-10."""
-    with np.load(data / "cifar_n" / "cifar10n.npz") as held:
-        given = sum((held[f"random_label{i}"] == labels).astype(float) for i in (1, 2, 3)) / 3
-        named = held["worse_label" if kind == "worst" else "aggre_label"]
-        equal = (truth == held["clean_label"]) & (labels == named)
-    return given, np.convolve(equal, np.ones(101) / 101, "same") > 0.9
-
-
-def _columns(probs: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    p, rows, k = probs.astype(float), np.arange(len(labels)), probs.shape[1]
-    own = p[rows, labels]
-    others = p.copy()
-    others[rows, labels] = -1
-    threshold = np.array([p[labels == c, c].mean() for c in range(k)])
-    ratio = p / threshold
-    rest = ratio.copy()
-    rest[rows, labels] = -1
-    return {
-        "self-confidence": own,
-        "normalised margin": (own - others.max(1) + 1) / 2,
-        "ratio share": ratio[rows, labels] / (ratio[rows, labels] + rest.max(1)),
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -389,7 +309,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("CURATE_DATA", DATA)))
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--only", nargs="*", default=["rates", "drift", "groups", "cost", "combine"])
+    parser.add_argument("--only", nargs="*", default=["rates", "drift", "groups", "cost"])
     parser.add_argument("--run", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.run:
