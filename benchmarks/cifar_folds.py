@@ -43,6 +43,7 @@ from torch import nn
 
 MEAN, SPREAD = (0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261)
 PAD = 4
+CLASSES = 10
 
 
 def read(folder: Path, name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
@@ -106,16 +107,17 @@ class Published(nn.Module):
 
 
 class Enlarged(nn.Module):
-    """A network of timm for ten classes, which is shown the images at `size` and scaled to -1 to 1, as it learnt."""
+    """A network of timm that answers one or more questions of ten classes, ten numbers each; it is shown the images at
+    `size` and scaled to -1 to 1, as it learnt."""
 
-    def __init__(self, architecture: str, weights: Path, size: int) -> None:
+    def __init__(self, architecture: str, weights: Path, size: int, questions: int = 1) -> None:
         super().__init__()
         import timm
 
         known = torch.load(weights, map_location="cpu", weights_only=True)
         self.inner = timm.create_model(architecture, pretrained=False)
         self.inner.load_state_dict(in_order(self.inner.state_dict(), known.get("state_dict", known), weights))
-        self.inner.reset_classifier(10)
+        self.inner.reset_classifier(CLASSES * questions)
         if not torch.cuda.is_available():
             keep_whole(self.inner)
         self.size = self.full = size
@@ -196,8 +198,8 @@ def trained(
     memory: float = 0.995,
     growing: bool = False,
 ) -> nn.Module:
-    """The mean of the late weights of a model after SGD with momentum; `y` (n, 10) are shares of the classes, `plan` its
-    seed, epochs and highest rate."""
+    """The mean of the late weights of a model after SGD with momentum; `y` (n, 10) are shares of the classes, of several
+    questions side by side (none of what nobody was asked), `plan` its seed, epochs and highest rate."""
     (seed, epochs, rate), device = plan, x.device.type
     model.to(x.device, memory_format=torch.channels_last).train()
     late = torch.optim.swa_utils.AveragedModel(
@@ -219,7 +221,7 @@ def trained(
             images, targets = mixed(augmented(padded, at, rng), y[at], shares.beta(0.2, 0.2), rng)
             with torch.autocast(device, torch.bfloat16):
                 said = model(images)
-            loss = nn.functional.cross_entropy(said.float(), targets)
+            loss = -(of_questions(targets) * of_questions(said.float()).log_softmax(2)).sum((1, 2)).mean()
             if teachers:
                 loss = (loss + taught(said.float(), images, teachers)) / 2
             descent.zero_grad()
@@ -232,6 +234,11 @@ def trained(
     return late.eval()
 
 
+def of_questions(x: torch.Tensor) -> torch.Tensor:
+    """(n, questions, 10) of (n, 10 for each question)."""
+    return x.unflatten(1, (-1, CLASSES))
+
+
 def taught(
     said: torch.Tensor, images: torch.Tensor, teachers: tuple[nn.Module, ...], heat: float = 2
 ) -> torch.Tensor:
@@ -242,19 +249,19 @@ def taught(
 
 
 def answered(model: nn.Module, x: torch.Tensor, views: int = 10) -> npt.NDArray[np.float64]:
-    """(n, 10) probabilities: the mean over the image and four shifts of two pixels, each also flipped, or the first few."""
-    padded, total = (
-        nn.functional.pad(x, (2, 2, 2, 2), mode="reflect"),
-        torch.zeros(len(x), 10, dtype=torch.float64),
-    )
+    """(n, 10) probabilities, of several questions side by side: the mean over the image and four shifts of two pixels, each
+    also flipped, or the first few."""
+    padded, parts = nn.functional.pad(x, (2, 2, 2, 2), mode="reflect"), []
     with torch.inference_mode(), torch.autocast(x.device.type, torch.bfloat16):
         for low in range(0, len(x), 500):
+            total = 0.0
             for down, right in ((2, 2), (0, 2), (4, 2), (2, 0), (2, 4))[: views // 2]:
                 view = padded[low : low + 500, :, down : down + 32, right : right + 32]
                 for one in (view, view.flip(3)):
                     said = model(one.contiguous(memory_format=torch.channels_last))
-                    total[low : low + 500] += said.float().softmax(1).double().cpu() / (views // 2 * 2)
-    return np.asarray(total.numpy())
+                    total += of_questions(said.float()).softmax(2).double() / (views // 2 * 2)
+            parts.append(total.flatten(1).cpu())
+    return np.asarray(torch.cat(parts).numpy())
 
 
 def both_sets(asked: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor, int]:
@@ -314,9 +321,9 @@ def of_fold(k: int, asked: argparse.Namespace) -> list[npt.NDArray[np.float64]]:
     return [answered(model, held) for model in models]
 
 
-def folds(n: int, count: int) -> npt.NDArray[np.int64]:
-    """Which fold each test image is in."""
-    return np.random.default_rng(0).permutation(n) % count
+def folds(n: int, count: int, seed: int = 0) -> npt.NDArray[np.int64]:
+    """Which fold each of n images is in."""
+    return np.random.default_rng(seed).permutation(n) % count
 
 
 def by_folds(asked: argparse.Namespace, labels: npt.NDArray[np.int64]) -> None:
