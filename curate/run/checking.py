@@ -39,32 +39,40 @@ def check_steps(store: PartStore, steps: Sequence[Step], base: str | Path = ".",
     have run already.
 
     Columns are those of the store and what the steps before give. Where nobody can know them yet (an import of files that
-    are not there, or too large to be read twice) none is refused. Raises what the step itself would, and says which it is.
+    are too large to be read twice, or on other machines) none is refused. Raises what the first step would that cannot be
+    done; it says of each such step which it is and all that is wrong with it.
     """
     base = Path(base).absolute()
-    if any(isinstance(step, ImportStep) for step in steps[done:]):
-        outlook = Outlook(store, base, look=False)
-        try:
-            for step in steps[done:]:
-                _check(outlook, step)
-        except CurateError:
-            pass  # what the sources hold may matter: they are looked at for this alone, for it takes a while
-        else:
+    # What the sources hold may matter: they are looked at where something else seems wrong, for it takes a while.
+    importing = any(isinstance(step, ImportStep) for step in steps[done:])
+    for look in (False, True) if importing else (True,):
+        faults = _faults(Outlook(store, base, look=look), steps, done)
+        if not faults:
             return
-    outlook = Outlook(store, base, look=True)
+    if len(faults) > 1:
+        _retell(faults[0], "\n".join([f"{len(faults)} faults:", *map(str, faults)]))
+    raise faults[0]
+
+
+def _faults(outlook: Outlook, steps: Sequence[Step], done: int) -> list[CurateError]:
+    """All that is wrong with steps, each fault told with the number of its step."""
+    told: dict[str, CurateError] = {}
     for number, step in enumerate(steps[done:], start=done + 1):
-        try:
+        with outlook.noting():
             _check(outlook, step)
-        except CurateError as error:
+        for error in outlook.faults:
             hint = giver_hint(error, steps, number)
             _retell(error, f"step {number} of {len(steps)} ({step.title}): {error}{hint}")
-            raise
+            told.setdefault(str(error), error)
+        outlook.faults.clear()
+    return list(told.values())
 
 
 def _check(outlook: Outlook, step: Step) -> None:
     for name in (getattr(step, "selection", None), getattr(step, "after", None)):
-        if name and name not in outlook.selections:
-            raise UnknownNameError("selection", name, outlook.selections)
+        with outlook.noting():
+            if name and name not in outlook.selections:
+                raise UnknownNameError("selection", name, outlook.selections)
     _CHECKS[type(step)](outlook, step)
 
 
@@ -76,17 +84,19 @@ def _retell(error: CurateError, text: str) -> None:
 
 
 def _check_keep(outlook: Outlook, step: KeepStep) -> None:
-    outlook.check(step.keep)
+    outlook.check_where(step.keep)
     outlook.selections |= {step.name} if step.name else set()
 
 
 def _check_select(outlook: Outlook, step: SelectStep) -> None:
-    if step.where:
-        outlook.check(step.where)
-    selector, name = outlook.component("selectors", step.select, step.params), step.name or step.select
-    check_after(step.after, name)
-    if step.budget is not None:
-        _check_budget(outlook, step.budget, spent=spends(selector))
+    name = step.name or step.select
+    outlook.check_where(step.where)
+    with outlook.noting():
+        check_after(step.after, name)
+    with outlook.noting():
+        selector = outlook.component("selectors", step.select, step.params)
+        if step.budget is not None:
+            _check_budget(outlook, step.budget, spent=spends(selector))
     outlook.selections.add(name)
 
 
@@ -99,32 +109,35 @@ def _check_budget(outlook: Outlook, budget: Budget, *, spent: bool = False) -> N
 
 
 def _check_analyse(outlook: Outlook, step: AnalyseStep) -> None:
-    if step.where:
-        outlook.check(step.where)
+    outlook.check_where(step.where)
     outlook.component("analyses", step.analyse, step.params)
 
 
 def _check_compare(outlook: Outlook, step: CompareStep) -> None:
-    if step.where:
-        outlook.check(step.where)
+    outlook.check_where(step.where)
     named: Mapping[str, dict[str, Any]] = (
         step.compare if isinstance(step.compare, dict) else {name: {} for name in step.compare}
     )
     for name, params in named.items():
         own = {key: value for key, value in params.items() if key != "select"}
-        outlook.component("selectors", params.get("select", name), own)
-    check_installed("sklearn", "noise")
-    outlook.vectors(step.embedding)
-    outlook.field(step.label)
-    if step.test:
-        outlook.check(step.test, condition=False)
+        with outlook.noting():
+            outlook.component("selectors", params.get("select", name), own)
+    with outlook.noting():
+        check_installed("sklearn", "noise")
+    with outlook.noting():
+        outlook.vectors(step.embedding)
+    with outlook.noting():
+        outlook.field(step.label)
+    with outlook.noting():
+        if step.test:
+            outlook.check(step.test, condition=False)
     for budget in step.budgets:
-        _check_budget(outlook, budget)
+        with outlook.noting():
+            _check_budget(outlook, budget)
 
 
 def _check_annotate(outlook: Outlook, step: AnnotateStep) -> None:
-    if step.when:
-        outlook.check(step.when)
+    outlook.check_where(step.when)
     registry.load("annotators", step.annotate)
     asked, own = question(step)
     annotator = registry.build("annotators", step.annotate, own)
@@ -138,17 +151,21 @@ def _check_annotate(outlook: Outlook, step: AnnotateStep) -> None:
 
 def _check_export(outlook: Outlook, step: ExportStep) -> None:
     target = located(outlook.base, step.export)
-    check_export(Path(target), step.format, step.media)
+    with outlook.noting():
+        check_export(Path(target), step.format, step.media)
     outlook.written.append(target)
     for column in step.columns:
-        if column not in outlook.columns and outlook.complete:
-            raise UnknownNameError("column", column, outlook.columns)
+        with outlook.noting():
+            if column not in outlook.columns and outlook.complete:
+                raise UnknownNameError("column", column, outlook.columns)
 
 
 def _check_report(outlook: Outlook, step: ReportStep) -> None:
-    check_file(Path(located(outlook.base, step.report)).expanduser())
-    if step.map_by == "t-sne":
-        check_installed("sklearn", "noise")
+    with outlook.noting():
+        check_file(Path(located(outlook.base, step.report)).expanduser())
+    with outlook.noting():
+        if step.map_by == "t-sne":
+            check_installed("sklearn", "noise")
     if step.map_of is None or not outlook.complete or not outlook.kinds():
         return  # of no items there is no map
     known = {

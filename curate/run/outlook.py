@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ class Outlook:
 
     `fields` has every column, None where no more is known than its name. Where not `complete` there may be others, and
     none is refused. `rows` are the items that there are, None where an import may add to them. `written` are the places that
-    steps write to. Sources are looked at only with `look`, or where an import comes after work that may take hours; of others
-    that is known which any source of its kind has.
+    steps write to. `faults` is what was found wrong so far. Sources are looked at only with `look`, or where an import comes
+    after work that may take hours; of others that is known which any source of its kind has.
     """
 
     def __init__(self, store: PartStore, base: Path, *, look: bool) -> None:
@@ -50,6 +51,7 @@ class Outlook:
         self.complete = True
         self._kinds = dict.fromkeys(view.kinds())
         self.written: list[str] = []
+        self.faults: list[CurateError] = []
         self._look = look
         self._made = {made.digest for made in view.snapshot.sets.values()}
 
@@ -61,6 +63,14 @@ class Outlook:
     def kinds(self) -> tuple[str, ...]:
         """Kinds of item, those of the store first."""
         return tuple(self._kinds)
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Inside, what is wrong is noted, and what comes after the block is looked at all the same."""
+        try:
+            yield
+        except CurateError as error:
+            self.faults.append(error)
 
     # --- What steps ask for -----------------------------------------------------------------------------------------
 
@@ -87,6 +97,12 @@ class Outlook:
         else:
             expression.type_in(schema)
 
+    def check_where(self, text: str | None) -> None:
+        """Note what is wrong with a condition, where there is one."""
+        with self.noting():
+            if text:
+                self.check(text)
+
     def vectors(self, name: str) -> None:
         """Raises UnknownNameError where there will be no such column, SchemaError where it surely holds no lists."""
         field = self.field(name)
@@ -105,15 +121,24 @@ class Outlook:
             if self.complete:
                 raise
         for need in component.needs if self.complete else ():
-            if has(self, need):
-                continue
-            giver = giver_of(need)
-            if giver is None:
-                refuse(component, need, self)
-            else:
-                with made_for(component, need):
-                    self.score(ScoreStep.of({"score": giver}))
+            with self.noting():
+                self._meet(component, need)
         return component
+
+    def _meet(self, component: Any, need: str) -> None:
+        """Raises what is wrong with what a component needs."""
+        if has(self, need):
+            return
+        giver = giver_of(need)
+        if giver is None:
+            refuse(component, need, self)
+        else:
+            before, self.faults = self.faults, []
+            self.score(ScoreStep.of({"score": giver}))
+            found, self.faults = self.faults, before
+            with made_for(component, need):
+                for error in found:
+                    raise error
 
     def _readable(self) -> dict[str, pa.Field | None]:
         """What an expression may read: columns, hidden ones too, and the roles that the kinds play."""
@@ -124,11 +149,16 @@ class Outlook:
 
     def score(self, step: ScoreStep) -> None:
         """The columns of a scorer, in place of those that it gave before under that name."""
-        if step.where:
-            self.check(step.where)
-        made = bind(self.component("scorers", step.score, step.params), step.name, self)
-        if made.digest not in self._made:  # what is there already may be done, and need its model no more
-            check_weights(step.params)
+        self.check_where(step.where)
+        try:
+            made = bind(self.component("scorers", step.score, step.params), step.name, self)
+        except CurateError as error:
+            self.faults.append(error)
+            self.complete = False  # nobody knows what was meant to come of it
+            return
+        with self.noting():
+            if made.digest not in self._made:  # what is there already may be done, and need its model no more
+                check_weights(step.params)
         self._give(made)
 
     def bring(self, step: ImportStep) -> None:
@@ -137,7 +167,9 @@ class Outlook:
         made_here = any(source == place or source.startswith(f"{place}/") for place in self.written)
         names: Collection[str] | None = ("id", *kind.required)
         if self._look or made_here:
-            names = None if made_here else _ahead(source, step)
+            names = None
+            with self.noting():
+                names = None if made_here else _ahead(source, step)
         self._kinds.setdefault(kind.name)
         self.rows = None
         if names is None:
@@ -153,7 +185,8 @@ class Outlook:
     def attach(self, step: AttachStep) -> None:
         """A column of vectors, of what type only the file tells."""
         name = step.name.replace("-", "_")
-        check_free(name, self)
+        with self.noting():
+            check_free(name, self)
         fields = pa.schema([pa.field(name, pa.null()), pa.field(reason_name(name), pa.string())])
         self._give(ColumnSet(name, "", fields.serialize().to_pybytes(), "attach", 1))
 

@@ -78,6 +78,45 @@ def test_it_is_said_where_nothing_is_mandatory(store) -> None:
         assert told == ["mandatory: id = 'i33' holds for none of 6 items"]
 
 
+def test_all_faults_are_told_at_once(recipe) -> None:
+    steps = [
+        {**IMPORT, "import": "rows.parquet"},
+        {"score": "exact-duplicate", "where": "raing > 2"},
+        {"score": "text-basics", "where": "raing > 2", "with": {"languag": True}},
+        {"keep": "text_langua = 'en'", "as": "kept"},  # nobody knows what step 3 was to give
+        {"select": "top", "budget": 0, "with": {"by": "rating"}, "as": "best"},
+        {"compare": {"a": {"select": "randon"}}, "embedding": "label", "budgets": ["5%", "-1%"]},
+        {"export": "rows.parquet", "selection": "best", "columns": ["rating"]},
+        {"export": "o", "selection": "besd", "format": "csv", "media": "embed"},
+    ]
+    with pytest.raises(UnknownNameError) as caught:
+        recipe(*steps)
+    head, *faults = str(caught.value).splitlines()
+    assert head == f"{len(faults)} faults:"
+    assert [int(fault.split()[1]) for fault in faults] == [2, 3, 3, 5, 6, 6, 7, 8, 8]
+    for told in (
+        "'raing'. Did you mean 'rating'",
+        "parameter of 'text-basics' 'languag'",
+        "budget 0",
+        "'randon'",
+    ):
+        assert any(told in fault for fault in faults), told
+
+
+def test_a_fault_is_no_cause_of_others(recipe) -> None:
+    steps = [
+        {"select": "top", "with": {"by": "ratings"}, "budget": 1, "as": "best"},
+        {"export": "o", "selection": "best"},
+        {"score": "text-basics", "where": "ratings > 1"},
+        {"keep": "text_words > 1"},
+        {"score": "text-basic", "as": "again"},
+        {"keep": "again_text_words > 1"},
+    ]
+    with pytest.raises(UnknownNameError) as caught:
+        recipe(IMPORT, *steps)
+    assert [line.split()[1] for line in str(caught.value).splitlines()[1:]] == ["2", "4", "6"]
+
+
 # --- Columns --------------------------------------------------------------------------------------------------------
 
 ROWS = pa.table(
@@ -146,7 +185,7 @@ def recipe(tmp_path, store) -> Any:
 def test_a_column_that_no_step_gives_is_found_missing_before_anything_runs(recipe, step, error, told) -> None:
     with pytest.raises(error, match=told) as caught:
         recipe(*FIRST, step)
-    assert str(caught.value).startswith("step 4 of 4 (")
+    assert str(caught.value).splitlines()[-1].startswith("step 4 of 4 (")
 
 
 def test_what_earlier_steps_give_is_there(recipe, tmp_path) -> None:
@@ -224,7 +263,7 @@ def test_a_count_above_the_items_there_are_is_found_too_high(recipe, store, tmp_
     steps = [{"score": "text-basics"}, {"select": "random", "budget": 4}]
     recipe(IMPORT, *steps)  # nobody knows how many it brings
     store.run({"steps": [{**IMPORT, "import": str(tmp_path / "rows.parquet")}]})
-    with pytest.raises(InputError, match=r"step 2 of 2 .* there are 3 items"):
+    with pytest.raises(InputError, match=r"step 2 of 2 .* 3 items are there"):
         recipe(*steps)
     recipe({"select": "random", "budget": 3, "as": "a"}, {"select": "random", "budget": "100%", "after": "a"})
     with pytest.raises(InputError, match="needs another name"):
