@@ -23,14 +23,14 @@ class Kind:
 
     `fields` are the columns it knows (all nullable in Arrow; `required` names those a row must have).
     `roles` maps a role to the columns that play it; several text columns are joined by newlines.
-    `one_of`, where set, names columns of which a row needs at least one.
+    `one_of` names what else a row must have, and the columns of which at least one says it.
     """
 
     name: str
     fields: tuple[pa.Field, ...]
     required: tuple[str, ...]
     roles: Mapping[str, tuple[str, ...]]
-    one_of: tuple[str, ...] = ()
+    one_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -39,9 +39,25 @@ class Kind:
         return tuple(c for role in ("image", "audio") for c in self.roles.get(role, ()))
 
     @property
-    def content(self) -> tuple[str, ...]:
-        """Columns that make an item what it is: ids are derived from them when none are given."""
+    def columns(self) -> tuple[str, ...]:
+        """The names of its fields."""
         return tuple(f.name for f in self.fields)
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """Columns that make an item what it is: ids are derived from them when none are given. Sets of labels do not:
+        an item stays the same when one is added."""
+        return tuple(name for name in self.columns if name not in self.sets)
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Columns that hold several values for an item: lists of strings."""
+        return tuple(f.name for f in self.fields if pa.types.is_list(f.type))
+
+    @property
+    def needed(self) -> Mapping[str, tuple[str, ...]]:
+        """What a row must have, and the columns of which at least one says it."""
+        return {**{name: (name,) for name in self.required}, **self.one_of}
 
 
 def _strings(*names: str) -> tuple[pa.Field, ...]:
@@ -64,6 +80,17 @@ _IMAGE = (
 )
 _AUDIO = ("audio_path", "path", "file_name", "filename", "file", "uri", "wav", "flac", "mp3", "audio_url")
 _LABEL = ("class", "target", "y", "category", "label_name", "given", "cls", "noisy_label")
+_LABELS = (
+    "label_set",
+    "label_names",
+    "tags",
+    "classes",
+    "categories",
+    "tag_names",
+    "keywords",
+    "genres",
+    "topics",
+)
 
 KINDS: dict[str, Kind] = {
     "image-text": Kind(
@@ -82,15 +109,16 @@ KINDS: dict[str, Kind] = {
     ),
     "label": Kind(
         "label",
-        _strings("image", "audio", "text", "label"),
-        required=("label",),
+        (*_strings("image", "audio", "text", "label"), pa.field("labels", pa.list_(pa.string()))),
+        required=(),
         roles={"image": ("image",), "audio": ("audio",), "text": ("text",), "label": ("label",)},
-        one_of=("image", "audio", "text"),
+        one_of={"label": ("label", "labels"), "content": ("image", "audio", "text")},
         aliases={
             "image": _IMAGE,
             "audio": _AUDIO,
             "text": ("sentence", "document", "review"),
             "label": _LABEL,
+            "labels": _LABELS,
         },
     ),
     "instruction": Kind(

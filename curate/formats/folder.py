@@ -74,7 +74,8 @@ class FolderReader:
         self._called = {c: key if key and columns.get(c) == key else c for c in self._media}
         own = self._called.values()
         self._names = [*own, *(n for n in self._texts.names if n not in own)]
-        self._labels = "label" in kind.content and "label" not in self._texts.names and "label" not in columns
+        given = {"label", *kind.sets} & set(columns)
+        self._labels = "label" in kind.content and "label" not in self._texts.names and not given
         self._labels = self._labels and not self._texts.gives(kind, "label")
         if self._labels and any("/" in n for found in self._media.values() for n in found):
             self._names += ["label"] + (["split"] if self._splits() else [])
@@ -87,10 +88,12 @@ class FolderReader:
         media = sorted(name for found in self._media.values() for name in found)
         if texts is not None:
             given = os.fspath(texts)
-            if suffix_of(given) not in TABLES:  # a suffix: "txt", ".txt", ".caption"
-                return SidecarTexts(self.root, names, media, asked, suffix="." + given.lstrip("."))
             beside = absolute(f"{self.root}/{given}")
-            self._table = beside if not is_url(beside) and Path(beside).is_file() else absolute(given)
+            table = beside if _is_file(beside) else absolute(given)
+            if suffix_of(given) not in TABLES and not (suffix_of(given) == ".json" and _is_file(table)):
+                # a suffix: "txt", ".txt", ".caption"
+                return SidecarTexts(self.root, names, media, asked, suffix="." + given.lstrip("."))
+            self._table = table
         else:
             found = [name for name in names if name in {f"metadata{suffix}" for suffix in TABLES}]
             if len(found) > 1:
@@ -172,6 +175,10 @@ class FolderReader:
         return Chunk(pa.table({n: columns[n] for n in self._names}), numbers, self.root, self.root, rejected)
 
 
+def _is_file(place: str) -> bool:
+    return not is_url(place) and Path(place).is_file()
+
+
 def _wanted(kind: Kind) -> dict[str, frozenset[str]]:
     """Media columns of the kind and the suffixes of their files."""
     images = dict.fromkeys(kind.roles.get("image", ()), IMAGE_SUFFIXES)
@@ -198,13 +205,15 @@ def _unaddressable(name: str) -> str | None:
 
 def _check_texts(kind: Kind, names: Sequence[str], columns: Mapping[str, str], root: str) -> None:
     """Raise SchemaError with what to do where no file would have the text or label its kind needs."""
-    needed = [c for c in kind.required if c not in kind.media and c not in names and c not in columns]
+    there = {*kind.media, *names, *columns}
+    needed = [those[0] for those in kind.needed.values() if not there & set(those)]
     if not needed or len(names) > len(kind.media):
         return  # what the texts' columns are called is for the mapping to say
     if "label" in needed:
         raise SchemaError(
             f"{root}: no labels found: put the files of each class into a folder of its own, or a metadata.csv with "
-            "the columns file_name and label into the folder, or name a table with texts="
+            "the columns file_name and label (or labels, where a file has several) into the folder, or name a table with "
+            "texts="
         )
     raise SchemaError(
         f"{root}: no {' or '.join(needed)} found: put x.txt beside x.jpg, or a metadata.csv with the columns file_name "

@@ -9,12 +9,14 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.types as pt
 
 from curate.counting import counted
 from curate.errors import InputError, require
 from curate.formats.arrays import cast_column, plain, unify_types
 from curate.formats.locate import fingerprint_files, walk_folder
 from curate.formats.rows import Chunk, Hints, slice_table
+from curate.formats.sets import laid_out
 
 __all__ = ["DatasetReader", "dataset_reader", "saved_reader"]
 
@@ -58,36 +60,40 @@ class DatasetReader:
 
     def chunks(self, rows: int, hints: Hints) -> Iterator[Chunk]:
         """Batches of at most `rows` rows and roughly 128 MB."""
-        types = self._types()
+        types = self._types(hints)
         for name, split in self._splits.items():
             source = f"{self._what}[{name}]" if self._named else self._what
             at = 0
             plain_split = split.with_format("arrow")
             for start in range(0, split.num_rows, min(rows, _READ) if hints.media else rows):
                 stop = min(start + (min(rows, _READ) if hints.media else rows), split.num_rows)
-                table = self._fit(plain_split[start:stop], split, types, name)
+                table = self._fit(plain_split[start:stop], split, types, (name, hints))
                 for _, piece in slice_table(table, rows):
                     numbers = np.arange(at, at + len(piece), dtype=np.int64)
                     at += len(piece)
                     yield Chunk(piece, numbers, source, self._base)
 
-    def _types(self) -> dict[str, pa.DataType]:
+    def _types(self, hints: Hints) -> dict[str, pa.DataType]:
         """One type for each column over all splits, class names counted as text."""
         types: dict[str, pa.DataType] = {}
         for split in self._splits.values():
             for field in split.features.arrow_schema:
-                named = _class_names(split.features[field.name]) is not None
-                type_ = pa.string() if named else plain(pa.nulls(0, field.type)).type
+                named = _class_names(split.features[field.name], field.name in hints.sets) is not None
+                single = pa.list_(pa.string()) if field.name in hints.sets else pa.string()
+                type_ = single if named else plain(pa.nulls(0, field.type)).type
                 types[field.name] = unify_types(types.get(field.name, pa.null()), type_)
         return types
 
-    def _fit(self, table: pa.Table, split: Any, types: Mapping[str, pa.DataType], name: str) -> pa.Table:
+    def _fit(
+        self, table: pa.Table, split: Any, types: Mapping[str, pa.DataType], known: tuple[str, Hints]
+    ) -> pa.Table:
+        name, hints = known
         columns: dict[str, pa.Array] = {}
         for column, type_ in types.items():
             if column not in table.column_names:
                 columns[column] = pa.nulls(len(table), type_)
                 continue
-            names = _class_names(split.features[column])
+            names = _class_names(split.features[column], column in hints.sets)
             array = plain(table.column(column))
             columns[column] = cast_column(array, type_) if names is None else _name_classes(array, names)
         if self._named:
@@ -95,13 +101,19 @@ class DatasetReader:
         return pa.table({n: columns[n] for n in self.names})
 
 
-def _class_names(feature: Any) -> Sequence[str] | None:
+def _class_names(feature: Any, several: bool = False) -> Sequence[str] | None:
+    """The names of the classes that a feature counts, or with `several` a list of it does."""
+    if several:
+        feature = feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
     names = getattr(feature, "names", None)
     return cast("Sequence[str]", names) if type(feature).__name__ == "ClassLabel" and names else None
 
 
 def _name_classes(array: pa.Array, names: Sequence[str]) -> pa.Array:
-    """-1 is how `datasets` writes an unknown class: null. A number without a name stays a number."""
+    """-1 is how `datasets` writes an unknown class: null. A number without a name stays a number. Lists stay lists."""
+    if pt.is_list(array.type) or pt.is_fixed_size_list(array.type):
+        lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+        return laid_out(_name_classes(plain(pc.list_flatten(array)), names), lengths, array.is_valid())
     numbers = array.cast(pa.int64())
     inside = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, len(names)))
     found = pa.array(list(names), pa.string()).take(pc.if_else(inside, numbers, pa.scalar(None, pa.int64())))

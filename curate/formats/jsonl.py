@@ -16,6 +16,7 @@ import pyarrow.types as pt
 from curate.errors import InputError
 from curate.formats.arrays import from_values, plain
 from curate.formats.locate import BrokenFile, Stream, folder_of, open_stream
+from curate.formats.coco import begins_coco, image_rows
 from curate.formats.rows import Chunk, Rejection, lost_file
 from curate.formats.scan import ScannedReader
 
@@ -27,7 +28,7 @@ _EXACT = 2.0**53
 
 
 class JsonReader(ScannedReader):
-    """One JSON object a line, or one array of objects (alone or as the only list of an object) in a file."""
+    """One JSON object a line, one array of objects (alone or as the only list of an object), or COCO annotations in a file."""
 
     what = "JSON"
 
@@ -62,11 +63,12 @@ class JsonReader(ScannedReader):
             if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
                 raise InputError(f"{file} is UTF-16: save it as UTF-8 first")
             start = start.removeprefix(b"\xef\xbb\xbf").lstrip()
-            if not start.startswith(b"[") and not _spans_lines(start):
+            maybe = begins_coco(start) and not _spans_lines(start)  # one line, or the first of many
+            if not start.startswith(b"[") and not _spans_lines(start) and not maybe:
                 return None
         with open_stream(file) as stream:
             data = stream.read(_WHOLE + 1)
-        if len(data) > _WHOLE:
+        if len(data) > _WHOLE and not maybe:
             raise InputError(
                 f"{file}: a JSON document of more than 1 GiB; write one object a line instead (.jsonl)"
             )
@@ -74,7 +76,12 @@ class JsonReader(ScannedReader):
             document = json.loads(data.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             raise InputError(f"{file} is neither JSON lines nor one JSON document: {error}") from error
-        records = _records(document)
+            if maybe:
+                return None
+        images = image_rows(document)
+        records = _records(document) if images is None else images
+        if images is None and maybe:
+            return None
         if records is None:
             raise InputError(f"{file}: expected a list of objects, or an object with exactly one such list")
         rejected: list[Rejection] = []

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from curate.errors import SchemaError, UnknownNameError
 from curate.formats.rows import Asked, Hints
+from curate.formats.sets import find_marks
 from curate.kinds import Kind
 
 __all__ = ["Plan", "media_facts", "plan_columns", "suggest_columns"]
@@ -23,12 +24,18 @@ _PANDAS_INDEX = "__index_level_"
 
 @dataclass(frozen=True)
 class Plan:
-    """Our name -> the source's: `fields` for the columns of the kind, `extra` for the user's own; `id` if it has one."""
+    """Our name -> the source's: `fields` for the columns of the kind, `extra` for the user's own; `id` if it has one.
+
+    `marks` are labels and the columns that say yes or no to them, where these were named in place of one column of sets.
+    `asked` are our names that were asked for.
+    """
 
     kind: Kind
     fields: Mapping[str, str]
     extra: Mapping[str, str]
     id: str | None
+    marks: Mapping[str, str] = field(default_factory=dict)
+    asked: Collection[str] = ()
 
     def hints(self) -> Hints:
         """What readers need to know of it."""
@@ -37,7 +44,12 @@ class Plan:
             for role in ("image", "audio")
         )
         text = frozenset(self.fields.values()) | ({self.id} if self.id else set())
-        return Hints(text=text, images=images, sounds=sounds)
+        sets = frozenset(self.fields[c] for c in self.kind.sets if c in self.fields and self.plays(c))
+        return Hints(text=text, sets=sets, images=images, sounds=sounds)
+
+    def plays(self, sets: str) -> bool:
+        """Whether a column of sets holds the labels of all items: it was asked for, or there is none of single labels."""
+        return sets in self.asked or "label" not in self.fields
 
 
 def plan_columns(names: Sequence[str], asked: Asked, implied: Mapping[str, str]) -> Plan:
@@ -49,12 +61,13 @@ def plan_columns(names: Sequence[str], asked: Asked, implied: Mapping[str, str])
     kind, given = asked.kind, dict(asked.columns)
     own_id = given.pop("id", None)
     id_column = own_id if asked.id is None else asked.id
-    for theirs in [*given.values(), *([id_column] if id_column else [])]:
-        if theirs not in names:
+    marks = _marks(names, kind, given)
+    for ours, theirs in [*given.items(), *([("id", id_column)] if id_column else [])]:
+        if theirs not in names and not (marks and ours in kind.sets):
             raise UnknownNameError("column of the source", theirs, names)
     id_column = id_column or ("id" if "id" in names and "id" not in given.values() else None)
     fields: dict[str, str] = {}
-    for ours in kind.content:
+    for ours in kind.columns:
         if ours in given:
             fields[ours] = given[ours]
         elif ours in names and ours not in given.values():
@@ -62,7 +75,7 @@ def plan_columns(names: Sequence[str], asked: Asked, implied: Mapping[str, str])
         elif ours in implied and implied[ours] in names and implied[ours] not in given.values():
             fields[ours] = implied[ours]
     _check_required(names, kind, fields, given)
-    used = {*fields.values(), *given.values(), id_column}
+    used = {*fields.values(), *given.values(), *marks.values(), id_column}
     extra = {ours: theirs for ours, theirs in given.items() if ours not in fields}
     for name in names:
         if name in used or name.startswith(_PANDAS_INDEX):
@@ -75,29 +88,30 @@ def plan_columns(names: Sequence[str], asked: Asked, implied: Mapping[str, str])
             )
         extra[name] = name
     _check_names(extra, fields, kind)
-    return Plan(kind, fields, extra, id_column)
+    return Plan(kind, fields, extra, id_column, marks, tuple(given))
+
+
+def _marks(names: Sequence[str], kind: Kind, given: Mapping[str, str]) -> dict[str, str]:
+    """Label -> its column, where columns of yes and no are named in place of one column of sets."""
+    for ours in kind.sets:
+        if ours in given and given[ours] not in names:
+            return find_marks(names, given[ours])
+    return {}
 
 
 def _check_required(
     names: Sequence[str], kind: Kind, fields: Mapping[str, str], given: Mapping[str, str]
 ) -> None:
-    missing = [name for name in kind.required if name not in fields]
-    if kind.one_of and not any(name in fields for name in kind.one_of):
-        missing.append(" or ".join(kind.one_of))
+    missing = [those for those in kind.needed.values() if not set(those) & set(fields)]
     if not missing:
         return
     # a column given to a name that the kind has not ("text" for "caption") may be the one that is missing
-    ours = {name: theirs for name, theirs in given.items() if name in kind.content}
+    ours = {name: theirs for name, theirs in given.items() if name in kind.columns}
     found = suggest_columns(names, kind, fields, ours)
     kept = {name: theirs for name, theirs in given.items() if name in ours or theirs not in found.values()}
-    what = " and ".join(missing)
+    what = " and ".join(" or ".join(those) for those in missing)
     has = ", ".join(map(str, names[:40])) + (f", ... ({len(names)} in all)" if len(names) > 40 else "")
-    one_of = any(name in found for name in kind.one_of)
-    blank = {
-        name.split(" or ")[0]: "<its name in the source>"
-        for name in missing
-        if name not in found and not (" or " in name and one_of)
-    }
+    blank = {those[0]: "<its name in the source>" for those in missing if not set(those) & set(found)}
     advice = (
         f"Did you mean columns={_write({**kept, **found, **blank})}?"
         if found
@@ -116,17 +130,14 @@ def suggest_columns(
     """Ours -> theirs for what is still missing, judged by case, known other names, and spelling; never applied."""
     free = [name for name in names if name not in fields.values() and name not in given.values()]
     found: dict[str, str] = {}
-    wanted = [name for name in kind.required if name not in fields]
-    for ours in wanted:
-        near = _nearest(ours, kind, free)
-        if near is not None:
-            found[ours] = near
-            free.remove(near)
-    if kind.one_of and not any(name in fields or name in found for name in kind.one_of):
-        for ours in kind.one_of:
+    for those in kind.needed.values():
+        if set(those) & set(fields):
+            continue
+        for ours in those:
             near = _nearest(ours, kind, free)
             if near is not None:
                 found[ours] = near
+                free.remove(near)
                 break
     return found
 

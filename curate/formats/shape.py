@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os.path
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from curate.formats.arrays import Bad, plain, to_text
 from curate.formats.mapping import Plan
 from curate.formats.rows import Chunk, Rejection, to_rejected
 
+from curate.formats.sets import SETS, marked, to_sets
 __all__ = ["MAX_ID_BYTES", "SourceBatch", "resolve_uris", "shape_chunk"]
 
 MAX_ID_BYTES = 512
@@ -46,8 +48,11 @@ def shape_chunk(chunk: Chunk, plan: Plan, *, root: str | None, max_text_bytes: i
             found = _media(chunk, ours, theirs, bad)
             columns.update({**found, ours: resolve_uris(found[ours], root or chunk.base)})
         else:
+        elif ours in plan.kind.sets:
+            columns[ours] = _sets(chunk, plan, columns.get("label"), bad)
             columns[ours] = _text(chunk, ours, theirs, bad)
     for ours, theirs in plan.extra.items():
+            _check_single(ours, theirs, chunk, plan)
         columns[ours] = _own(chunk, ours, theirs, bad)
     _check_sizes(columns, bad, max_text_bytes)
     _check_required(columns, plan, bad)
@@ -77,6 +82,41 @@ def _text(chunk: Chunk, ours: str, theirs: str, bad: Bad) -> pa.Array:
 
 
 def _own(chunk: Chunk, ours: str, theirs: str, bad: Bad) -> pa.Array:
+def _check_single(ours: str, theirs: str, chunk: Chunk, plan: Plan) -> None:
+    """Raises SchemaError where a column of one label an item holds several."""
+    type_ = chunk.table.column(theirs).type
+    if ours == "label" and plan.kind.sets and (pt.is_list(type_) or pt.is_large_list(type_)):
+        raise SchemaError(
+            f"column {theirs!r} is to be 'label', one text, but holds {type_}: several labels of an item are 'labels'. "
+            f'Say columns={{"labels": "{theirs}"}}'
+        )
+
+
+def _sets(chunk: Chunk, plan: Plan, label: pa.Array | None, bad: Bad) -> pa.Array:
+    """The column `labels`. Beside a `label`, and not asked for by name, it is the user's own and stays as it is; but a row
+    without a label may have its labels there, if they are lists of texts."""
+    if plan.marks:
+        sets, found = marked(chunk.table, plan.marks)
+        _note(bad, found, "labels")
+        return sets
+    theirs = plan.fields["labels"]
+    column = chunk.table.column(theirs)
+    if label is None or plan.plays("labels"):
+        sets, found = to_sets(column, theirs)
+        _note(bad, found, "labels")
+        return sets
+    own, alone = _own(chunk, "labels", theirs, bad), _gone(label)
+    if own.type != SETS or not pc.any(alone).as_py():
+        return own
+    sets, found = to_sets(column, theirs)
+    _note(bad, {row: why for row, why in found.items() if alone[row].as_py()}, "labels")
+    return pc.if_else(alone, sets, own)
+
+
+def _gone(text: pa.Array) -> pa.Array:
+    return pc.or_(pc.is_null(text), pc.equal(text, "").fill_null(False))
+
+
     array = plain(chunk.table.column(theirs))
     if not pt.is_string(array.type):
         return array if not pt.is_null(array.type) else array.cast(pa.string())
@@ -157,28 +197,25 @@ def _check_sizes(columns: dict[str, pa.Array], bad: Bad, limit: int) -> None:
 
 def _check_required(columns: dict[str, pa.Array], plan: Plan, bad: Bad) -> None:
     absent: dict[str, pa.Array] = {}
-    for name in {*plan.kind.required, *plan.kind.one_of} & set(plan.fields):
+    for name in {name for those in plan.kind.needed.values() for name in those} & set(plan.fields):
         gone = pc.is_null(columns[name])
         if f"{name}_data" in columns:
             gone = pc.and_(gone, pc.is_null(columns[f"{name}_data"]))
-        elif name not in plan.kind.media:
-            gone = pc.or_(gone, pc.equal(columns[name], "").fill_null(False))
+        elif name in plan.kind.sets and columns[name].type != SETS:
+            gone = pa.repeat(True, len(gone))
+        elif name not in plan.kind.media and name not in plan.kind.sets:
+            gone = _gone(columns[name])
         absent[name] = gone
-    for name in plan.kind.required:
-        for row in _rows(absent[name]):
-            bad.setdefault(
-                row, (f"missing-{name}", f"column {name!r} is empty, and items of this kind need it")
-            )
-    one_of = [absent[name] for name in plan.kind.one_of if name in absent]
-    if one_of:
-        nothing = one_of[0]
-        for gone in one_of[1:]:
-            nothing = pc.and_(nothing, gone)
-        names = " and ".join(name for name in plan.kind.one_of if name in absent)
+    for what, those in plan.kind.needed.items():
+        there = [name for name in those if name in absent]
+        nothing = functools.reduce(pc.and_, [absent[name] for name in there])
+        reason = (
+            f"column {there[0]!r} is empty, and items of this kind need it"
+            if len(there) == 1
+            else f"{' and '.join(there)}: empty, and items of this kind need one of them"
+        )
         for row in _rows(nothing):
-            bad.setdefault(
-                row, ("missing-content", f"{names}: empty, and items of this kind need one of them")
-            )
+            bad.setdefault(row, (f"missing-{what}", reason))
 
 
 def _reject(chunk: Chunk, table: pa.Table, bad: Bad) -> list[Rejection]:

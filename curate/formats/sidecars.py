@@ -163,7 +163,8 @@ class TableTexts:
         self._media = media
         reader = self._open(find_files(table)[0])
         known = {name for c in kind.content for name in (c, *kind.aliases.get(c, ()))}
-        hints = Hints(text=frozenset({*_NAMES, *known, *columns.values()} & set(reader.names)))
+        more = {*columns.values(), *(() if "label" in reader.names else kind.sets)}
+        hints = Hints(text=frozenset({*_NAMES, *known, *more} & set(reader.names)))
         chunks = list(reader.chunks(1 << 20, hints))
         self._lost = [r for chunk in chunks for r in chunk.rejected]
         self._table = pa.concat_tables([c.table for c in chunks], promote_options="permissive")
@@ -176,7 +177,7 @@ class TableTexts:
             from curate.formats.parquet import ParquetReader
 
             return ParquetReader([file])
-        if suffix == ".jsonl":
+        if suffix in (".jsonl", ".json"):
             from curate.formats.jsonl import JsonReader
 
             return JsonReader([file], max_text_bytes=self._limit)
@@ -295,7 +296,7 @@ class TableTexts:
 
 def _text_column(kind: Kind) -> str:
     """The column that a bare text beside a file fills: the label where that is what the kind needs."""
-    if "label" in kind.required:
+    if "label" in kind.needed:
         return "label"
     texts = kind.roles.get("text", ())
     return texts[0] if texts else "text"

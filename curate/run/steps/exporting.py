@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,9 @@ def run_export(context: RunContext, step: ExportStep) -> StepRecord:
     view = context.selection(step.selection) if step.selection else context.view()
     kinds = list(dict.fromkeys(part.kind for part, _ in rows_by_part(view, view.snapshot) if part.kind))
     if len(kinds) > 1:
-        one = KINDS[kinds[0]].required[0]
         raise InputError(
             f"the items to export are of several kinds ({', '.join(kinds)}): keep one first, "
-            f"as with keep: {one} is not null"
+            f"as with keep: {_telling(kinds, view.columns)} is not null"
         )
     kinds = kinds or list(view.kinds())[:1]  # an empty selection is a data set too, of no rows
     if not kinds:
@@ -64,6 +63,16 @@ def run_export(context: RunContext, step: ExportStep) -> StepRecord:
         }
         record.computed, record.reused = (result.rows, False) if result.written else (0, True)
     return record
+
+
+def _telling(kinds: Sequence[str], there: Sequence[str]) -> str:
+    """A column that items of one of these kinds need and those of the others do not have."""
+    for kind in kinds:
+        others = {column for other in kinds if other != kind for column in KINDS[other].columns}
+        for column in (column for those in KINDS[kind].needed.values() for column in those):
+            if column in there and column not in others:
+                return column
+    return "label"
 
 
 def allowed_hosts(context: RunContext) -> frozenset[str]:
