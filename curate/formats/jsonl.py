@@ -15,8 +15,8 @@ import pyarrow.types as pt
 
 from curate.errors import InputError
 from curate.formats.arrays import from_values, plain
-from curate.formats.locate import BrokenFile, Stream, folder_of, open_stream
 from curate.formats.coco import begins_coco, image_rows
+from curate.formats.locate import BrokenFile, Stream, folder_of, open_stream
 from curate.formats.rows import Chunk, Rejection, lost_file
 from curate.formats.scan import ScannedReader
 
@@ -75,9 +75,9 @@ class JsonReader(ScannedReader):
         try:
             document = json.loads(data.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{file} is neither JSON lines nor one JSON document: {error}") from error
             if maybe:
                 return None
+            raise InputError(f"{file} is neither JSON lines nor one JSON document: {error}") from error
         images = image_rows(document)
         records = _records(document) if images is None else images
         if images is None and maybe:

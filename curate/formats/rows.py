@@ -63,8 +63,8 @@ class Hints:
     """What the plan knows and a reader needs: columns whose text must stay as written, that hold sets of labels, or media."""
 
     text: frozenset[str] = frozenset()
-    images: frozenset[str] = frozenset()
     sets: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
     sounds: frozenset[str] = frozenset()
 
     @property

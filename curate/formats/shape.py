@@ -15,8 +15,8 @@ from curate.errors import SchemaError
 from curate.formats.arrays import Bad, plain, to_text
 from curate.formats.mapping import Plan
 from curate.formats.rows import Chunk, Rejection, to_rejected
-
 from curate.formats.sets import SETS, marked, to_sets
+
 __all__ = ["MAX_ID_BYTES", "SourceBatch", "resolve_uris", "shape_chunk"]
 
 MAX_ID_BYTES = 512
@@ -47,12 +47,12 @@ def shape_chunk(chunk: Chunk, plan: Plan, *, root: str | None, max_text_bytes: i
         if ours in plan.kind.media:
             found = _media(chunk, ours, theirs, bad)
             columns.update({**found, ours: resolve_uris(found[ours], root or chunk.base)})
-        else:
         elif ours in plan.kind.sets:
             columns[ours] = _sets(chunk, plan, columns.get("label"), bad)
+        else:
             columns[ours] = _text(chunk, ours, theirs, bad)
-    for ours, theirs in plan.extra.items():
             _check_single(ours, theirs, chunk, plan)
+    for ours, theirs in plan.extra.items():
         columns[ours] = _own(chunk, ours, theirs, bad)
     _check_sizes(columns, bad, max_text_bytes)
     _check_required(columns, plan, bad)
@@ -81,7 +81,6 @@ def _text(chunk: Chunk, ours: str, theirs: str, bad: Bad) -> pa.Array:
     return array
 
 
-def _own(chunk: Chunk, ours: str, theirs: str, bad: Bad) -> pa.Array:
 def _check_single(ours: str, theirs: str, chunk: Chunk, plan: Plan) -> None:
     """Raises SchemaError where a column of one label an item holds several."""
     type_ = chunk.table.column(theirs).type
@@ -117,6 +116,7 @@ def _gone(text: pa.Array) -> pa.Array:
     return pc.or_(pc.is_null(text), pc.equal(text, "").fill_null(False))
 
 
+def _own(chunk: Chunk, ours: str, theirs: str, bad: Bad) -> pa.Array:
     array = plain(chunk.table.column(theirs))
     if not pt.is_string(array.type):
         return array if not pt.is_null(array.type) else array.cast(pa.string())
