@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from curate.contracts import Finding, Findings
+from curate.counting import counted
 from curate.errors import UnknownNameError
 from curate.run.ledger import StepRecord
 
@@ -49,7 +50,7 @@ class Analysed:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"Analysed({self.name!r}, {len(self.findings)} findings)"
+        return f"Analysed({self.name!r}, {counted(len(self.findings), 'finding')})"
 
     def _repr_html_(self) -> str:
         from curate.report import findings_html

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["Budget", "BudgetUnit", "read_budget", "resolve_budget"]
@@ -60,5 +61,7 @@ def resolve_budget(budget: Budget | None, n: int) -> int:
         share = value / 100 if unit == "percentage" else value
         return max(1, min(n, round(share * n))) if n else 0
     if value > n:
-        raise InputError(f"budget {value}: there are {n} items to choose from, so 1 to {n} can be chosen")
+        raise InputError(
+            f"budget {value}: {counted(n, 'item is', 'items are')} there to choose from, so 1 to {n} can be chosen"
+        )
     return int(value)

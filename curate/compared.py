@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from curate.comparing import Choice, Train, compare_selections
 from curate.contracts import Finding, Findings
+from curate.counting import counted
 from curate.errors import InputError, UnknownNameError
 
 __all__ = ["Compared", "check_ending", "compare"]
@@ -77,7 +78,7 @@ class Compared:
         return "\n".join([self.summary, *(f"  {f.title}: {f.text}" for f in self.findings)])
 
     def __repr__(self) -> str:
-        return f"Compared({len(self.table)} selections)"
+        return f"Compared({counted(len(self.table), 'selection')})"
 
     def _repr_html_(self) -> str:
         from curate.report import findings_html

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from curate.arrays.conversion import as_array, as_rows
 from curate.contracts import Finding, Findings, Selection
+from curate.counting import counted
 from curate.errors import InputError, require
 
 __all__ = [
@@ -191,8 +192,9 @@ def findings_of(trials: Sequence[Trial], level: float = 0.95) -> Findings:
     tried = [r for r in rows if r["gain"] is not None and r["selector"] != "everything"]
     best = max(tried, key=lambda r: r["gain"], default=None)
     summary = (
-        f"{len({t.selector for t in trials})} ways to choose, {len({t.seed for t in trials})} seeds each: "
-        f"{len(better)} of {len(tried)} selections are above random beyond the interval, {len(worse)} below"
+        f"{counted(len({t.selector for t in trials}), 'way')} to choose, "
+        f"{counted(len({t.seed for t in trials}), 'seed')} each: {len(better)} of {counted(len(tried), 'selection')} "
+        f"are above random beyond the interval, {len(worse)} below"
     )
     if best is not None:
         summary += f"; the largest gain is {best['selector']} at {best['budget']:.4g}: {best['gain']:+.2%}"
@@ -284,12 +286,12 @@ def classifier(
     for name, vectors, given in (("x", x, labels), ("test_x", test_x, test_labels)):
         if len(vectors) != len(given) or not len(given):
             raise InputError(
-                f"{name} has shape {vectors.shape} for {len(given)} labels: (n, d) and (n,) are meant"
+                f"{name} has shape {vectors.shape} for {counted(len(given), 'label')}: (n, d) and (n,) are meant"
             )
         if not np.isfinite(vectors).all():
             bad = np.flatnonzero(~np.isfinite(vectors).all(1))
             raise InputError(
-                f"{name} is not finite in {len(bad)} rows, as {bad[:5].tolist()}: leave those out"
+                f"{name} is not finite in {counted(len(bad), 'row')}, as {bad[:5].tolist()}: leave those out"
             )
     if model not in ("logistic-regression", "mlp"):
         raise InputError(f"model={model!r}: logistic-regression or mlp")

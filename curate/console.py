@@ -40,7 +40,7 @@ def tell_end(run: RunRecord, store: Path) -> None:
     total = summary(run)
     say(
         f"kept {total['kept']:,}, dropped {total['dropped']:,}, failed {total['failed']:,}, "
-        f"rejected {total['rejected']:,}; {total['reused']} of {len(run.steps)} steps were already done"
+        f"rejected {total['rejected']:,}; {total['reused']} of {counted(len(run.steps), 'step')} were already done"
     )
     if total["rejected"]:
         say(f"rejected rows, each with its reason: curate show {store} rejected")

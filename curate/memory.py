@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import PIECE_ROWS, ROW, Held, View
+from curate.counting import counted
 from curate.errors import SchemaError, UnknownNameError
 from curate.pieces import HERE, Piece, share, spread
 
@@ -68,7 +69,9 @@ class ArrayView:
             table = table.add_column(0, "id", pa.array([str(i) for i in range(len(table))], pa.string()))
         for name, array in (vectors or {}).items():
             if array.ndim != 2 or len(array) != len(table):
-                raise SchemaError(f"vector {name!r} has shape {array.shape}, the table has {len(table)} rows")
+                raise SchemaError(
+                    f"vector {name!r} has shape {array.shape}, the table has {counted(len(table), 'row')}"
+                )
             table = table.append_column(name, _fixed_size(array))
         self._table = table
         self._vectors = dict(vectors or {})

@@ -64,7 +64,7 @@ def test_counts_fractions_and_percentages(budget: Any, found: tuple[float, str],
         (2.5, r"budget 2\.5: a fraction lies in \(0, 1\]; write a count as an integer"),
         ("2.5", "a fraction lies in"),
         ("101%", "a percentage lies above 0% and up to 100%"),
-        (41, "budget 41: there are 40 items to choose from, so 1 to 40 can be chosen"),
+        (41, "budget 41: 40 items are there to choose from, so 1 to 40 can be chosen"),
     ],
     ids=repr,
 )

@@ -127,11 +127,11 @@ def test_the_small_model_learns_from_what_is_chosen_and_its_weights() -> None:
         (lambda: curate.compare({"a": Selection(np.arange(2))}, lambda r, w, s: 1.0, level=2), "level=2"),
         (
             lambda: classifier(np.zeros((2, 2)), [0], np.zeros((2, 2)), [0, 1]),
-            r"x has shape \(2, 2\) for 1 labels",
+            r"x has shape \(2, 2\) for 1 label",
         ),
         (
             lambda: classifier(np.zeros((1, 2)), [0], np.full((1, 2), np.nan), [0]),
-            "test_x is not finite in 1 rows",
+            "test_x is not finite in 1 row",
         ),
         (lambda: classifier(np.zeros((1, 2)), [0], np.zeros((1, 2)), [0], model="svm"), "model='svm'"),
     ],

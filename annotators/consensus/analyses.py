@@ -14,6 +14,7 @@ from curate.annotators.consensus.quality import annotator_table, confusion_table
 from curate.annotators.consensus.reliability import Agreement, agreement
 from curate.annotators.consensus.viewing import needed_columns, view_answers
 from curate.contracts import Finding, Findings, View
+from curate.counting import counted
 from curate.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ class Annotators:
             findings.append(_confusion(read))
         suspicious = table["suspicious"].drop_nulls().len()
         summary = (
-            f"{len(read):,} answers by {w:,} annotators about {n:,} items ({len(read) / n:.1f} an item); "
-            f"{suspicious} of the annotators look as if they answered without looking."
+            f"{counted(len(read), 'answer')} by {counted(w, 'annotator')} about {counted(n, 'item')} "
+            f"({len(read) / n:.1f} an item); {suspicious} of the annotators look as if they answered without looking."
         )
         return Findings(summary, tuple(finding for finding in findings if finding is not None))
 
@@ -86,7 +87,7 @@ def _agreement_words(found: Agreement, confidence: float) -> str:
     )
     return (
         f"Krippendorff's alpha ({found.level}) is {found.value:.3f} ({confidence:.0%} interval {found.low:.3f} to "
-        f"{found.high:.3f}, {found.items:,} items with two answers or more): {verdict}."
+        f"{found.high:.3f}, {counted(found.items, 'item')} with two answers or more): {verdict}."
     )
 
 
@@ -122,8 +123,8 @@ def _stamping(table: pl.DataFrame) -> Finding | None:
         return None
     share = float(suspects["answers"].to_numpy().sum() / table["answers"].to_numpy().sum())
     text = (
-        f"{suspects.height} of {table.height} annotators, with {share:.1%} of the answers, look as if they answered "
-        "without looking. Look at some of their answers before you pay for or train on them."
+        f"{suspects.height} of {counted(table.height, 'annotator')}, with {share:.1%} of the answers, look as if they "
+        "answered without looking. Look at some of their answers before you pay for or train on them."
     )
     return Finding(
         "Rubber-stamping",
@@ -255,7 +256,7 @@ class Fairness:
             confidence=self.confidence,
         )
         unequal = found.filter("unequal")
-        text = f"Dropping what {self.dropped} flags takes {rows[self.dropped].sum():,} of {rows.height:,} items. "
+        text = f"Dropping what {self.dropped} flags takes {rows[self.dropped].sum():,} of {counted(rows.height, 'item')}. "
         text += _unequal_words(unequal, "drop_rate", "loses {:.1%}")
         front = (
             "drop_rate",
@@ -276,5 +277,7 @@ def _unequal_words(unequal: pl.DataFrame, column: str, how: str) -> str:
     if not unequal.height:
         return "No group differs from the rest by more than chance explains."
     rows = unequal.head(3).iter_rows(named=True)
-    told = "; ".join(f"{row['group']} ({row['items']:,} items) {how.format(row[column])}" for row in rows)
+    told = "; ".join(
+        f"{row['group']} ({counted(row['items'], 'item')}) {how.format(row[column])}" for row in rows
+    )
     return f"Beyond chance: {told}. Check these by hand before you drop anything."

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.annotators.consensus.frames import check_key, mixed_types, read_frame, shown
+from curate.counting import counted
 from curate.errors import InputError, SchemaError
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ def read_answers(answers: Any, *, values: Any = None, control: str | None = None
     left_out = frame.filter(~given)["item"].unique().sort()
     frame = frame.filter(given)
     if not frame.height:
-        raise InputError(f"there are no answers: all {len(given)} rows are skipped or have no value")
+        raise InputError(
+            f"there are no answers: all {counted(len(given), 'row is', 'rows are')} skipped or without a value"
+        )
     items, item = encode(frame["item"])
     annotators, annotator = encode(frame["annotator"])
     known, value = _encode_values(frame, values)
@@ -161,7 +164,9 @@ def _one_control(frame: pl.DataFrame, control: str | None) -> pl.DataFrame:
             raise InputError(f"no answers have control {control!r}; there are: {shown(there)}")
         return frame.filter(frame["control"] == control)
     if len(there) > 1:
-        raise InputError(f"answers to {len(there)} questions ({shown(there)}): say which by control=...")
+        raise InputError(
+            f"answers to {counted(len(there), 'question')} ({shown(there)}): say which by control=..."
+        )
     return frame
 
 
@@ -234,8 +239,8 @@ def _refuse(frame: pl.DataFrame, one: Codes, other: Codes, timed: bool) -> None:
     )
     why = "at the same time" if timed else "and no column `time` says which is newest"
     raise InputError(
-        f"{len(one)} answers contradict another by the same person about the same item {why} ({where}). "
-        "Keep one of each, or add `time`."
+        f"{counted(len(one), 'answer contradicts', 'answers contradict')} another by the same person about the same "
+        f"item {why} ({where}). Keep one of each, or add `time`."
     )
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from curate.annotators.consensus.aggregation import Method, average, consensus
 from curate.annotators.consensus.answers import Answers, read_answers
+from curate.counting import counted
 from curate.errors import InputError
 
 if TYPE_CHECKING:
@@ -138,7 +139,9 @@ def _skill(read: Answers, quality: Floats, accuracy: float | None) -> float:
     k = max(len(read.values), 2)
     if accuracy is not None:
         if not 1 / k < accuracy < 1:
-            raise InputError(f"accuracy={accuracy}: with {k} values it lies above {1 / k:.3g} and below 1")
+            raise InputError(
+                f"accuracy={accuracy}: with {counted(k, 'value')} it lies above {1 / k:.3g} and below 1"
+            )
         return accuracy
     counts = np.bincount(read.annotator, minlength=len(quality))
     mean = float((quality * counts).sum() / counts.sum())
@@ -149,7 +152,7 @@ def _prices(items: pl.Series, cost: float | Mapping[Any, float]) -> Floats:
     if isinstance(cost, Mapping):
         missing = [item for item in items.to_list() if item not in cost]
         if missing:
-            raise InputError(f"no cost for {len(missing)} items, such as {missing[:3]}")
+            raise InputError(f"no cost for {counted(len(missing), 'item')}, such as {missing[:3]}")
         prices = np.array([cost[item] for item in items.to_list()], np.float64)
     else:
         prices = np.full(len(items), float(cost))

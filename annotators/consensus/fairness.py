@@ -12,6 +12,7 @@ from curate.annotators.consensus.answers import encode, read_answers
 from curate.annotators.consensus.frames import read_frame
 from curate.annotators.consensus.intervals import wilson
 from curate.annotators.consensus.quality import gold_codes
+from curate.counting import counted
 from curate.errors import InputError, SchemaError
 
 if TYPE_CHECKING:
@@ -103,7 +104,9 @@ def drop_effect(groups: Any, dropped: Any, *, labels: Any = None, confidence: fl
 
     group, flag = pl.Series("group", groups), pl.Series("dropped", dropped)
     if len(group) != len(flag) or (labels is not None and len(labels) != len(flag)):
-        raise InputError(f"{len(group)} groups, {len(flag)} flags: one of each for every item")
+        raise InputError(
+            f"{counted(len(group), 'group')}, {counted(len(flag), 'flag')}: one of each for every item"
+        )
     if flag.dtype != pl.Boolean or flag.null_count():
         raise InputError("`dropped` is true or false for every item")
     gone = flag.to_numpy().astype(np.float64)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from curate.arrays.conversion import as_array
+from curate.counting import counted
 from curate.errors import InputError, SchemaError
 
 if TYPE_CHECKING:
@@ -102,7 +103,9 @@ def check_key(frame: pl.DataFrame, name: str) -> None:
         null |= frame[name].is_nan().fill_null(True)
     if null.any():
         rows = null.arg_true().head(5).to_list()
-        raise InputError(f"{int(null.sum())} answers have no {name}, in rows {rows}: an answer needs one")
+        raise InputError(
+            f"{counted(int(null.sum()), 'answer has', 'answers have')} no {name}, in rows {rows}: an answer needs one"
+        )
 
 
 def shown(values: pl.Series, limit: int = 5) -> str:

@@ -13,6 +13,7 @@ from curate.annotators.consensus.result import Consensus
 from curate.annotators.consensus.votes import Candidates, candidates
 from curate.arrays.conversion import as_numbers
 from curate.arrays.distributions import check_distributions
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["crowdlab"]
@@ -68,7 +69,7 @@ def _fit_model(model: Any, answers: Answers, items: Any = None) -> Floats:
     rows = np.asarray(as_numbers(model, "the model's probabilities"), np.float64)
     if rows.ndim != 2 or rows.shape[1] != k:
         raise InputError(
-            f"the model's probabilities have shape {rows.shape}, the answers have {k} values "
+            f"the model's probabilities have shape {rows.shape}, the answers have {counted(k, 'value')} "
             f"({shown(answers.values)}): give `values` where the model knows more"
         )
     if items is not None:
@@ -78,11 +79,15 @@ def _fit_model(model: Any, answers: Answers, items: Any = None) -> Floats:
         joined = answers.items.to_frame("item").join(place.unique("item", keep="first"), "item", "left")
         missing = joined.filter(joined["row"].is_null())["item"]
         if len(missing):
-            raise InputError(f"the model has no probabilities for {len(missing)} items: {shown(missing)}")
+            raise InputError(
+                f"the model has no probabilities for {counted(len(missing), 'item')}: {shown(missing)}"
+            )
         ordered = answers.items.to_frame("item").join(joined, "item", "left", maintain_order="left")
         rows = rows[ordered["row"].to_numpy()]
     if len(rows) != n:
-        raise InputError(f"the model has {len(rows)} rows for {n} items: give `items`, one for each row")
+        raise InputError(
+            f"the model has {counted(len(rows), 'row')} for {counted(n, 'item')}: give `items`, one for each row"
+        )
     check_distributions(
         rows, "the model's probabilities", ids=lambda: [repr(one) for one in answers.items.to_list()]
     )

@@ -15,6 +15,7 @@ from curate.annotators.consensus.intervals import wilson
 from curate.annotators.consensus.result import Consensus
 from curate.annotators.consensus.stamping import rubber_stamps
 from curate.annotators.consensus.votes import agreement_with_others, candidates
+from curate.counting import counted
 from curate.errors import InputError
 
 if TYPE_CHECKING:
@@ -232,7 +233,9 @@ def confusion_table(
         one = read.annotators.to_list().index(annotator)
         matrices = dawid_skene(read).confusion
         if matrices is None:
-            raise InputError(f"{len(read.annotators)} annotators and {k} values: too many confusions to hold")
+            raise InputError(
+                f"{counted(len(read.annotators), 'annotator')} and {counted(k, 'value')}: too many confusions to hold"
+            )
         matrix = matrices[one]
     true, given = np.divmod(np.arange(k * k), k)
     return pl.DataFrame(

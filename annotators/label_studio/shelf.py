@@ -16,6 +16,7 @@ from curate.annotators.label_studio.server import Server, equal_to
 from curate.annotators.label_studio.wire import Failed, Lost, Meanwhile, Refused
 from curate.annotators.tasks import Task
 from curate.contracts import digest
+from curate.counting import counted
 from curate.errors import AnnotatorError
 
 __all__ = ["Parcel", "Shelf", "data_digest"]
@@ -226,8 +227,8 @@ class Shelf:
             return self._await(0.0 if isinstance(error, Failed) else began, key)
         except Lost as again:
             raise AnnotatorError(
-                f"{error}; and then {again}. {self.created:,} tasks are there for sure. Run the push again when the server "
-                "is back: it looks first, so none will be there twice"
+                f"{error}; and then {again}. {counted(self.created, 'task is', 'tasks are')} there for sure. Run the "
+                "push again when the server is back: it looks first, so none will be there twice"
             ) from None
 
     def _numbers(self, keys: Sequence[str], error: Lost | None) -> list[int]:
@@ -237,8 +238,8 @@ class Shelf:
         missing = [k for k in keys if k not in self.there]
         if missing:
             raise AnnotatorError(
-                f"{len(missing)} of {len(keys)} tasks did not arrive at {self.project.page}: {error or 'it took fewer'}. "
-                "Run the push again: only what is missing is sent"
+                f"{len(missing)} of {counted(len(keys), 'task')} did not arrive at {self.project.page}: "
+                f"{error or 'it took fewer'}. Run the push again: only what is missing is sent"
             )
         return [self.there[k].id for k in keys]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from curate.counting import counted
 from curate.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,5 +111,5 @@ def _curve(worth: Worth) -> str:
         f'<polyline points="{chance}" fill="none" stroke="#9a9a9a" stroke-dasharray="4"/>'
         f'<text x="2" y="{HEIGHT - 22}" font-size="10" fill="currentColor">{shown.format(low)}</text>'
         f'<text x="2" y="16" font-size="10" fill="currentColor">{shown.format(high)}</text>'
-        f'<text x="40" y="{HEIGHT - 6}" font-size="10" fill="currentColor">{what}, 0 to {last:,} more answers; dashed: at random</text></svg>'
+        f'<text x="40" y="{HEIGHT - 6}" font-size="10" fill="currentColor">{what}, 0 to {counted(last, "more answer")}; dashed: at random</text></svg>'
     )

@@ -232,6 +232,13 @@ def _state(plan: Rounds) -> pl.Expr:
     )
 
 
+def _counted(column: str, one: str, many: str) -> pl.Expr:
+    """`counted` of a column of numbers, one text a row."""
+    import polars as pl
+
+    return pl.when(pl.col(column) == 1).then(pl.lit(f"1 {one}")).otherwise(pl.format(f"{{}} {many}", column))
+
+
 def _because() -> pl.Expr:
     import polars as pl
 
@@ -243,9 +250,15 @@ def _because() -> pl.Expr:
         .when("unwanted")
         .then(pl.lit("everybody skipped it"))
         .when(pl.col("state") == "waiting")
-        .then(pl.format("{} more answers are to come", "to_come"))
+        .then(_counted("to_come", "more answer is to come", "more answers are to come"))
         .when("distrusted")
-        .then(pl.format("{} answers are of people who fail gold items", "dropped"))
+        .then(
+            _counted(
+                "dropped",
+                "answer is of somebody who fails gold items",
+                "answers are of people who fail gold items",
+            )
+        )
         .when(pl.col("agreed").is_null())
         .then(pl.lit("nobody answered this"))
         .otherwise(pl.when(pl.col("why") != "").then("why"))

@@ -11,6 +11,7 @@ from curate.annotators.consensus.reliability import agreement
 from curate.annotators.rounds.judging import STATES, Judged, judge
 from curate.annotators.rounds.rules import as_answers
 from curate.annotators.rounds.worth import Worth, worth_of_asking, worth_of_rating
+from curate.counting import counted
 from curate.errors import InputError
 
 if TYPE_CHECKING:
@@ -132,10 +133,13 @@ class RoundStatus:
             alpha = "" if row["alpha"] is None else f", alpha {row['alpha']:.2f}"
             cost = f", cost {row['cost']:,.2f}" if row["cost"] else ""
             lines.append(
-                f"  round {row['round']}: {row['answers']:,} answers by {row['people']} people about {row['items']:,} items, "
-                f"{row['skips']:,} skips{alpha}, {row['hours']:.1f} h{cost}"
+                f"  round {row['round']}: {counted(row['answers'], 'answer')} by "
+                f"{counted(row['people'], 'person', 'people')} about {counted(row['items'], 'item')}, {row['skips']:,} "
+                f"skips{alpha}, {row['hours']:.1f} h{cost}"
             )
-        lines += [f"  next: {len(ids):,} items in round {round}" for round, ids in self.next().items()]
+        lines += [
+            f"  next: {counted(len(ids), 'item')} in round {round}" for round, ids in self.next().items()
+        ]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from curate.annotators.consensus.aggregation import average
 from curate.annotators.consensus.answers import read_answers
 from curate.annotators.consensus.asking import ask_again, gain_of_asking
+from curate.counting import counted
 from curate.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ class Worth:
     def __str__(self) -> str:
         if self.measure == "error":
             return (
-                f"{self.asked} more answers: the mean rating of {self.items:,} items is off by {self.then:.3f} on average, "
-                f"now by {self.now:.3f}; asked at random {self.random:.3f}"
+                f"{counted(self.asked, 'more answer')}: the mean rating of {counted(self.items, 'item')} is off by "
+                f"{self.then:.3f} on average, now by {self.now:.3f}; asked at random {self.random:.3f}"
             )
         gained, by_chance = (self.then - self.now) * self.items, (self.random - self.now) * self.items
         return (
-            f"{self.asked} more answers: {gained:.1f} more of {self.items:,} items right "
+            f"{counted(self.asked, 'more answer')}: {gained:.1f} more of {counted(self.items, 'item')} right "
             f"({self.now:.1%} to {self.then:.1%}); asked at random {by_chance:.1f}"
         )
 

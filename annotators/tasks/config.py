@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from curate.annotators.tasks.control import Control, Form
 from curate.annotators.tasks.tags import CONTROLS, ENTRIES, OBJECTS, VISUALS
+from curate.counting import counted
 from curate.errors import InputError, UnknownNameError
 
 __all__ = ["Config", "config_problems", "read_config"]
@@ -75,7 +76,7 @@ def config_problems(xml: str) -> list[str]:
 def _read(xml: str) -> _Reading:
     reading = _Reading()
     if len(xml) > LONGEST:
-        reading.problems.append(f"it is {len(xml):,} characters long, {LONGEST:,} at most")
+        reading.problems.append(f"it is {counted(len(xml), 'character')} long, {LONGEST:,} at most")
     elif "<!" in re.sub(r"<!--.*?-->", "", xml, flags=re.DOTALL):
         reading.problems.append("it has a DOCTYPE or CDATA, which no configuration needs")
     else:

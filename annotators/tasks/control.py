@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from curate.annotators.tasks.tags import CONTROLS, Tag
+from curate.counting import counted
 
 __all__ = ["Control", "Form", "Refused", "plain_number"]
 
@@ -115,7 +116,7 @@ class Control:
             raise Refused(f"{_short(value)} is no choice")
         given = list(dict.fromkeys(given))
         if self.form == "choice" and len(given) > 1:
-            raise Refused(f"{len(given)} choices where one is meant: {_short(given)}")
+            raise Refused(f"{counted(len(given), 'choice')} where one is meant: {_short(given)}")
         self._check_labels(given, data)
         if self.form == "choice":
             return str(given[0])
@@ -135,7 +136,7 @@ class Control:
         if self.form == "texts":
             return _dump(list(given))
         if len(given) > 1:
-            raise Refused(f"{len(given)} texts where one is meant: {_short(given)}")
+            raise Refused(f"{counted(len(given), 'text')} where one is meant: {_short(given)}")
         return str(given[0])
 
     def _check_labels(self, given: Any, data: Mapping[str, Any] | None) -> None:

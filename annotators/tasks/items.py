@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["chosen_items", "rows_of", "why_not"]
@@ -29,7 +30,8 @@ def chosen_items(
         place = {id: row for row, id in enumerate(view.to_arrow(["id"]).column(0).to_pylist())}
         if unknown := [id for id in wanted if id not in place]:
             raise InputError(
-                f"{len(unknown)} of {len(wanted)} ids are no items of {store!r}, such as {unknown[0]!r}"
+                f"{counted(len(wanted), 'id')}, {len(unknown):,} of them of no item of {store!r}, such as "
+                f"{unknown[0]!r}"
             )
         view = view.at(view.seqs()[np.array(sorted(place[id] for id in wanted), np.int64)])
     if within is not None:

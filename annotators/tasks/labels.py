@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from curate.annotators.tasks.template import Template, choices, element, question, xml_of
 from curate.contracts import View
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["ImageClassification", "MultiLabel", "TextClassification"]
@@ -38,7 +39,8 @@ class _Labels(Template):
         labels = tuple(v for v in found.column("l").to_pylist() if v is not None)
         if not labels or len(labels) > MOST:
             raise InputError(
-                f"{self.name}: the column {self.label!r} has {len(labels)} values: name the labels (1 to {MOST})"
+                f"{self.name}: the column {self.label!r} has {counted(len(labels), 'value')}: name the labels (1 to "
+                f"{MOST})"
             )
         return replace(self, labels=labels)
 

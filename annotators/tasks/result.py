@@ -11,6 +11,7 @@ from typing import Any
 from curate.annotators.tasks.config import Config
 from curate.annotators.tasks.control import Control, Refused
 from curate.contracts import digest
+from curate.counting import counted
 from curate.errors import InputError, UnknownNameError
 
 __all__ = ["RELATIONS", "Parsed", "check_result", "read_result", "write_result"]
@@ -66,7 +67,7 @@ def _value(
     if control.form == "regions":
         return _regions(control, entries, data)
     if len(entries) > 1:
-        raise Refused(f"{len(entries)} results of one control where one is meant")
+        raise Refused(f"{counted(len(entries), 'result')} of one control where one is meant")
     if entries[0].get("type") != control.kind.type:
         raise Refused(f"a result of type {entries[0].get('type')!r}, {control.kind.type!r} is meant")
     return control.read(entries[0].get("value"), data)

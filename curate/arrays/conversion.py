@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pt
 
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["as_array", "as_floats", "as_numbers", "as_rows"]
@@ -111,7 +112,7 @@ def _ragged(values: Sequence[Any]) -> str:
     row = next((i for i, length in enumerate(lengths) if length != lengths[0]), None)
     if row is None:
         return ""
-    said = [f"{length[0]} values" if length else "one value" for length in (lengths[0], lengths[row])]
+    said = [counted(length[0], "value") if length else "one value" for length in (lengths[0], lengths[row])]
     return f"row 0 has {said[0]} and row {row} {said[1]}; rows of one length are meant"
 
 
@@ -141,7 +142,9 @@ def _from_column(values: pa.Array | pa.ChunkedArray, what: str) -> Values:
 def _from_lists(values: pa.Array, what: str) -> Values:
     if values.null_count:
         rows = np.flatnonzero(np.asarray(values.is_null()))
-        raise InputError(f"{what} has nothing in {len(rows)} rows, as row {rows[0]}: leave them out")
+        raise InputError(
+            f"{what} has nothing in {counted(len(rows), 'row')}, as row {rows[0]}: leave them out"
+        )
     flat, n = _from_column(values.flatten(), what), len(values)
     if pt.is_fixed_size_list(values.type):
         return flat.reshape(n, values.type.list_size, *flat.shape[1:])
@@ -149,8 +152,8 @@ def _from_lists(values: pa.Array, what: str) -> Values:
     odd = np.flatnonzero(lengths != lengths[0]) if n else lengths
     if len(odd):
         raise InputError(
-            f"{what} is no array: row 0 has {lengths[0]} values and row {odd[0]} {lengths[odd[0]]}; rows of one length are "
-            "meant"
+            f"{what} is no array: row 0 has {counted(lengths[0], 'value')} and row {odd[0]} {lengths[odd[0]]}; rows of "
+            "one length are meant"
         )
     return flat.reshape(n, int(lengths[0]) if n else 0, *flat.shape[1:])
 
@@ -231,7 +234,9 @@ def _unmasked(values: np.ma.MaskedArray[Any, Any], what: str) -> Values:
     if values.dtype.kind == "f":
         return np.asarray(values.filled(np.nan))
     row = int(np.argwhere(hidden)[0][0])
-    raise InputError(f"{what} is masked in {int(hidden.sum())} places, as in row {row}: leave those rows out")
+    raise InputError(
+        f"{what} is masked in {counted(int(hidden.sum()), 'place')}, as in row {row}: leave those rows out"
+    )
 
 
 def _first_odd(array: Values) -> str:

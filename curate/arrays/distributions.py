@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from curate.arrays.conversion import as_array, as_numbers
 from curate.arrays.labels import as_codes
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = [
@@ -190,10 +191,9 @@ def _describe(
     rows = np.asarray(probs[bad[:SHOWN]], np.float64)
     numbers = ", ".join(f"{value:.4g}" for value in rows[0, :4]) + (", ..." if k > 4 else "")
     return (
-        f"{what}: {len(bad)} of {n} rows are no distribution over the {k} classes ({told}): "
-        f"{one}s {', '.join(named)}{' ...' if len(bad) > 5 else ''}; "
-        f"{one} {named[0]} is [{numbers}] with sum {rows[0].sum():.4g}. "
-        f"{_guess(rows)}{'.' if 2 * len(bad) > n else ', or leave these rows out.'}"
+        f"{what}: {len(bad)} of {counted(n, 'row')} are no distribution over the {counted(k, 'class', 'classes')} "
+        f"({told}): {one}s {', '.join(named)}{' ...' if len(bad) > 5 else ''}; {one} {named[0]} is [{numbers}] with "
+        f"sum {rows[0].sum():.4g}. {_guess(rows)}{'.' if 2 * len(bad) > n else ', or leave these rows out.'}"
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_array
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["as_codes", "check_enough", "check_several", "check_strangers", "listed", "name_classes"]
@@ -92,7 +93,8 @@ def check_enough(labels: Mapping[Any, int], classes: int) -> None:
     total = sum(labels.values())
     if 0 < total < classes:
         raise InputError(
-            f"{total} labelled items for {classes} classes: give at least as many items as classes"
+            f"{counted(total, 'labelled item')} for {counted(classes, 'class', 'classes')}: give at least as many "
+            "items as classes"
         )
     if len(labels) == 1:
         raise InputError(_alike(next(iter(labels)), total, "labels"))
@@ -122,7 +124,8 @@ def name_classes(
         told = "`classes` names" if classes else "the labels have"
         hint = "" if classes else " Name all of them, in the order of the columns: classes: [...]."
         raise InputError(
-            f"{what} have {columns} columns, {told} {len(names)} classes: {listed(names)}.{hint}"
+            f"{what} have {counted(columns, 'column')}, {told} {counted(len(names), 'class', 'classes')}: "
+            f"{listed(names)}.{hint}"
         )
     return tuple(names)
 
@@ -134,7 +137,8 @@ def check_strangers(labels: Mapping[Any, int], names: Sequence[Any]) -> None:
     strange, total = sum(labels[name] for name in strangers), sum(labels.values())
     if 2 * strange > total:
         raise InputError(
-            f"{strange} of {total} labels are none of the classes: {listed(strangers)}; the classes are {listed(names)}"
+            f"{strange} of {counted(total, 'label')} are none of the classes: {listed(strangers)}; the classes are "
+            f"{listed(names)}"
         )
 
 

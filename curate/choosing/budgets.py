@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.budgets import Budget, read_budget, resolve_budget
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["Balance", "allot", "capacity", "cost_budget", "level"]
@@ -25,7 +26,7 @@ def capacity(budget: Budget | None, total: int, available: int, what: str) -> in
     count = resolve_budget(budget, total)
     if count > available and read_budget(budget)[1] == "count":
         raise InputError(
-            f"budget {count}: only {available} of {total} items have {what}; ask for at most that"
+            f"budget {count}: only {available} of {counted(total, 'item')} have {what}; ask for at most that"
         )
     return min(count, available)
 
@@ -42,7 +43,7 @@ def allot(
     sizes = np.asarray(sizes, np.int64)
     total = int(sizes.sum())
     if count > total:
-        raise InputError(f"{count} items asked for, the strata hold {total}")
+        raise InputError(f"{counted(count, 'item')} asked for, the strata hold {total}")
     if count == 0:
         return np.zeros(len(sizes), np.int64)
     if balance == "proportional":

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from curate.arrays.conversion import as_floats
 from curate.choosing.budgets import Balance, allot, capacity, cost_budget, level
 from curate.contracts import Budget
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["Account", "Constraints", "Terms", "at_random", "highest", "in_order"]
@@ -48,7 +49,8 @@ class Constraints:
         clash = first[banned[first]]
         if len(clash):
             raise InputError(
-                f"{len(clash)} rows are both mandatory and forbidden, as {_some(clash)}: they can be only one of the two"
+                f"{counted(len(clash), 'row is', 'rows are')} both mandatory and forbidden, as {_some(clash)}: each "
+                "can be only one of the two"
             )
         group = _codes(self.group, n)
         cost = np.ones(n) if self.cost is None else _costs(self.cost, n)
@@ -59,7 +61,8 @@ class Constraints:
         used = float(cost[first].sum())
         if used > spend * (1 + 1e-12):
             raise InputError(
-                f"the {len(first)} mandatory rows take {used:g} and the budget is {spend:g}: raise it, or ask for fewer"
+                f"the {counted(len(first), 'mandatory row takes', 'mandatory rows take')} {used:g} and the budget is "
+                f"{spend:g}: raise it, or ask for fewer"
             )
         left = self._shares(cost, group, ~banned, spend)
         spent = _held(group[first], cost[first], len(left))
@@ -78,7 +81,9 @@ class Constraints:
         if self.quota is not None:
             quota = np.asarray(self.quota, np.float64)
             if quota.shape != (count,) or not (quota >= 0).all():
-                raise InputError(f"quota {quota.tolist()}: one number from 0 on for each of {count} groups")
+                raise InputError(
+                    f"quota {quota.tolist()}: one number from 0 on for each of {counted(count, 'group')}"
+                )
             if quota.sum() > spend * (1 + 1e-12):
                 raise InputError(f"the quotas come to {quota.sum():g} and the budget is {spend:g}")
             return quota
@@ -195,7 +200,7 @@ def _rows(rows: npt.NDArray[Any] | None, n: int, what: str) -> Ints:
         )
     wrong = rows[(rows < 0) | (rows >= n)]
     if len(wrong):
-        raise InputError(f"{what} rows {_some(wrong)} are not among the {n} rows there are")
+        raise InputError(f"{what} rows {_some(wrong)} are not among the {counted(n, 'row')} there are")
     named = np.zeros(n, np.bool_)
     named[rows] = True
     if np.count_nonzero(named) != len(rows):
@@ -208,17 +213,22 @@ def _codes(group: npt.NDArray[Any] | None, n: int) -> Ints:
         return np.zeros(n, np.int64)
     group = np.asarray(group)
     if group.shape != (n,) or group.dtype.kind not in "iu" or (n and group.min() < 0):
-        raise InputError(f"group {group.dtype}, shape {group.shape}: a code from 0 on for each of {n} rows")
+        raise InputError(
+            f"group {group.dtype}, shape {group.shape}: a code from 0 on for each of {counted(n, 'row')}"
+        )
     return group.astype(np.int64)
 
 
 def _costs(cost: npt.NDArray[Any], n: int) -> Floats:
     cost = as_floats(cost, "cost")
     if cost.shape != (n,):
-        raise InputError(f"cost has shape {cost.shape}: one for each of {n} rows")
+        raise InputError(f"cost has shape {cost.shape}: one for each of {counted(n, 'row')}")
     bad = np.flatnonzero(~(np.isfinite(cost) & (cost > 0)))
     if len(bad):
-        raise InputError(f"{len(bad)} costs are not positive numbers, as {cost[bad[0]]} of row {bad[0]}")
+        raise InputError(
+            f"{counted(len(bad), 'cost is no positive number', 'costs are not positive numbers')}, as {cost[bad[0]]} "
+            f"of row {bad[0]}"
+        )
     return cost
 
 

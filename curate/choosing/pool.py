@@ -18,6 +18,7 @@ from curate.arrays.conversion import as_rows
 from curate.choosing.budgets import Balance, capacity
 from curate.choosing.constraints import Constraints
 from curate.contracts import Budget, Selection, View
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import columns_of, numbers, order_by_id, read_labels, read_vectors, true_rows
 
@@ -90,7 +91,9 @@ class Constrained:
             ]
         )
         if not known.any():
-            raise InputError(f"none of {len(order)} items has {what}: there is nothing to choose from")
+            raise InputError(
+                f"none of {counted(len(order), 'item')} has {what}: there is nothing to choose from"
+            )
         within = self._constraints(view, order, known, columns[-1] if self.cost else None)
         rows = order
         if not known.all():
@@ -111,16 +114,16 @@ class Constrained:
             lost = first[~known[first]]
             if len(lost):
                 raise InputError(
-                    f"{len(lost)} mandatory items cannot be chosen, as {_id(view, order[lost])!r}: they lack what the "
-                    "selector reads"
+                    f"{counted(len(lost), 'mandatory item')} cannot be chosen, as {_id(view, order[lost])!r}: they "
+                    "lack what the selector reads"
                 )
         if self.forbidden:
             barred = true_rows(view, self.forbidden)[order] & known
             both = first[barred[first]] if first is not None else ()
             if len(both):
                 raise InputError(
-                    f"{len(both)} items are both mandatory and forbidden, as {_id(view, order[both])!r}: they can be only "
-                    "one of the two"
+                    f"{counted(len(both), 'item is', 'items are')} both mandatory and forbidden, as "
+                    f"{_id(view, order[both])!r}: they can be only one of the two"
                 )
             banned = place[np.flatnonzero(barred)]
         first = None if first is None else place[first]
@@ -181,7 +184,11 @@ class Pool:
 
     def selection(self, chosen: Selection, reason: str, meter: Meter, seed: int | None = None) -> Selection:
         """What was chosen of the pool, as rows of the view. Mandatory items say that they are."""
-        note = f"; {self.unusable} items without {self.what} could not be chosen" if self.unusable else ""
+        note = (
+            f"; {counted(self.unusable, 'item')} without {self.what} could not be chosen"
+            if self.unusable
+            else ""
+        )
         reasons: str | list[str] = reason + note
         must = 0 if self.within.mandatory is None else len(self.within.mandatory)
         if must:
@@ -224,10 +231,12 @@ def as_matrix(x: Any, rows: int | None = None, what: str = "features") -> npt.ND
     if not array.size:
         raise InputError(f"{what} have shape {array.shape}: (n, d) numbers, at least one, are meant")
     if rows is not None and len(array) != rows:
-        raise InputError(f"{what} of {len(array)} rows for {rows} labels")
+        raise InputError(f"{what} of {counted(len(array), 'row')} for {counted(rows, 'label')}")
     bad = np.flatnonzero(~finite_rows(array))
     if len(bad):
-        raise InputError(f"{what} are not finite in {len(bad)} rows, as {bad[:5].tolist()}: leave those out")
+        raise InputError(
+            f"{what} are not finite in {counted(len(bad), 'row')}, as {bad[:5].tolist()}: leave those out"
+        )
     return array
 
 

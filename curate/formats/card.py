@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from curate.counting import counted
 from curate.formats.writers.text import GUARDED, guard_name
 
 __all__ = ["CARD", "compose_card", "escape"]
@@ -111,12 +112,12 @@ def _intro(manifest: Mapping[str, Any]) -> str:
     lines = [text] if text else []
     named = f", the selection {_code(name)}" if name else ""
     lines.append(
-        f"{counts['rows']:,} items of kind `{manifest['kind']}`{named}, as {_FORMAT[manifest['format']]}."
+        f"{counted(counts['rows'], 'item')} of kind `{manifest['kind']}`{named}, as {_FORMAT[manifest['format']]}."
     )
     if counts["failed"]:
         lines.append(
-            f"**{counts['failed']:,} more items are missing here because their media could not be read** when this "
-            "was exported; `failed.jsonl` lists each with the reason."
+            f"**{counted(counts['failed'], 'more item is', 'more items are')} missing here because media could "
+            "not be read** when this was exported; `failed.jsonl` lists each with the reason."
         )
     return "\n\n".join(lines)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from curate.counting import counted
 from curate.formats.writers.draft import FileRecord
 
 __all__ = ["CROISSANT", "describe"]
@@ -113,10 +114,12 @@ _OPTIONAL = {"citation": "citeAs", "url": "url", "date_published": "datePublishe
 
 def _description(manifest: Mapping[str, Any]) -> str:
     counts = manifest["counts"]
-    failed = (
-        f" {counts['failed']:,} items whose media could not be read are left out." if counts["failed"] else ""
+    failed = counts["failed"]
+    left_out = (
+        f" {counted(failed, 'item is', 'items are')} left out: media could not be read." if failed else ""
     )
-    return f"{manifest['description']} {counts['rows']:,} {manifest['kind']} items.{failed}".strip()
+    items = counted(counts["rows"], f"{manifest['kind']} item")
+    return f"{manifest['description']} {items}.{left_out}".strip()
 
 
 def _file_object(file: FileRecord, encoding: str) -> dict[str, Any]:

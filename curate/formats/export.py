@@ -131,7 +131,8 @@ class _Job:
             raise InputError(_THEMSELVES)
         if limits.rows < 1 or limits.bytes < 1:
             raise InputError(
-                f"a shard needs at least 1 row and 1 byte, got {limits.rows} rows and {limits.bytes} bytes"
+                f"a shard needs at least 1 row and 1 byte, got {counted(limits.rows, 'row')} and "
+                f"{counted(limits.bytes, 'byte')}"
             )
         settings = {
             "format": format_,
@@ -192,7 +193,9 @@ class _Job:
 
     def _notes(self, failed: int) -> list[str]:
         notes = [
-            f"Column {name!r}: {count:,} values that are not finite numbers were written as null."
+            f"Column {name!r}: "
+            f"{counted(count, 'value that is no finite number was', 'values that are no finite numbers were')} written "
+            "as null."
             for name, count in sorted(self.lost.items())
         ]
         if self.guard.cells:
@@ -203,7 +206,8 @@ class _Job:
             )
         if failed:
             notes.append(
-                f"{failed:,} items are left out because their media could not be read: see {FAILED}."
+                f"{counted(failed, 'item is', 'items are')} left out because media could not be read: see "
+                f"{FAILED}."
             )
         return notes
 
@@ -298,8 +302,8 @@ def _damage(target: Path, found: Mapping[str, Any]) -> list[str]:
 def _refuse(target: Path, found: Mapping[str, Any], overwrite: bool) -> None:
     if not overwrite:
         raise InputError(
-            f"{target} holds a different export (digest {found['digest']}, {counted(found['counts']['rows'], 'row')} as "
-            f"{found['format']}); pass overwrite=True to replace it, or choose another place"
+            f"{target} holds a different export (digest {found['digest']}, {counted(found['counts']['rows'], 'row')} "
+            f"as {found['format']}); pass overwrite=True to replace it, or choose another place"
         )
 
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pajson
 import pyarrow.types as pt
 
+from curate.counting import counted
 from curate.errors import InputError
 from curate.formats.arrays import from_values, plain
 from curate.formats.coco import begins_coco, image_rows
@@ -164,7 +165,7 @@ def _parse(block: bytes, file: str, at: tuple[int, int], too_long: int) -> tuple
     """The chunk, how many rows and how many lines were in the block; `at` are the numbers of its first row and line."""
     row, line = at
     if too_long:
-        reason = f"line {line}: {too_long} bytes are more than one row may have (max_text_bytes)"
+        reason = f"line {line}: {counted(too_long, 'byte is', 'bytes are')} more than one row may have (max_text_bytes)"
         rejection = Rejection(file, row, "too-long", reason)
         return Chunk(pa.table({}), np.zeros(0, np.int64), file, folder_of(file), [rejection]), 1, 1
     lines = block.count(b"\n") + (not block.endswith(b"\n"))

@@ -18,6 +18,7 @@ import blake3
 import pyarrow as pa
 
 from curate.contracts import digest, role_of
+from curate.counting import counted
 from curate.errors import InputError
 from curate.formats.writers.draft import FileRecord
 
@@ -181,7 +182,7 @@ def _compare(file: Path, entry: Mapping[str, Any], deep: bool) -> list[str]:
         return [f"{name}: missing"]
     size = file.stat().st_size
     if size != entry["bytes"]:
-        return [f"{name}: {size:,} bytes, the manifest says {entry['bytes']:,}"]
+        return [f"{name}: {counted(size, 'byte')}, the manifest says {entry['bytes']:,}"]
     if deep and blake3.blake3().update_mmap(file).hexdigest() != entry["blake3"]:
         return [f"{name}: its content is not what was exported (checksum differs)"]
     return []

@@ -24,6 +24,7 @@ from curate.arrays.conversion import as_array, as_numbers
 from curate.arrays.distributions import check_distributions
 from curate.choosing import Rng, generator
 from curate.contracts import View
+from curate.counting import counted
 from curate.errors import InputError, MediaError
 from curate.fitting import order_by_id, read_labels
 from curate.formats.export import ExportResult, Format, export
@@ -164,7 +165,10 @@ def _predicted(predict: Predict, pixels: Pixels, classes: int) -> npt.NDArray[np
         block = pixels[low : low + _BATCH]
         found = np.asarray(as_numbers(predict(block), "what predict gave"), np.float64)
         if found.shape != (len(block), classes):
-            raise InputError(f"predict gave {found.shape} for {len(block)} images of {classes} classes")
+            raise InputError(
+                f"predict gave {found.shape} for {counted(len(block), 'image')} of "
+                f"{counted(classes, 'class', 'classes')}"
+            )
         check_distributions(found, "what predict gave")
         parts.append(found)
     return np.concatenate(parts)
@@ -291,7 +295,9 @@ def compress_view(
     seen = (isinstance(found, MediaError) for found in read_ahead(look, uris, _LEAD))
     readable = ~np.fromiter(seen, bool, len(uris))
     if not readable.any():
-        raise InputError(f"none of {len(rows)} items has a {label!r} and an image that can be read")
+        raise InputError(
+            f"none of {counted(len(rows), 'item')} has a {label!r} and an image that can be read"
+        )
     usable = np.flatnonzero(readable)
     texts = np.array(labels.to_pylist(), object)[kept[usable]].astype(str)
 

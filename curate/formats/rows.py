@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.counting import counted
 from curate.kinds import Kind
 from curate.records import REJECTED
 
@@ -134,7 +135,7 @@ def _show(data: Any) -> str:
 
 def _shorten(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return f"<{len(value)} bytes>"
+        return f"<{counted(len(value), 'byte')}>"
     if isinstance(value, str):
         return value[:_DATA_CHARACTERS]
     if isinstance(value, Mapping):

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.counting import counted
 from curate.errors import InputError, MediaError, SchemaError
 from curate.formats.jsonl import columns_from_records
 from curate.formats.locate import find_files, open_stream, suffix_of
@@ -101,7 +102,7 @@ class SidecarTexts:
         with open_stream(f"{self._root}/{name}") as stream:
             data = stream.read(self._limit + 5)
         if len(data.removeprefix(b"\xef\xbb\xbf")) > self._limit + 1:
-            raise MediaError("too-long", f"{name}: more than {self._limit} bytes (max_text_bytes)")
+            raise MediaError("too-long", f"{name}: more than {counted(self._limit, 'byte')} (max_text_bytes)")
         return data.decode("utf-8-sig")
 
     def take(

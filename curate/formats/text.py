@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from curate.counting import counted
 from curate.errors import InputError
 from curate.formats.arrays import to_text
 from curate.formats.locate import BrokenFile, Stream, folder_of, open_stream, suffix_of
@@ -59,7 +60,7 @@ class CsvReader(ScannedReader):
         first = 1 if self._header else 2
 
         def refuse(row: Any) -> str:
-            reason = f"{row.actual_columns} cells where the header has {row.expected_columns}"
+            reason = f"{counted(row.actual_columns, 'cell')} where the header has {row.expected_columns}"
             lost.append((int(row.number or 0) - first, reason, str(row.text)))
             return "skip"
 

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["LARGEST", "parse_example", "read_examples"]
@@ -58,7 +59,9 @@ def _records(file: IO[bytes], path: str | os.PathLike[str], check: bool) -> Iter
             raise InputError(f"{path}: record {number} has no valid length: is it a TFRecord file?")
         length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else 0
         if length > LARGEST:
-            raise InputError(f"{path}: record {number} is {length:,} bytes long, more than {LARGEST:,}")
+            raise InputError(
+                f"{path}: record {number} is {counted(length, 'byte')} long, more than {LARGEST:,}"
+            )
         data, tail = file.read(length), file.read(4)
         if len(head) < 12 or len(data) < length or len(tail) < 4:
             raise InputError(f"{path} is cut off in record {number}")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +17,17 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from curate.arrays.conversion import as_array
+from curate.counting import counted
 from curate.errors import InputError, UnknownNameError
 from curate.formats.arrays import plain, to_text
-from curate.formats.locate import absolute, find_files, suffix_of
+from curate.formats.locate import absolute, find_files, is_url, suffix_of
 
-__all__ = ["read_vectors"]
+__all__ = ["read_vectors", "vectors_ahead"]
 
 _IDS = ("ids", "id")
+_IDS_FROM = (".npy", ".txt", ".csv", ".tsv", ".parquet", ".pq", ".arrow", ".feather")
+_QUICKLY = 64 << 20
+"""Bytes of a file of ids that may be read to learn how many there are."""
 _NUMBERED = re.compile(r"^(.*?)_?(\d+)$")
 
 Values = npt.NDArray[Any]
@@ -54,31 +60,75 @@ def read_vectors(
         found, values = _from_table(_as_table(source), key or column, "the table")
     values = _check(values, what)
     listed = _ids(ids if ids is not None else found)
-    if listed is not None and len(listed) != len(values):
-        raise InputError(f"{what} has {len(values)} rows, and there are {len(listed)} ids for them")
+    if listed is not None:
+        _check_ids(len(listed), len(values), what)
     return listed, values
+
+
+def vectors_ahead(source: str, *, ids: str | None = None, key: str | None = None) -> tuple[int, bool] | None:
+    """How many rows `read_vectors` would give, and whether with ids, from what the files say of themselves; None for files
+    on other machines. Raises what `read_vectors` raises, as far as that can be told so."""
+    if any(is_url(absolute(path)) for path in (source, ids) if path):
+        return None
+    path = find_files(absolute(source))[0]
+    rows, own = _look(path, key)
+    listed = _count_ids(find_files(absolute(ids))[0]) if ids else None
+    if listed is not None:
+        _check_ids(listed, rows, path)
+    return rows, bool(ids) or own
+
+
+def _look(path: str, key: str | None) -> tuple[int, bool]:
+    """(rows, whether there are ids beside them) of a file, of which no more than headers are read."""
+    with _readable(path):
+        if suffix_of(path) == ".npz" and Path(path).is_file():
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = _stored(stored)
+                array = arrays[_choose(arrays, key, path)]
+                _check(array, path)
+                return array.shape[0], any(name in arrays for name in _IDS)
+        if suffix_of(path) in (".parquet", ".pq"):
+            told = pq.ParquetFile(path)
+            ids, _ = _from_table(told.schema_arrow.empty_table(), key, path)
+            return told.metadata.num_rows, ids is not None
+    ids, values = _read_file(path, key, None)  # what is mapped is not read
+    return len(_check(values, path)), ids is not None
+
+
+def _count_ids(path: str) -> int | None:
+    """How many ids a file holds; None where that takes long to tell. Raises InputError for a format without ids."""
+    if suffix_of(path) not in _IDS_FROM or os.path.getsize(path) < _QUICKLY:  # noqa: PTH202
+        return len(_ids(path) or ())
+    return None
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Inside, what a file cannot be read for becomes an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, OSError, EOFError, KeyError, BadZipFile, pa.ArrowException) as error:
+        objects = "allow_pickle" in str(error) or "Python objects" in str(error)
+        hint = " (arrays of Python objects are never loaded)" if objects else ""
+        raise InputError(f"{path} cannot be read: {error}{hint}") from error
 
 
 def _read_file(path: str, key: str | None, column: str | None) -> tuple[Any, Values]:
     suffix = suffix_of(path)
-    try:
+    with _readable(path):
         if suffix == ".npy":
             if key is not None:
                 raise InputError(f"{path} holds one array: key={key!r} belongs to .npz files and tables")
             return None, np.load(path, mmap_mode="r", allow_pickle=False)
         if suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                return _pick({name: _Lazy(arrays, name) for name in arrays.files}, key or column, path)
+                return _pick(_stored(arrays), key or column, path)
         if suffix in (".parquet", ".pq"):
             return _from_table(pq.read_table(path), key or column, path)
         if suffix in (".arrow", ".feather", ".ipc"):
             return _from_table(_read_ipc(path), key or column, path)
-    except InputError:
-        raise
-    except (ValueError, OSError, EOFError, KeyError, pa.ArrowException) as error:
-        objects = "allow_pickle" in str(error) or "Python objects" in str(error)
-        hint = " (arrays of Python objects are never loaded)" if objects else ""
-        raise InputError(f"{path} cannot be read: {error}{hint}") from error
     raise InputError(
         f"{path}: vectors are read from .npy, .npz, .parquet and .arrow files, not {suffix or 'this'}"
     )
@@ -89,25 +139,43 @@ class _Lazy:
 
     def __init__(self, arrays: Any, name: str) -> None:
         self._arrays, self._name = arrays, name
+        with arrays.zip.open(f"{name}.npy") as file:
+            major, _ = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+            self.shape, _, self.dtype = read(file)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Values:
         return np.asarray(self._arrays[self._name], dtype=dtype)
 
 
+def _stored(arrays: Any) -> dict[str, _Lazy]:
+    """The arrays of an .npz by their names."""
+    there = set(arrays.zip.namelist())
+    return {name: _Lazy(arrays, name) for name in arrays.files if f"{name}.npy" in there}
+
+
 def _pick(arrays: Mapping[str, Any], key: str | None, what: str) -> tuple[Any, Values]:
     """(ids, values) out of named arrays: the one named, or the only one that is two-dimensional."""
     ids = next((np.asarray(arrays[name]) for name in _IDS if name in arrays), None)
-    rest = [name for name in arrays if name not in _IDS]
+    return ids, np.asarray(arrays[_choose(arrays, key, what)])
+
+
+def _choose(arrays: Mapping[str, Any], key: str | None, what: str) -> str:
+    """The name of the array that is meant."""
     if key is not None:
         if key not in arrays:
             raise UnknownNameError(f"array of {what}", key, arrays)
-        return ids, np.asarray(arrays[key])
-    flat = {name: np.asarray(arrays[name]) for name in rest}
-    two = [name for name, array in flat.items() if array.ndim == 2]
+        return key
+    shapes = {name: np.shape(array) for name, array in arrays.items() if name not in _IDS}
+    two = [name for name, shape in shapes.items() if len(shape) == 2]
     if len(two) != 1:
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in flat.items()) or "nothing but ids"
-        raise InputError(f"{what} holds {shapes}: say which is meant with key=")
-    return ids, flat[two[0]]
+        there = ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "nothing but ids"
+        raise InputError(f"{what} holds {there}: say which is meant with key=")
+    return two[0]
 
 
 def _read_ipc(path: str) -> pa.Table:
@@ -174,7 +242,9 @@ def _numbered(table: pa.Table, names: list[str], key: str | None) -> dict[str, l
 def _stack(column: pa.ChunkedArray, name: str, what: str) -> Values:
     """A list column as (n, d). Raises InputError for nulls and lists of different length."""
     if column.null_count:
-        raise InputError(f"column {name!r} of {what} has {column.null_count} empty rows: leave them out")
+        raise InputError(
+            f"column {name!r} of {what} has {counted(column.null_count, 'empty row')}: leave them out"
+        )
     pieces = []
     for chunk in column.chunks:
         if pt.is_fixed_size_list(chunk.type):
@@ -186,7 +256,7 @@ def _stack(column: pa.ChunkedArray, name: str, what: str) -> Values:
         widths = np.unique(np.diff(chunk.offsets.to_numpy()))
         if len(widths) > 1:
             raise InputError(
-                f"column {name!r} of {what} has lists of {widths[0]} to {widths[-1]} numbers: not one width"
+                f"column {name!r} of {what} has lists of {widths[0]} to {counted(widths[-1], 'number')}: not one width"
             )
         width = int(widths[0]) if len(widths) else 0
         pieces.append(chunk.flatten().to_numpy(zero_copy_only=False).reshape(len(chunk), width))
@@ -195,12 +265,19 @@ def _stack(column: pa.ChunkedArray, name: str, what: str) -> Values:
     return np.concatenate(pieces) if len(pieces) != 1 else pieces[0]
 
 
-def _check(values: Values, what: str) -> Values:
+def _check(values: Any, what: str) -> Any:
     if values.dtype.kind not in "fiub":
         raise InputError(f"{what} is of dtype {values.dtype}: expected numbers")
     if values.ndim != 2 or 0 in values.shape:
         raise InputError(f"{what} has the shape {values.shape}: expected (rows, columns), both at least 1")
     return values
+
+
+def _check_ids(ids: int, rows: int, what: str) -> None:
+    if ids != rows:
+        raise InputError(
+            f"{what} has {counted(rows, 'row')}, and {counted(ids, 'id is', 'ids are')} given for them"
+        )
 
 
 def _ids(source: Any) -> pa.Array | None:
@@ -228,7 +305,7 @@ def _read_ids(path: str) -> Any:
         return np.load(path, allow_pickle=False)
     if suffix == ".txt":
         return Path(path).read_text("utf-8").splitlines()
-    if suffix in (".parquet", ".pq", ".arrow", ".feather", ".csv", ".tsv"):
+    if suffix in _IDS_FROM:
         table = _ids_table(path, suffix)
         name = next((name for name in _IDS if name in table.column_names), table.column_names[0])
         return table.column(name)

@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 
 import pyarrow as pa
 
+from curate.counting import counted
 from curate.errors import InputError
 from curate.formats.folder import AUDIO_SUFFIXES, IMAGE_SUFFIXES
 from curate.formats.jsonl import columns_from_records
@@ -153,7 +154,7 @@ class TarReader(ScannedReader):
             if member.size > self.max_text_bytes:
                 sample.fault = (
                     "too-long",
-                    f"member {member.name!r} has {member.size} bytes (max_text_bytes)",
+                    f"member {member.name!r} has {counted(member.size, 'byte')} (max_text_bytes)",
                 )
                 return
             try:
@@ -220,7 +221,7 @@ class _Read:
 
     def __call__(self, member: tarfile.TarInfo, limit: int) -> bytes:
         if member.size > limit:
-            raise _Damage(f"member {member.name!r} has {member.size} bytes, the limit is {limit}")
+            raise _Damage(f"member {member.name!r} has {counted(member.size, 'byte')}, the limit is {limit}")
         stream = self._tar.extractfile(member)  # a window on the stream; nothing is written anywhere
         data = stream.read() if stream is not None else b""
         if len(data) < member.size:

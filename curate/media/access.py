@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 
+from curate.counting import counted
 from curate.errors import MediaError
 from curate.media.address import parse, show
 from curate.media.clock import fetching
@@ -67,7 +68,7 @@ def _read_local(path: str, offset: int | None, length: int | None, max_bytes: in
         while len(data) < size:
             more = os.read(descriptor, size - len(data))
             if not more:
-                raise MediaError("truncated", f"the file ended after {len(data)} of {size} bytes")
+                raise MediaError("truncated", f"the file ended after {len(data)} of {counted(size, 'byte')}")
             data += more
         return data
     except OSError as error:
@@ -87,7 +88,7 @@ def _explain(error: OSError) -> MediaError:
 
 
 def _too_large(size: int, limit: int) -> MediaError:
-    return MediaError("too-large", f"{size} bytes, the limit is {limit} (MediaPolicy.max_bytes)")
+    return MediaError("too-large", f"{counted(size, 'byte')}, the limit is {limit} (MediaPolicy.max_bytes)")
 
 
 def _read_fsspec(scheme: str, url: str, window: tuple[int | None, int | None], policy: MediaPolicy) -> bytes:

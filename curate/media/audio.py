@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from curate.counting import counted
 from curate.errors import InputError, MediaError
 from curate.media.access import read_bytes
 from curate.media.address import show
@@ -65,7 +66,8 @@ def decode_audio(data: bytes, policy: MediaPolicy) -> tuple[npt.NDArray[np.float
     with sound:
         if sound.frames < _UNKNOWN and sound.frames * sound.channels > _MAX_SAMPLES:
             raise MediaError(
-                "too-large", f"{sound.frames} frames of {sound.channels} channels do not fit in memory"
+                "too-large",
+                f"{counted(sound.frames, 'frame')} of {counted(sound.channels, 'channel')} do not fit in memory",
             )
         blocks = list(_blocks(sound, policy))
         if not blocks:
@@ -99,7 +101,9 @@ def _open(data: bytes, policy: MediaPolicy) -> Any:
     if not 0 < rate <= policy.max_rate:
         problem = f"a rate of {rate} Hz, the limit is {policy.max_rate} (MediaPolicy.max_rate)"
     elif not 0 < channels <= policy.max_channels:
-        problem = f"{channels} channels, the limit is {policy.max_channels} (MediaPolicy.max_channels)"
+        problem = (
+            f"{counted(channels, 'channel')}, the limit is {policy.max_channels} (MediaPolicy.max_channels)"
+        )
     elif frames < _UNKNOWN and frames > policy.max_seconds * rate:
         problem = f"{frames / rate:.0f} s, the limit is {policy.max_seconds:g} (MediaPolicy.max_seconds)"
     if problem:
@@ -124,7 +128,9 @@ def _check_chunks(data: bytes) -> None:
                 data
             ):  # writers to a pipe leave the size at its maximum
                 came = len(data) - at - 8
-                raise MediaError("truncated", f"the header promises {size} bytes of sound, {came} came")
+                raise MediaError(
+                    "truncated", f"the header promises {counted(size, 'byte')} of sound, {came} came"
+                )
             return
         at += 8 + size + (size & 1)
 
@@ -138,7 +144,9 @@ def _blocks(sound: Any, policy: MediaPolicy) -> Any:
         try:
             block = sound.read(_BLOCK, dtype="float32", always_2d=True)
         except Exception as error:  # as above
-            raise MediaError("unreadable", f"decoding stopped after {got} frames: {error}") from error
+            raise MediaError(
+                "unreadable", f"decoding stopped after {counted(got, 'frame')}: {error}"
+            ) from error
         if not len(block):
             break
         got += len(block)
@@ -146,7 +154,7 @@ def _blocks(sound: Any, policy: MediaPolicy) -> Any:
             raise MediaError("too-large", f"longer than {policy.max_seconds:g} s (MediaPolicy.max_seconds)")
         yield block
     if promised is not None and got < promised:
-        raise MediaError("truncated", f"the header promises {promised} frames, {got} came")
+        raise MediaError("truncated", f"the header promises {counted(promised, 'frame')}, {got} came")
 
 
 def encode_wav(samples: npt.NDArray[Any], rate: int) -> bytes:

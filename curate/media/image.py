@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
+from curate.counting import counted
 from curate.errors import InputError, MediaError
 from curate.media.access import read_bytes
 from curate.media.address import show
@@ -111,7 +112,7 @@ def _explain(error: Exception, data: bytes) -> MediaError:
         return MediaError("too-large", str(error) or "not enough memory to decode it")
     if isinstance(error, UnidentifiedImageError):
         if data.startswith(_SIGNATURES):
-            return MediaError("unreadable", f"the header is damaged ({len(data)} bytes)")
+            return MediaError("unreadable", f"the header is damaged ({counted(len(data), 'byte')})")
         kinds = ", ".join(FORMATS)
         return MediaError("wrong-format", f"starts with {data[:8]!r}, which is none of {kinds}")
     text = str(error)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
+from curate.counting import counted
 from curate.errors import MediaError
 from curate.media.policy import MediaPolicy
 
@@ -73,7 +74,7 @@ def fetch(
     """
     if length is not None and length > policy.max_bytes:
         raise MediaError(
-            "too-large", f"{length} bytes, the limit is {policy.max_bytes} (MediaPolicy.max_bytes)"
+            "too-large", f"{counted(length, 'byte')}, the limit is {policy.max_bytes} (MediaPolicy.max_bytes)"
         )
     deadline = time.monotonic() + policy.timeout
     try:
@@ -190,10 +191,10 @@ def _read_body(
             break
         size += len(piece)
         if size > max_bytes:
-            raise MediaError("too-large", f"more than {max_bytes} bytes (MediaPolicy.max_bytes)")
+            raise MediaError("too-large", f"more than {counted(max_bytes, 'byte')} (MediaPolicy.max_bytes)")
         pieces.append(piece)
     if response.length:  # what Content-Length promised and did not come
-        raise MediaError("fetch-failed", f"the answer ended {response.length} bytes early")
+        raise MediaError("fetch-failed", f"the answer ended {counted(response.length, 'byte')} early")
     return b"".join(pieces)
 
 

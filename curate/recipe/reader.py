@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from curate.counting import counted
 from curate.errors import RecipeError
 from curate.recipe.model import STEPS, Recipe, Step, first_problem
 
@@ -28,7 +29,9 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         hint = f" Did you mean {str(file.parent / near[0])!r}?" if near else ""
         raise RecipeError(f"there is no recipe at {str(path)!r}.{hint}")
     if file.stat().st_size > MAX_BYTES:
-        raise RecipeError(f"{path} is {file.stat().st_size:,} bytes; a recipe may have {MAX_BYTES:,}")
+        raise RecipeError(
+            f"{path} is {counted(file.stat().st_size, 'byte')}; a recipe may have {MAX_BYTES:,}"
+        )
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from curate.counting import counted
 from curate.report import words
 from curate.report.balance import collect_balances
 from curate.report.cards import CardMaker, ChosenReasons, find_layout
@@ -180,5 +181,8 @@ def collect_notices(run: RunRecord | None, decision: Decision, left_out: int) ->
             f"The run stopped at step {failed[0].ordinal} ({failed[0].title}): {words.shorten(str(failed[0].error), 400)}"
         )
     if left_out:
-        notices.append(f"{words.count(left_out)} thumbnails or sounds were left out to keep the file small.")
+        notices.append(
+            f"{counted(left_out, 'thumbnail or sound was', 'thumbnails or sounds were')} left out to keep the file "
+            "small."
+        )
     return tuple(notices)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
+from curate.counting import counted
 from curate.report.bins import choose_ticks
 from curate.report.model import Histogram, Threshold
 from curate.report.words import clean, count, number
@@ -44,7 +45,7 @@ def draw_histogram(histogram: Histogram) -> Markup:
 def _spoken(histogram: Histogram) -> str:
     total = sum(n for bin_ in _stacks(histogram) for _, _, n in bin_)
     text = (
-        f"Histogram of {histogram.column}: {count(total)} values from "
+        f"Histogram of {histogram.column}: {counted(total, 'value')} from "
         f"{number(histogram.edges[0])} to {number(histogram.edges[-1])}"
     )
     if histogram.thresholds:

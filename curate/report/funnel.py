@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from curate.counting import counted
 from curate.report import words
 from curate.report.decision import Decision
 from curate.report.model import Reason, Section, Step
@@ -11,7 +12,7 @@ from curate.run.ledger import RunRecord, StepRecord
 
 _SAID = {
     "import": (
-        ("read", "rows read"),
+        ("read", "row read", "rows read"),
         ("updated", "updated"),
         ("changed", "changed but left as they were"),
         ("rejected", "rejected"),
@@ -22,11 +23,14 @@ _SAID = {
         ("not_applicable", "of a kind it does not apply to"),
     ),
     "attach": (
-        ("scored", "items with a vector"),
-        ("failed", "items without one"),
-        ("unknown", "vectors of no item"),
+        ("scored", "item with a vector", "items with a vector"),
+        ("failed", "item without one", "items without one"),
+        ("unknown", "vector of no item", "vectors of no item"),
     ),
-    "join": (("joined", "items with a row"), ("without_a_row", "items without one")),
+    "join": (
+        ("joined", "item with a row", "items with a row"),
+        ("without_a_row", "item without one", "items without one"),
+    ),
     "delete": (("deleted", "deleted"),),
     "annotate": (
         ("created", "sent"),
@@ -34,9 +38,10 @@ _SAID = {
         ("changed", "sent before they changed"),
         ("failed", "could not be shown"),
     ),
-    "export": (("rows", "rows"), ("files", "files"), ("failed", "could not be written")),
+    "export": (("rows", "row", "rows"), ("files", "file", "files"), ("failed", "could not be written")),
 }
-"""Counts that are told of a step, in this order, those that are zero left out (but the first)."""
+"""Counts that are told of a step, in this order, those that are zero left out (but the first): for one and, where
+that is said otherwise, for several."""
 
 
 def collect_steps(run: RunRecord | None, decision: Decision) -> tuple[Step, ...]:
@@ -84,8 +89,8 @@ def make_step(step: StepRecord, total: int, decision: Decision | None = None) ->
 def _describe(step: StepRecord) -> str:
     said = _SAID.get(step.kind, ())
     parts = [
-        f"{words.count(step.counts[key])} {phrase}"
-        for i, (key, phrase) in enumerate(said)
+        counted(step.counts[key], one, *(many or [one]))
+        for i, (key, one, *many) in enumerate(said)
         if key in step.counts and (step.counts[key] or i == 0)
     ]
     return "; ".join([", ".join(parts), *step.notes] if parts else step.notes)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
+from curate.counting import counted
 from curate.report.bins import choose_ticks
 from curate.report.evidence import Interval
 from curate.report.words import clean, number
@@ -24,7 +25,7 @@ def draw_intervals(lines: Sequence[Interval]) -> Markup:
     room = 0.04 * (high - low) or max(abs(low) * 0.05, 0.5)
     low, high = low - room, high + room
     height = TOP + ROW * len(lines) + BOTTOM
-    said = f"{len(lines)} values with intervals, from {number(low)} to {number(high)}"
+    said = f"{counted(len(lines), 'value')} with intervals, from {number(low)} to {number(high)}"
     parts = [
         Markup('<svg class="intervals" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
             WIDTH, height, said

@@ -94,9 +94,7 @@ def run_html(run: RunRecord) -> str:
     total = max((max(s.before, s.after) for s in run.steps), default=0)
     steps = tuple(make_step(step, total) for step in run.steps if step.kind != "report")
     reused = sum(step.reused for step in run.steps)
-    sentence = (
-        f"{run.status}, {len(run.steps)} steps ({reused} taken over) in {run.seconds:.1f} s, seed {run.seed}."
-    )
+    sentence = f"{run.status}, {counted(len(run.steps), 'step')} ({reused} taken over) in {run.seconds:.1f} s, seed {run.seed}."
     return render_fragment(f"Run {run.run_id[:8]}", sentence, steps=steps)
 
 
@@ -154,7 +152,11 @@ def _fit(
         excerpts = Excerpts(side=200, budget=media)
         maker = CardMaker(decision, _layout(decision), excerpts, reasons)
         made = maker.make(rows[:cards], columns[:3], badges)
-        notes = [f"{len(columns) - drawn} more scores are not drawn."] if len(columns) > drawn else []
+        notes = (
+            [f"{counted(len(columns) - drawn, 'more score is', 'more scores are')} not drawn."]
+            if len(columns) > drawn
+            else []
+        )
         page = render_fragment(
             heading,
             sentence,

@@ -42,9 +42,9 @@ def collect_table(decision: Decision, layout: Layout, most: int) -> Table:
 def explain_sample(shown: int, total: int) -> str:
     """What the reader of the table must know of how its rows were chosen."""
     if shown == total:
-        return f"All {words.count(total)} items, in order of import." if total else "There are no items."
+        return f"All {words.items(total)}, in order of import." if total else "There are no items."
     return (
-        f"A sample: {words.count(shown)} of {words.count(total)} items, evenly spaced in order of import "
+        f"A sample: {words.count(shown)} of {words.items(total)}, evenly spaced in order of import "
         f"(every {words.number(float(total / shown))}th), so shares are about those of the whole. Sorting and filtering "
         "work on the sample."
     )

@@ -69,7 +69,7 @@ def shorten(text: str, limit: int) -> str:
     """The first `limit` characters, cleaned; what was cut is said: '… (1,000,000 characters)'."""
     if len(text) <= limit:
         return clean(text)
-    return f"{clean(text[:limit])}… ({len(text):,} characters)"
+    return f"{clean(text[:limit])}… ({counted(len(text), 'character')})"
 
 
 def plain(value: Any, limit: int = 300) -> str:
@@ -81,5 +81,5 @@ def plain(value: Any, limit: int = 300) -> str:
     if isinstance(value, (int, float)):
         return number(value)
     if isinstance(value, bytes):
-        return value.hex() if len(value) <= 32 else f"{len(value):,} bytes"
+        return value.hex() if len(value) <= 32 else f"{counted(len(value), 'byte')}"
     return shorten(str(value), limit)

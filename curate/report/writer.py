@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+from curate.counting import counted
 from curate.durable import publish
 from curate.errors import InputError, RunError, UnknownNameError
 from curate.report.collector import Limits, collect
@@ -75,13 +76,13 @@ def write_report(
         halvings += 1
         if halvings > 12:
             raise InputError(
-                f"the report cannot be made smaller than {len(page):,} bytes; max_bytes is {max_bytes:,}"
+                f"the report cannot be made smaller than {counted(len(page), 'byte')}; max_bytes is {max_bytes:,}"
             )
         limits = limits.halve()
         data = gather()
         said = (
-            f"To stay within {max_bytes:,} bytes, galleries hold at most {limits.gallery} items, the table "
-            f"{limits.table_rows} rows and the map {limits.points} items."
+            f"To stay within {counted(max_bytes, 'byte')}, galleries hold at most {counted(limits.gallery, 'item')}, "
+            f"the table {counted(limits.table_rows, 'row')} and the map {counted(limits.points, 'item')}."
         )
         page = render(replace(data, notices=(*data.notices, said)))
     return write_whole(Path(path).expanduser(), page)

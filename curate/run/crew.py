@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from curate.contracts import Held, View
+from curate.counting import counted
 from curate.pieces import Piece
 from curate.run import progress
 
@@ -30,7 +31,7 @@ class RunCrew:
     def each(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
         """See `Crew`."""
         self.context.share_news()
-        told = _Told(self.context, "pieces")
+        told = _Told(self.context, "piece", "pieces")
         for answer in self.context.runner.each(function, tasks):
             told.one_more()
             yield answer
@@ -40,7 +41,8 @@ class RunCrew:
         """See `Crew`."""
         self.context.share_news()
         with self.context.runner.hold(make, pieces) as held:
-            yield _HeldInRounds(held, _Told(self.context, f"rounds over {len(pieces):,} pieces"))
+            over = f"over {counted(len(pieces), 'piece')}"
+            yield _HeldInRounds(held, _Told(self.context, f"round {over}", f"rounds {over}"))
 
 
 @dataclass(eq=False)
@@ -48,7 +50,8 @@ class _Told:
     """Counts what is done, and notes it every ten seconds."""
 
     context: RunContext
-    what: str
+    one: str
+    many: str
     done: int = 0
     last: float = field(default_factory=time.monotonic)
 
@@ -58,7 +61,7 @@ class _Told:
             self.last = time.monotonic()
             steps = self.context.run.steps
             self.context.progress.note(
-                f"{steps[-1].title if steps else 'run'}: {self.done:,} {self.what} done"
+                f"{steps[-1].title if steps else 'run'}: {counted(self.done, self.one, self.many)} done"
             )
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import registry
+from curate.counting import counted
 from curate.errors import InputError, UnknownNameError
 from curate.run.ledger import StepRecord
 from curate.store import Expression, PartStore, StoreView
@@ -103,7 +104,9 @@ def find(view: StoreView, item: str) -> int:
         raise InputError(f"no item {item!r}: the store holds no items")
     pattern = f"select id from view order by jaro_winkler_similarity(id, {_quote(item)}) desc, id limit 3"
     near = view.sql(pattern, ["id"])["id"].to_pylist()
-    raise UnknownNameError("item", item, near, hint=f"Only the nearest of {len(view):,} ids are shown.")
+    raise UnknownNameError(
+        "item", item, near, hint=f"Only the nearest of {counted(len(view), 'id')} are shown."
+    )
 
 
 def _check_refused(store: PartStore, item: str) -> None:
@@ -156,7 +159,9 @@ def _decide(
         index = pc.index(table["seq"], pa.scalar(seq, pa.int64())).as_py()
         if index < 0:
             return Decision(
-                step.title, "not selected", f"{len(table):,} others were, under the name {step.selection!r}"
+                step.title,
+                "not selected",
+                f"{counted(len(table), 'other was', 'others were')}, under the name {step.selection!r}",
             )
         chosen = table.slice(index, 1).to_pylist()[0]
         parts = [f"rank {chosen['rank']} of {len(table):,}"]

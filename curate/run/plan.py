@@ -172,7 +172,7 @@ def _at_most(planner: _Planner, step: ScoreStep) -> str:
     snapshot = planner.store.snapshot()
     tasks = list(pending(planner.store, view, snapshot, scorer, bind(scorer, step.name, snapshot)))
     note = _foretold(planner, tasks)
-    return f"at most {sum(len(task.rows) for task in tasks):,} rows: {note}" if note else told
+    return f"at most {counted(sum(len(task.rows) for task in tasks), 'row')}: {note}" if note else told
 
 
 def _plan_keep(planner: _Planner, step: KeepStep) -> PlannedStep:
@@ -202,7 +202,7 @@ def _plan_select(planner: _Planner, step: SelectStep) -> PlannedStep:
 def _chooses(selector: Any, budget: Budget, rows: int, view: StoreView | None) -> str:
     """How many, and what that will take where the selector can say and its vectors are there."""
     if spends(selector):
-        return f"spends {budget} of what {rows:,} items cost"
+        return f"spends {budget} of what {counted(rows, 'item costs', 'items cost')}"
     count = resolve_budget(budget, rows)
     note = f"chooses {count:,} of {rows:,}"
     width = _width(view, selector.needs) if view is not None and hasattr(selector, "estimate") else None
@@ -237,7 +237,9 @@ def _plan_compare(planner: _Planner, step: CompareStep) -> PlannedStep:
         own = {key: value for key, value in params.items() if key != "select"}
         registry.build("selectors", params.get("select", name), own)
     runs = (len(asked) + 1) * len(step.budgets) * step.seeds + step.seeds
-    return PlannedStep(step.title, "unknown", _rows(planner), None, f"{runs} trainings of a {step.model}")
+    return PlannedStep(
+        step.title, "unknown", _rows(planner), None, f"{counted(runs, 'training')} of a {step.model}"
+    )
 
 
 def _plan_other(planner: _Planner, step: Any) -> PlannedStep:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from curate.contracts import View
+from curate.counting import counted
 from curate.errors import CurateError
 from curate.pieces import Piece, failed, named
 from curate.run.ray_worker import Args, Gone, Missing
@@ -115,9 +116,13 @@ class HeldByRay:
         """Wait for a worker to come back, and where it does not, let the others hold what it held."""
         mine = [number for number, place in self.place.items() if place == worker]
         self.deaths += 1
-        self.runner.say(f"a worker died and {len(mine)} pieces are read again: {gone.why}")
+        self.runner.say(
+            f"a worker died and {counted(len(mine), 'piece is', 'pieces are')} read again: {gone.why}"
+        )
         if self.deaths >= MAX_DEATHS:
-            why = f"{self.deaths} workers died in one round (out of memory, or a crash): {gone.why}"
+            why = (
+                f"{counted(self.deaths, 'worker')} died in one round (out of memory, or a crash): {gone.why}"
+            )
             raise failed(named(self.made_by), self.pieces[mine[0]], why)
         if self.runner.is_back(worker, PATIENCE if len(self.workers) > 1 else None):
             return

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.contracts import ROW, Scorer, column_name, reason_name
+from curate.counting import counted
 from curate.errors import SchemaError
 from curate.run.aligned import merge, read_aligned, spread
 from curate.run.stopwatch import Stopwatch
@@ -114,7 +115,9 @@ def answer(scorer: Scorer, batch: pa.RecordBatch, column_set: ColumnSet) -> pa.T
     """Ask a scorer, and check that what comes back is what it promised: rows, columns and types."""
     given = scorer.score(batch)
     if given.num_rows != batch.num_rows:
-        raise SchemaError(f"{scorer.name} gave {given.num_rows} rows for a batch of {batch.num_rows}")
+        raise SchemaError(
+            f"{scorer.name} gave {counted(given.num_rows, 'row')} for a batch of {batch.num_rows}"
+        )
     theirs = [f.name for f in scorer.gives] + [reason_name(column_name(scorer.name))]
     columns: dict[str, Any] = {}
     for name, want in zip(theirs, column_set.schema(), strict=True):

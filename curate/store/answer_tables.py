@@ -124,7 +124,8 @@ def _typed(frame: pl.DataFrame, control: str, source: str) -> pl.DataFrame:
         if empty.any():
             rows = empty.arg_true().head(5).to_list()
             raise InputError(
-                f"{int(empty.sum()):,} answers have no {name}, in rows {rows}: an answer needs one"
+                f"{counted(int(empty.sum()), 'answer has', 'answers have')} no {name}, in rows {rows}: an answer needs "
+                "one"
             )
     unknown = pl.lit(UNKNOWN_TIME).cast(pl.Datetime("us", "UTC"))
     return frame.with_columns(
@@ -212,8 +213,8 @@ def _check_items(store: PartStore, frame: pl.DataFrame) -> None:
             else "no items yet: add them first"
         )
         raise InputError(
-            f"{len(strange):,} of {counted(len(asked), 'item')} of the answers {'is' if len(strange) == 1 else 'are'} not in the store, such as {_first(strange)}; "
-            f"the store has {there}"
+            f"{len(strange):,} of {counted(len(asked), 'item')} of the answers {'is' if len(strange) == 1 else 'are'} "
+            f"not in the store, such as {_first(strange)}; the store has {there}"
         )
 
 
@@ -226,9 +227,9 @@ def _once(frame: pl.DataFrame) -> pl.DataFrame:
             (twice["answer_id"] == twice["answer_id"][0]) & (twice["control"] == twice["control"][0])
         )
         raise InputError(
-            f"{twice['answer_id'].n_unique():,} answers contradict another by the same person about the same item, such as "
-            f"item {first['item'][0]!r} by {first['annotator'][0]!r}: {first['value'][0]!r} and {first['value'][1]!r}. "
-            "Keep one of each, or add `time` or `round`"
+            f"{counted(twice['answer_id'].n_unique(), 'answer contradicts', 'answers contradict')} another by the same "
+            f"person about the same item, such as item {first['item'][0]!r} by {first['annotator'][0]!r}: "
+            f"{first['value'][0]!r} and {first['value'][1]!r}. Keep one of each, or add `time` or `round`"
         )
     return rows
 
@@ -243,9 +244,9 @@ def _check_recorded(store: PartStore, frame: pl.DataFrame, source: str) -> None:
     if other.height:
         first = other.row(0, named=True)
         raise InputError(
-            f"{other.height:,} answers were recorded before with another value, such as item {first['item']!r} by "
-            f"{first['annotator']!r}: {first['value_before']!r}, now {first['value']!r}. No answer is ever changed: say by "
-            "`time` when it was, or name another `source`"
+            f"{counted(other.height, 'answer was', 'answers were')} recorded before with another value, such as item "
+            f"{first['item']!r} by {first['annotator']!r}: {first['value_before']!r}, now {first['value']!r}. No "
+            "answer is ever changed: say by `time` when it was, or name another `source`"
         )
 
 

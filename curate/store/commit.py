@@ -12,6 +12,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+from curate.counting import counted
 from curate.errors import ConflictError, InputError, SchemaError, StoreError
 from curate.store import failpoints, filesystem, records, tombstones
 from curate.store.catalog import Catalog, CommitUnknown, dump
@@ -154,8 +155,8 @@ def _remove(con: sqlite3.Connection, changes: Changes, version: int) -> None:
         late = sorted(gone.difference(changes.remove))
         if late:
             raise ConflictError(
-                f"{len(late)} parts that this commit does not know, the first {late[0]}, belong to items that it "
-                "replaces: another process scored them meanwhile. Nothing was changed; run again"
+                f"this commit does not know {counted(len(late), 'part')} of items that it replaces, the first "
+                f"{late[0]}: another process scored them meanwhile. Nothing was changed; run again"
             )
 
 
@@ -201,7 +202,7 @@ def _check_file(root: Path, part: NewPart) -> None:
         except FileNotFoundError:
             size = -1
         if size != sizes.get(path, size) or size < 0:
-            found = "is gone" if size < 0 else f"holds {size} bytes, not {part.bytes}"
+            found = "is gone" if size < 0 else f"holds {counted(size, 'byte')}, not {part.bytes}"
             raise ConflictError(
                 f"{path} {found}: it was swept or damaged before it could be committed (gc with too short a "
                 "grace_seconds?). Nothing was changed; run again"
@@ -219,7 +220,7 @@ def _check_base(con: sqlite3.Connection, part: NewPart) -> None:
         )
     if row[0] != part.rows:
         raise SchemaError(
-            f"{part.table} part {part.part_id} has {part.rows} rows, item part {part.base} has {row[0]}"
+            f"{part.table} part {part.part_id} has {counted(part.rows, 'row')}, item part {part.base} has {row[0]}"
         )
 
 

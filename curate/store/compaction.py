@@ -122,7 +122,7 @@ def hint(snapshot: Snapshot) -> str | None:
     small = sum(p.rows < PART_ROWS * SMALL for p in snapshot.items)
     if len(snapshot.items) < MANY or small * 2 < len(snapshot.items):
         return None
-    return f"{small:,} of {len(snapshot.items):,} item parts are small: `curate compact` merges them"
+    return f"{small:,} of {counted(len(snapshot.items), 'item part')} are small: `curate compact` merges them"
 
 
 # --- What to merge ----------------------------------------------------------------------------------------------

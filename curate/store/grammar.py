@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from curate.counting import counted
 from curate.errors import ExpressionError
 
 NODES = frozenset(
@@ -137,7 +138,9 @@ def _check_text(text: str, limit: int) -> None:
     if not text.strip():
         raise ExpressionError("the expression is empty; write a condition such as: clip_score > 0.2")
     if len(text) > limit:
-        raise ExpressionError(f"the expression is {len(text)} characters long; at most {limit} are read")
+        raise ExpressionError(
+            f"the expression is {counted(len(text), 'character')} long; at most {limit} are read"
+        )
     if "\x00" in text:
         raise ExpressionError("the expression holds a NUL character")
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.contracts import ROW
+from curate.counting import counted
 from curate.errors import InputError, SchemaError
 from curate.store.engine import quote_name
 from curate.store.expression import Expression
@@ -187,8 +188,8 @@ def vectors(query: Query, chosen: RowSet | None, name: str) -> PartVectors:
             missing += count
     if missing:
         raise SchemaError(
-            f"{missing} of {missing + sum(map(len, pieces))} items have no {name!r} yet: score them first, or leave "
-            "their parts out"
+            f"{missing} of {counted(missing + sum(map(len, pieces)), 'item')} have no {name!r} yet: score them first, "
+            "or leave their parts out"
         )
     return PartVectors(name, pieces, field.type)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import blake3
 
+from curate.counting import counted
 from curate.errors import InputError, StoreError
 from curate.store import filesystem
 from curate.store.writer import scratch_name
@@ -65,7 +66,8 @@ class PackWriter:
             written = os.fstat(self._fd).st_size
             if written != self._size:
                 raise StoreError(
-                    f"{self._scratch} holds {written} bytes, {self._size} were written: the disk lost some; run again"
+                    f"{self._scratch} holds {counted(written, 'byte')}, {self._size} were written: the disk lost some; "
+                    "run again"
                 )
             filesystem.publish(self._scratch, final, "pack")
         except OSError as error:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from curate.counting import counted
 from curate.errors import CorruptionError, InputError, StoreError, StoreFormatError
 from curate.store import catalog, filesystem, folder, gc, history, manifest, records
 from curate.store.catalog import Catalog, dump
@@ -77,8 +78,8 @@ def _refuse_loss(root: Path, described: int) -> None:
     old.close()
     if known > described:
         raise CorruptionError(
-            f"the catalog of {root} knows {known} versions, manifests/ describe {described}: to rebuild those and lose "
-            "the rest, move catalog.sqlite away first"
+            f"the catalog of {root} knows {counted(known, 'version')}, manifests/ describe {described}: to rebuild "
+            "those and lose the rest, move catalog.sqlite away first"
         )
 
 

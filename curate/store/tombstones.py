@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate.counting import counted
 from curate.errors import ConflictError, InputError
 from curate.store import records
 
@@ -46,9 +47,9 @@ def _check_homes(root: Path, con: sqlite3.Connection, version: int) -> None:
             held = int(((lost >= lo) & (lost < hi)).sum())
             if held:
                 raise ConflictError(
-                    f"item part {part_id} is to be removed, but {held} tombstones of its items stay live: another "
-                    "process deleted items meanwhile, or this commit does not replace the parts of tombstones. "
-                    "Nothing was changed; run again"
+                    f"item part {part_id} is to be removed, but {counted(held, 'tombstone')} of its items stay live: "
+                    "another process deleted items meanwhile, or this commit does not replace the parts of "
+                    "tombstones. Nothing was changed; run again"
                 )
 
 
@@ -63,8 +64,8 @@ def _check_there(con: sqlite3.Connection, seqs: npt.NDArray[np.int64]) -> None:
     lost = _homeless(con, seqs)
     if len(lost):
         raise ConflictError(
-            f"{len(lost)} of {len(seqs)} items to delete, the first with seq {lost[0]}, are in no live part: another "
-            "process replaced or removed it. Nothing was changed; run again"
+            f"{len(lost)} of {counted(len(seqs), 'item')} to delete, the first with seq {lost[0]}, are in no live "
+            "part: another process replaced or removed it. Nothing was changed; run again"
         )
 
 
@@ -87,8 +88,8 @@ def _check_once(root: Path, con: sqlite3.Connection, part_id: str, seqs: npt.NDA
         both = np.intersect1d(seqs, _read_seqs(root / path), assume_unique=True)
         if len(both):
             raise ConflictError(
-                f"{len(both)} of {len(seqs)} items are deleted already, the first with seq {both[0]}. Nothing was "
-                "changed; run again"
+                f"{len(both)} of {counted(len(seqs), 'item')} are deleted already, the first with seq {both[0]}. "
+                "Nothing was changed; run again"
             )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.counting import counted
 from curate.errors import CorruptionError, InputError, SchemaError
 
 Array = npt.NDArray[Any]
@@ -42,7 +43,7 @@ class Piece:
             )
         if len(column) != self.length:
             raise CorruptionError(
-                f"{self.path} holds {len(column)} rows of {self.column!r}, not {self.length}"
+                f"{self.path} holds {counted(len(column), 'row')} of {self.column!r}, not {self.length}"
             )
         return column
 
@@ -148,7 +149,7 @@ class PartVectors:
         rows = np.asarray(rows, np.int64)
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
             raise InputError(
-                f"row {int(rows.max())} of {self._column!r}: there are {len(self)} rows, counted from 0"
+                f"row {int(rows.max())} of {self._column!r}, which has {counted(len(self), 'row')}, counted from 0"
             )
         out = np.empty((len(rows), self._shape[1]), self._dtype)
         owner = np.searchsorted(self._starts, rows, side="right") - 1

@@ -18,6 +18,7 @@ import blake3
 import pyarrow as pa
 
 from curate.contracts import digest
+from curate.counting import counted
 from curate.errors import BusyError, CorruptionError, StoreError
 from curate.store import folder, gc, history, manifest, records
 from curate.store.catalog import Catalog
@@ -93,7 +94,9 @@ def _check_meta(root: Path, con: sqlite3.Connection) -> Iterator[Problem]:
 def _check_catalog(path: Path, con: sqlite3.Connection) -> Iterator[Problem]:
     pages, page = (con.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "page_size"))
     if path.stat().st_size != pages * page:
-        text = f"the file holds {path.stat().st_size} bytes, not {pages} pages of {page}"
+        text = (
+            f"the file holds {counted(path.stat().st_size, 'byte')}, not {counted(pages, 'page')} of {page}"
+        )
         yield _of_catalog(text)
     for (said,) in con.execute("PRAGMA integrity_check(20)").fetchall():
         if said != "ok":
@@ -113,7 +116,7 @@ def _check_catalog(path: Path, con: sqlite3.Connection) -> Iterator[Problem]:
         "SELECT count(*), coalesce(max(version), 0), count(DISTINCT token) FROM snapshot WHERE version > 0"
     ).fetchone()
     if count != newest or tokens != newest:
-        text = f"{count} versions and {tokens} tokens, but the newest version is {newest}: they run from 1 without gaps"
+        text = f"{counted(count, 'version')} and {counted(tokens, 'token')}, but the newest version is {newest}: they run from 1 without gaps"
         yield Problem("versions", "catalog.sqlite", f"{text}. {_AGAIN}")
 
 
@@ -158,7 +161,7 @@ def _check_rows(con: sqlite3.Connection) -> Iterator[Problem]:
     )
     for part_id, path, rows, base, found in con.execute(query):
         if rows != found:
-            text = f"part {part_id} has {rows} rows, its item part {base} {'is not live' if found is None else found}"
+            text = f"part {part_id} has {counted(rows, 'row')}, its item part {base} {'is not live' if found is None else found}"
             yield Problem("rows", path, f"{text}: rebuild the catalog")
     arrow = records.schemas(con)
     for table, fingerprint, slot in con.execute("SELECT DISTINCT tbl, schema, slot FROM part").fetchall():
@@ -200,7 +203,7 @@ def _check_merged(con: sqlite3.Connection) -> Iterator[Problem]:
     known = records.has_merged(con)
     found = set(con.execute("SELECT original, part_id FROM merged")) if known else set()
     if found != wanted:
-        text = f"{len(found ^ wanted)} entries about merged parts are not as they were written"
+        text = f"{counted(len(found ^ wanted), 'entry about merged parts is', 'entries about merged parts are')} not as they were written"
         yield _of_catalog(text)
 
 
@@ -244,7 +247,9 @@ def _check_part(root: Path, part: Part, deep: bool) -> Iterator[Problem]:
         size = path.stat().st_size
         if size != part.bytes:
             yield Problem(
-                "size", part.path, f"{part.path} holds {size} bytes, {part.bytes} were committed: {_REDO}"
+                "size",
+                part.path,
+                f"{part.path} holds {counted(size, 'byte')}, {part.bytes} were committed: {_REDO}",
             )
         elif (
             deep

@@ -152,7 +152,7 @@ class StoreView:
     def limit(self, n: int) -> StoreView:
         """The first `n` rows; all of them where there are fewer."""
         if n < 0:
-            raise InputError(f"a limit of {n} rows: give 0 or more")
+            raise InputError(f"a limit of {counted(n, 'row')}: give 0 or more")
         base = self._settled()
         return base._then(("limit", n), query=replace(base.query, limit=n))
 
@@ -236,7 +236,7 @@ class StoreView:
     def batches(self, columns: Sequence[str] | None = None, rows: int = 65536) -> Iterator[pa.RecordBatch]:
         """The same in batches of exactly `rows` (the last may be shorter), reading a few at a time only."""
         if rows < 1:
-            raise InputError(f"batches of {rows} rows: give 1 or more")
+            raise InputError(f"batches of {counted(rows, 'row')}: give 1 or more")
         names = outputs.named(self.layout, columns)
         scalars = [n for n in names if not self.layout.is_vector(n)]
         return outputs.rebatch(

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.contracts import digest, role_of
+from curate.counting import counted
 from curate.errors import CorruptionError, SchemaError
 from curate.store import encoding, filesystem
 from curate.store.parts import ColumnSet, NewPart, Part
@@ -70,7 +71,8 @@ class PartWriter:
         """
         if table.num_rows != base.rows:
             raise SchemaError(
-                f"{table.num_rows} rows for item part {base.part_id} of {base.rows} rows: columns are aligned row by row"
+                f"{counted(table.num_rows, 'row')} for item part {base.part_id} of {counted(base.rows, 'row')}: "
+                "columns are aligned row by row"
             )
         if not table.num_columns:
             raise SchemaError(f"no columns to store for {column_set.name!r}")
@@ -174,17 +176,17 @@ def check_file(path: Path, rows: int, size: int) -> None:
     found = path.stat().st_size
     if found != size:
         raise CorruptionError(
-            f"{path} holds {found} bytes, {size} were written: the disk lost some; run again"
+            f"{path} holds {counted(found, 'byte')}, {size} were written: the disk lost some; run again"
         )
     try:
-        counted = count_rows(path)
+        there = count_rows(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise CorruptionError(
             f"{path} cannot be read back ({error}): the disk lost some of it; run again"
         ) from error
-    if counted != rows:
+    if there != rows:
         raise CorruptionError(
-            f"{path} holds {counted} rows, {rows} were written: the disk lost some; run again"
+            f"{path} holds {counted(there, 'row')}, {rows} were written: the disk lost some; run again"
         )
 
 

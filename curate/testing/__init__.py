@@ -32,6 +32,7 @@ from curate.contracts import (
     reason_name,
     role_of,
 )
+from curate.counting import counted
 from curate.errors import CurateError, InputError
 from curate.memory import ArrayVectors, ArrayView
 from curate.testing.annotators import People, check_annotator
@@ -178,7 +179,7 @@ def _check_gives(scorer: Any) -> None:
 def _check_shape(scorer: Any, scored: pa.Table, rows: int) -> None:
     expected = [*(f.name for f in scorer.gives), reason_name(scorer.name)]
     assert scored.column_names == expected, f"columns {scored.column_names}, promised {expected}"
-    assert len(scored) == rows, f"{len(scored)} rows for {rows}"
+    assert len(scored) == rows, f"{counted(len(scored), 'row')} for {rows}"
     for field in scorer.gives:
         got = scored.schema.field(field.name).type
         if role_of(field) == "vector":
@@ -275,7 +276,7 @@ def check_selector(selector: Any, view: ArrayView, budget: Budget | None = None,
     chosen: Selection = selector.select(view, budget, np.random.default_rng(seed))
     _check_selection(chosen, len(view))
     if isinstance(budget, int):
-        assert len(chosen) <= budget, f"{len(chosen)} items chosen, the budget is {budget}"
+        assert len(chosen) <= budget, f"{counted(len(chosen), 'item')} chosen, the budget is {budget}"
     again = selector.select(view, budget, np.random.default_rng(seed))
     _assert_same(again, chosen, np.arange(len(view)), "the same seed gives another selection")
     order = np.random.default_rng(1).permutation(len(view))
@@ -286,7 +287,7 @@ def check_selector(selector: Any, view: ArrayView, budget: Budget | None = None,
             selector.select(view, wrong, np.random.default_rng(seed))
         except InputError:
             continue
-        raise AssertionError(f"budget {wrong!r} of {len(view)} items is accepted")
+        raise AssertionError(f"budget {wrong!r} of {counted(len(view), 'item')} is accepted")
     return chosen
 
 

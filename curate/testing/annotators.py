@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from curate.counting import counted
 from curate.records import ANSWERS
 
 __all__ = ["HOSTILE", "People", "check_annotator"]
@@ -104,7 +105,9 @@ def _check_itself(annotator: Any) -> None:
 
 def _check_push(trial: _Trial) -> None:
     planned = trial.push(dry_run=True)
-    assert planned["created"] == len(HOSTILE), f"a dry run plans {planned['created']} of {len(HOSTILE)} tasks"
+    assert planned["created"] == len(HOSTILE), (
+        f"a dry run plans {planned['created']} of {counted(len(HOSTILE), 'task')}"
+    )
     some = trial.push(ids=["plain", "markup"])
     assert (some["created"], some["present"]) == (2, 0), f"the first push after a dry run: {dict(some)}"
     whole = trial.push()
@@ -150,7 +153,7 @@ def _check_edits(trial: _Trial) -> None:
     before = trial.said()
     trial.people.change("faces", ann, {"label": "bad"}, 1)
     receipt = trial.pull()
-    assert receipt["edited"] == 1, f"{receipt['edited']} answers edited, there was one"
+    assert receipt["edited"] == 1, f"{counted(receipt['edited'], 'answer')} edited, there was one"
     assert before <= trial.said(), "an edit overwrote an answer: answers are only ever added"
     now = [s for s in trial.said(latest=True) if s[:2] == ("faces", ann)]
     assert now == [("faces", ann, 1, "label", "bad", False, "ok")], f"after the edit: {now}"

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from curate.arrays.conversion import as_numbers
 from curate.arrays.distributions import check_distributions, check_given
+from curate.counting import counted
 from curate.errors import InputError
 from curate.vectors.rows import Floats
 
@@ -62,7 +63,7 @@ def grand(
     lengths = []
     for probs, seen in runs:
         if seen.ndim != 2 or len(seen) != len(labels):
-            raise InputError(f"features of shape {seen.shape} for {len(labels)} items")
+            raise InputError(f"features of shape {seen.shape} for {counted(len(labels), 'item')}")
         squared = np.einsum("ij,ij->i", seen, seen, dtype=np.float64) + bias
         lengths.append(np.linalg.norm(errors_of(probs, labels), axis=1) * np.sqrt(squared))
     return np.asarray(np.mean(lengths, axis=0), np.float32)

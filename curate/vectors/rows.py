@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from curate.arrays.conversion import as_rows
 from curate.choosing import finite_rows
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["Doubles", "Floats", "Ints", "prepare", "unit"]
@@ -33,7 +34,10 @@ def prepare(given: Any, what: str = "x") -> Floats:
         bad = np.flatnonzero(np.abs(x).max(1) > 1e17)
     if len(bad):
         named = ", ".join(map(str, bad[:5].tolist()))
-        raise InputError(f"{len(bad)} rows of {what} are not finite or too long, as {named}: leave them out")
+        raise InputError(
+            f"{counted(len(bad), f'row of {what} is', f'rows of {what} are')} not finite or too long, as {named}: "
+            "leave them out"
+        )
     return x
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from curate.choosing import finite_rows
 from curate.contracts import Vectors, View
+from curate.counting import counted
 from curate.errors import InputError, SchemaError
 from curate.fitting import PIECE_NUMBERS, piece_rows, read_vectors, without_lists
 from curate.vectors.rows import Floats, Ints, prepare
@@ -275,7 +276,8 @@ def _look(column: str, piece: View, first: int) -> tuple[npt.NDArray[np.uint8], 
         long = np.flatnonzero(known & (np.abs(x).max(1) > _LONG))
         if len(long):
             raise InputError(
-                f"{len(long)} rows of {column!r} are too long, as row {first + int(long[0])}: leave them out"
+                f"{counted(len(long), f'row of {column!r} is', f'rows of {column!r} are')} too long, as row "
+                f"{first + int(long[0])}: leave them out"
             )
     return np.packbits(known), n, x.shape[1]
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from curate.arrays.conversion import as_floats
 from curate.contracts import detail, reason_name, score
+from curate.counting import counted
 from curate.errors import InputError, require
 from curate.media import read_batches
 from curate.scorers.alignment.fga.captions import clean_caption
@@ -173,7 +174,8 @@ def _load(model: str, device: str, precision: Precision) -> FgaModel:
     lacking = sorted(str(key) for key in (*info["missing_keys"], *info["mismatched_keys"]))
     if lacking:
         raise InputError(
-            f"{model!r} is no BLIP-2 for image-text retrieval: {len(lacking)} weights are missing, the first {lacking[0]}"
+            f"{model!r} is no BLIP-2 for image-text retrieval: {counted(len(lacking), 'weight is', 'weights are')} "
+            f"missing, the first {lacking[0]}"
         )
     tokenizer = fetch(transformers.AutoTokenizer.from_pretrained, model, _WHAT)
     net = net.float().to(where).eval()

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from curate.arrays.conversion import as_floats
 from curate.contracts import Finding, Findings, View
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import columns_of, numbers, order_by_id, read_labels
 
@@ -56,7 +57,9 @@ def rank_generators(
     values, who = values[known], who[known]
     names, code = np.unique(who, return_inverse=True)
     if len(names) < 2:
-        raise InputError(f"{len(names)} generators have a score: a ranking takes two")
+        raise InputError(
+            f"{counted(len(names), 'generator has', 'generators have')} a score: a ranking takes two"
+        )
     rng = np.random.default_rng(seed)
     if prompts is None:
         drawn = _resample_items(values, code, resamples, rng)
@@ -173,8 +176,8 @@ class GeneratorRanking:
         lead = found.mean[0] - found.mean[1]
         held = "holds" if found.p[0, 1] < 0.05 else "is no more than chance could make"
         summary = (
-            f"{first} comes first of {len(found.names)} generators by {self.by} ({found.mean[0]:.3f}), {lead:.3f} before "
-            f"{second}; that lead {held} (p {found.p[0, 1]:.3f})"
+            f"{first} comes first of {counted(len(found.names), 'generator')} by {self.by} ({found.mean[0]:.3f}), "
+            f"{lead:.3f} before {second}; that lead {held} (p {found.p[0, 1]:.3f})"
         )
         return Findings(summary, (self._means(found), self._pairs(found)))
 
@@ -192,8 +195,8 @@ class GeneratorRanking:
         )
         unit = "prompts" if self.prompt else "items"
         text = (
-            f"Mean {self.by} with 95 % intervals from {self.resamples} resamplings of {unit}; `best_rank` to "
-            "`worst_rank` is where a generator may stand."
+            f"Mean {self.by} with 95 % intervals from {counted(self.resamples, 'resampling')} of {unit}; `best_rank` "
+            "to `worst_rank` is where a generator may stand."
         )
         return Finding("Generators by mean score", text, table, "bars")
 
@@ -202,8 +205,8 @@ class GeneratorRanking:
         apart = int((found.p[np.triu_indices(k, 1)] < 0.05).sum())
         columns = [pa.array(found.names), *(pa.array(column) for column in found.better.T)]
         text = (
-            f"The share of resamplings in which the row is above the column. {apart} of {k * (k - 1) // 2} pairs differ "
-            "with 95 % confidence over all pairs (Holm)."
+            f"The share of resamplings in which the row is above the column. {apart} of "
+            f"{counted(k * (k - 1) // 2, 'pair')} differ with 95 % confidence over all pairs (Holm)."
         )
         return Finding(
             "Who is better than whom", text, pa.table(columns, ["generator", *found.names]), "matrix"

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats
+from curate.counting import counted
 from curate.errors import InputError, UnknownNameError, require
 
 __all__ = [
@@ -176,14 +177,16 @@ def _inversions(code: npt.NDArray[np.integer]) -> int:
 def _pairs(predicted: Any, human: Any) -> tuple[Floats, Floats]:
     x, y = _flat(predicted), _flat(human)
     if x.shape != y.shape:
-        raise InputError(f"{len(x)} scores and {len(y)} human values: one of each for a pair")
+        raise InputError(
+            f"{counted(len(x), 'score')} and {counted(len(y), 'human value')}: one of each for a pair"
+        )
     if len(x) < 2:
-        raise InputError(f"{len(x)} pairs: a correlation takes at least two")
+        raise InputError(f"{counted(len(x), 'pair')}: a correlation takes at least two")
     bad = np.flatnonzero(~np.isfinite(x) | ~np.isfinite(y))
     if len(bad):
         raise InputError(
-            f"{len(bad)} of {len(x)} pairs have no finite value (rows {', '.join(map(str, bad[:5]))}): leave out what "
-            "nobody scored, and say how much that was"
+            f"{len(bad)} of {counted(len(x), 'pair')} have no finite value (rows {', '.join(map(str, bad[:5]))}): "
+            "leave out what nobody scored, and say how much that was"
         )
     return x, y
 
@@ -233,7 +236,9 @@ def element_accuracy(
 
 def _pool(predicted: Any, human: Any) -> tuple[Floats, Floats]:
     if len(predicted) != len(human):
-        raise InputError(f"{len(predicted)} predicted and {len(human)} human entries: one of each")
+        raise InputError(
+            f"{len(predicted)} predicted and {counted(len(human), 'human entry', 'human entries')}: one of each"
+        )
     xs: list[Any] = []
     ys: list[Any] = []
     for row, (x, y) in enumerate(zip(predicted, human, strict=True)):
@@ -245,7 +250,7 @@ def _pool(predicted: Any, human: Any) -> tuple[Floats, Floats]:
             x, y = list(x.values()), [y[name] for name in x]
         x, y = (list(v) if hasattr(v, "__len__") else [v] for v in (x, y))
         if len(x) != len(y):
-            raise InputError(f"pair {row}: {len(x)} predicted and {len(y)} human elements")
+            raise InputError(f"pair {row}: {len(x)} predicted and {counted(len(y), 'human element')}")
         xs += x
         ys += y
     return _flat(xs), _flat(ys)
@@ -334,7 +339,7 @@ def _draws(n: int, groups: Any, resamples: int, seed: int) -> list[Ints]:
     if groups is None:
         return [rng.integers(0, n, n) for _ in range(resamples)]
     if len(groups) != n:
-        raise InputError(f"{len(groups)} groups for {n} pairs: one each")
+        raise InputError(f"{counted(len(groups), 'group')} for {counted(n, 'pair')}: one each")
     code = np.unique(np.asarray(groups), return_inverse=True)[1]
     members = np.split(np.argsort(code, kind="stable"), np.cumsum(np.bincount(code))[:-1])
     if len(members) < 2:

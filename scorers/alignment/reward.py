@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from curate.arrays.conversion import as_floats
 from curate.contracts import reason_name, score
+from curate.counting import counted
 from curate.errors import InputError, MissingModelError, require
 from curate.scorers.alignment.similarity import read_vectors
 
@@ -67,10 +68,12 @@ def _check_layers(layers: Sequence[Layer], width: int) -> None:
         if np.ndim(weight) != 2 or np.shape(bias) != np.shape(weight)[:1]:
             raise InputError(f"layer {i}: weight {np.shape(weight)} and bias {np.shape(bias)} do not fit")
         if weight.shape[1] != width:
-            raise InputError(f"layer {i} takes {weight.shape[1]} numbers and gets {width}: of another model?")
+            raise InputError(
+                f"layer {i} takes {counted(weight.shape[1], 'number')} and gets {width}: of another model?"
+            )
         width = weight.shape[0]
     if width != 1:
-        raise InputError(f"the last layer gives {width} numbers, and one is needed")
+        raise InputError(f"the last layer gives {counted(width, 'number')}, and one is needed")
 
 
 def load_reward_head(path: str, prefix: str = "") -> list[Layer]:

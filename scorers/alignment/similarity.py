@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from curate.arrays.conversion import as_floats
 from curate.contracts import detail, reason_name, score
+from curate.counting import counted
 from curate.errors import InputError, SchemaError
 
 __all__ = ["RefClipScore", "clip_score", "read_vectors", "ref_clip_score"]
@@ -113,7 +114,7 @@ class RefClipScore:
         for name, values in zip(self.needs, (images, texts, *references), strict=True):
             if values.shape[1] not in (0, dim):
                 raise InputError(
-                    f"column {name!r} has {values.shape[1]} dimensions, others {dim}: not of one model"
+                    f"column {name!r} has {counted(values.shape[1], 'dimension')}, others {dim}: not of one model"
                 )
         grown = [_grow(values, dim) for values in (images, texts, *references)]
         stacked = np.stack(grown[2:], axis=1)
@@ -148,7 +149,9 @@ def read_vectors(batch: pa.RecordBatch, name: str) -> Floats:
     found = column.filter(column.is_valid())
     lengths = np.unique(pc.list_value_length(found).to_numpy(zero_copy_only=False))
     if len(lengths) > 1:
-        raise InputError(f"column {name!r} has vectors of {lengths[0]} and of {lengths[-1]} dimensions")
+        raise InputError(
+            f"column {name!r} has vectors of {lengths[0]} and of {counted(lengths[-1], 'dimension')}"
+        )
     dim = int(lengths[0]) if len(lengths) else 0
     rows = np.full((len(column), dim), np.nan)
     flat = found.flatten().cast(pa.float64()).fill_null(float("nan")).to_numpy(zero_copy_only=False)

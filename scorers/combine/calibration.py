@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats
+from curate.counting import counted
 from curate.errors import InputError, require
 from curate.scorers.combine.means import check_scores
 
@@ -74,7 +75,7 @@ def calibrate(
     extra = np.empty((len(scores), 0)) if context is None else as_floats(context, "context")
     if ratings.shape != scores.shape[:1] or extra.ndim != 2 or len(extra) != len(scores):
         raise InputError(
-            f"{ratings.shape} ratings, context {extra.shape}: one row of each for {len(scores)} items"
+            f"{ratings.shape} ratings, context {extra.shape}: one row of each for {counted(len(scores), 'item')}"
         )
     if np.isinf(scores).any() or np.isinf(extra).any():
         raise InputError("a column holds infinite values: make them null, or combine ranks (method learned)")
@@ -115,12 +116,15 @@ def deal_groups(groups: Any, folds: int, seed: int) -> tuple[Ints, int]:
 def _check(y: Floats, folds: int) -> None:
     if len(y) < 10:
         raise InputError(
-            f"{len(y)} items have both a rating and a score: it takes at least 10 to learn from, better some hundred"
+            f"{counted(len(y), 'item has', 'items have')} both a rating and a score: it takes at least 10 to learn "
+            "from, better some hundred"
         )
     if not np.isfinite(y).all():
         raise InputError("a rating is infinite: give numbers, or null")
     if np.ptp(y) == 0:
-        raise InputError(f"all {len(y)} ratings are {y[0]:g}: nothing can be learned from them")
+        raise InputError(
+            f"all {counted(len(y), 'rating is', 'ratings are')} {y[0]:g}: nothing can be learned from them"
+        )
     if folds < 2:
         raise InputError(f"folds={folds}: cross-validation needs at least two")
 

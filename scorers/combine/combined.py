@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import View, reason_name, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import FittedTable, order_by_id
 from curate.scorers.combine.calibration import calibrate
@@ -126,7 +127,7 @@ class Combine:
             f"{name} {weight:.2f}" for name, weight in zip((*self.columns, *names), weights, strict=True)
         )
         answers = int((~np.isnan(truth)).sum())
-        return combined, f"learned from {answers} answers (penalty {penalty:g}), {what}: {told}"
+        return combined, f"learned from {counted(answers, 'answer')} (penalty {penalty:g}), {what}: {told}"
 
     def _notes(
         self,
@@ -146,8 +147,8 @@ class Combine:
         except InputError as error:
             return (f"what each column brings could not be measured: {error}",)
         first = (
-            f"{found.metric} on {found.items} answers: combined {found.combined.value:.3f}, the best single column "
-            f"({self.columns[found.best]}) {found.alone[found.best].value:.3f}, random {found.random:.3f}"
+            f"{found.metric} on {counted(found.items, 'answer')}: combined {found.combined.value:.3f}, the best single "
+            f"column ({self.columns[found.best]}) {found.alone[found.best].value:.3f}, random {found.random:.3f}"
         )
         each = [
             f"{column} brings {gain.value:+.3f} {found.metric} (95 % {gain.low:+.3f} to {gain.high:+.3f})"

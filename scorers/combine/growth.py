@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.combine.leave_one_out import LEARNING, Method, Part, combine
 from curate.scorers.combine.means import check_scores
@@ -58,7 +59,9 @@ def learning_curve(
     code = np.unique(known if groups is None else np.asarray(groups)[known], return_inverse=True)[1]
     count = int(code.max()) + 1 if len(code) else 0
     if count < 8 or len(known) < 60:
-        raise InputError(f"{len(known)} ratings of {count} groups: a curve takes at least 60 of 8 groups")
+        raise InputError(
+            f"{counted(len(known), 'rating')} of {counted(count, 'group')}: a curve takes at least 60 of 8 groups"
+        )
     rng = np.random.default_rng(seed)
     sizes = np.zeros((repeats, len(_SHARES)))
     found = np.full((repeats, len(_SHARES)), np.nan)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.combine.calibration import deal_groups
 from curate.scorers.combine.means import check_scores, to_ranks
@@ -67,7 +68,9 @@ def learn(
     """
     scores, truth = check_scores(scores), as_floats(truth, "truth")
     if truth.shape != scores.shape[:1]:
-        raise InputError(f"{truth.shape} answers for {len(scores)} items: one each, NaN where unknown")
+        raise InputError(
+            f"{truth.shape} answers for {counted(len(scores), 'item')}: one each, NaN where unknown"
+        )
     features, owner = _features(scores)
     some = ~np.isnan(scores).all(1)
     known = np.flatnonzero(~np.isnan(truth) & some)
@@ -106,11 +109,13 @@ def _features(scores: Floats) -> tuple[Floats, Floats]:
 def _check(answers: Floats, folds: int, yes_or_no: bool) -> int:
     if len(answers) < 10:
         raise InputError(
-            f"{len(answers)} items have both an answer and a score: it takes at least 10 to learn from, better some "
-            "hundred. rank-mean needs none"
+            f"{counted(len(answers), 'item has', 'items have')} both an answer and a score: it takes at least 10 to "
+            "learn from, better some hundred. rank-mean needs none"
         )
     if (answers == answers[0]).all():
-        raise InputError(f"all {len(answers)} answers are {answers[0]:g}: nothing can be learned from them")
+        raise InputError(
+            f"all {counted(len(answers), 'answer is', 'answers are')} {answers[0]:g}: nothing can be learned from them"
+        )
     if not np.isfinite(answers).all():
         raise InputError("an answer is infinite: give numbers, or null")
     if folds < 2:
@@ -119,7 +124,8 @@ def _check(answers: Floats, folds: int, yes_or_no: bool) -> int:
         rarest = int(min((answers == 0).sum(), (answers == 1).sum()))
         if rarest < 4:
             raise InputError(
-                f"{rarest} of {len(answers)} answers are of the rarer kind: it takes at least 4 to learn from them"
+                f"{rarest} of {counted(len(answers), 'answer')} are of the rarer kind: it takes at least 4 to learn "
+                "from them"
             )
         folds = min(folds, rarest // 2)
     return min(folds, len(answers) // 2)

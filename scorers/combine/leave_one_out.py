@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.combine.calibration import CALIBRATIONS, Calibration, calibrate
 from curate.scorers.combine.learning import is_yes_or_no, learn
@@ -115,7 +116,8 @@ def contributions(
     rows = np.flatnonzero(~np.isnan(truth) & ~np.isnan(scores).all(1))
     if len(rows) < 2 or (truth[rows] == truth[rows][0]).all():
         raise InputError(
-            f"{len(rows)} items have an answer and a score, and not two kinds of answers: nothing to measure"
+            f"{counted(len(rows), 'item has', 'items have')} an answer and a score, and not two kinds of answers: "
+            "nothing to measure"
         )
     tables = [whole, *to_ranks(scores).T]
     tables += [combined([j for j in every if j != i]) for i in every] if len(every) > 1 else []

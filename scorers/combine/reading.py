@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import View
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import columns_of, numbers, read_labels
 
@@ -41,7 +42,7 @@ def read_truth(view: View, truth: str, order: npt.NDArray[np.int64]) -> npt.NDAr
     answers = numbers(view.compute(truth), truth)[order].astype(np.float64)
     if np.isnan(answers).all():
         raise InputError(
-            f"none of {len(answers)} items has a value of {truth!r}: there is no answer to learn from"
+            f"none of {counted(len(answers), 'item')} has a value of {truth!r}: there is no answer to learn from"
         )
     return answers
 
@@ -76,7 +77,7 @@ def read_context(
         known = np.unique(words)
         if len(known) > 50:
             raise InputError(
-                f"context {column!r} has {len(known)} different texts: at most 50 can be told apart"
+                f"context {column!r} has {counted(len(known), 'different text')}: at most 50 can be told apart"
             )
         found += list((words == known[:, None]).astype(float))
         names += [f"{column}={word}" for word in known]

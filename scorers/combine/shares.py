@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import Finding, Findings, View
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import order_by_id
 from curate.scorers.combine.growth import learning_curve
@@ -90,8 +91,8 @@ class ScoreContributions:
         given: dict[str, Any] = {"folds": self.folds, "repeats": self.repeats, "metric": self.metric}
         found = contributions(scores, truth, self.method, **given, **options)
         summary = (
-            f"{self.method} of {len(self.columns)} columns reaches {found.metric} {_told(found.combined)} on "
-            f"{found.items:,} answers; the best column alone ({self.columns[found.best]}) "
+            f"{self.method} of {counted(len(self.columns), 'column')} reaches {found.metric} {_told(found.combined)} "
+            f"on {counted(found.items, 'answer')}; the best column alone ({self.columns[found.best]}) "
             f"{found.alone[found.best].value:.3f}, random {found.random:.3f}"
         )
         findings = [self._overall(found), *self._columns(found), *self._correlations(scores)]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.duplicates.buckets import crowds, expand, first_equal
 from curate.scorers.duplicates.cosines import Alone, Source, Work
@@ -40,7 +41,9 @@ def near_duplicate_images(
     Returns Leaders. Raises InputError for a distance out of range or shapes that do not match.
     """
     if colours is not None and len(colours) != len(hashes):
-        raise InputError(f"{len(colours)} rows of colours for {len(hashes)} hashes")
+        raise InputError(
+            f"{counted(len(colours), 'row')} of colours for {counted(len(hashes), 'hash', 'hashes')}"
+        )
     work = None if colours is None else Alone(colours)
     return choose_images(hashes, Look(work, np.arange(len(hashes)), distance, tolerance))
 

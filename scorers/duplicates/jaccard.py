@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.duplicates.buckets import connect, crowds, expand
 from curate.scorers.duplicates.cosines import Alone, Source
@@ -73,7 +74,7 @@ def near_duplicate_texts(
     """
     alike = Alike(similarity, unit, size, normalise)
     if len(texts) != len(signatures):
-        raise InputError(f"{len(texts)} texts for {len(signatures)} signatures")
+        raise InputError(f"{counted(len(texts), 'text')} for {counted(len(signatures), 'signature')}")
     return choose_texts(AtHand(signatures, texts), np.arange(len(texts)), alike)
 
 

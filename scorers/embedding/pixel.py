@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import reason_name, vector
+from curate.counting import counted
 from curate.errors import InputError, MediaError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class PixelEmbedding:
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= 256:
-            raise InputError(f"pixel-embedding: size {self.size} pixels, 1 to 256")
+            raise InputError(f"pixel-embedding: size {counted(self.size, 'pixel')}, 1 to 256")
 
     @property
     def dim(self) -> int:

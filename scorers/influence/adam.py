@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from curate.counting import counted
 from curate.errors import InputError, require
 
 __all__ = ["AdamMoments", "adam_moments"]
@@ -75,6 +76,6 @@ def _names(groups: Any, slots: Mapping[Any, Any], parameters: Mapping[str, Any])
         if shapes == [tuple(parameters[name].shape) for name in order]:
             return dict(zip(keys, order, strict=True))
     raise InputError(
-        f"the optimiser is of another model: it has {len(keys)} parameters of shapes {shapes[:3]} ..., the model "
-        f"{len(parameters)} of {[tuple(p.shape) for p in list(parameters.values())[:3]]} ..."
+        f"the optimiser is of another model: it has {counted(len(keys), 'parameter')} of shapes {shapes[:3]} ..., the "
+        f"model {len(parameters)} of {[tuple(p.shape) for p in list(parameters.values())[:3]]} ..."
     )

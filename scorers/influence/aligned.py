@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.influence.matching import Influence, Mean, less, tracin
 from curate.scorers.influence.subspace import gist
@@ -107,4 +108,4 @@ def _check_rates(name: str, rates: tuple[float, ...], checkpoints: int) -> None:
     if checkpoints < 1:
         raise InputError(f"{name}: checkpoints {checkpoints}: at least 1 is meant")
     if rates and len(rates) != checkpoints:
-        raise InputError(f"{name}: {len(rates)} rates for {checkpoints} checkpoints")
+        raise InputError(f"{name}: {counted(len(rates), 'rate')} for {counted(checkpoints, 'checkpoint')}")

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.contracts import View, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import FittedTable, answered, columns_of, numbers, open_vectors
 from curate.scorers.influence.last_layer import el2n, grand
@@ -97,7 +98,8 @@ class SelfInfluence:
     def __post_init__(self) -> None:
         if self.checkpoints < 1 or len(self.rates) not in (0, self.checkpoints):
             raise InputError(
-                f"self-influence: {self.checkpoints} checkpoints and {len(self.rates)} rates: as many are meant, or none"
+                f"self-influence: {counted(self.checkpoints, 'checkpoint')} and {counted(len(self.rates), 'rate')}: as "
+                "many are meant, or none"
             )
 
     @property

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.durable import write_whole
 from curate.errors import CorruptionError, InputError, StoreFormatError, StoreNotFoundError
 from curate.scorers.influence.header import Header
@@ -56,7 +57,7 @@ class GradientStore:
         """
         path = Path(path)
         if ids is not None and len(ids) != header.rows:
-            raise InputError(f"{len(ids)} ids for {header.rows} rows")
+            raise InputError(f"{counted(len(ids), 'id')} for {counted(header.rows, 'row')}")
         if (path / "header.json").exists():
             store = cls.open(path, writable=True)
             store.header.check_same(header, str(path))
@@ -84,7 +85,9 @@ class GradientStore:
         for name, (shape, dtype, size) in _layout(store.header).items():
             found = (path / name).stat().st_size if (path / name).exists() else -1
             if found != size:
-                told = "is missing" if found < 0 else f"has {found:,} bytes of {size:,}: it was cut off"
+                told = (
+                    "is missing" if found < 0 else f"has {counted(found, 'byte')} of {size:,}: it was cut off"
+                )
                 raise CorruptionError(f"{path / name} {told}. Delete the folder and make the gradients again")
             store._files[name] = np.memmap(path / name, dtype, "r+" if writable else "r", shape=shape)
         return store
@@ -105,7 +108,7 @@ class GradientStore:
         expected = (len(rows), self.header.dim)
         if gradients.shape != expected:
             raise InputError(
-                f"gradients of shape {gradients.shape} for {len(rows)} rows: {expected} is meant"
+                f"gradients of shape {gradients.shape} for {counted(len(rows), 'row')}: {expected} is meant"
             )
         if len(rows) and not (rows.min() >= 0 and rows.max() < self.header.rows):
             raise InputError(f"rows {rows.min()} to {rows.max()} of a store of {self.header.rows}")
@@ -154,7 +157,7 @@ class GradientStore:
         except ValueError as error:
             raise StoreFormatError(f"{file} cannot be read: {error}. Is it cut off?") from error
         if len(ids) != len(self):
-            raise CorruptionError(f"{file} names {len(ids)} rows of {len(self)}")
+            raise CorruptionError(f"{file} names {counted(len(ids), 'row')} of {len(self)}")
         return ids
 
     @property
@@ -200,8 +203,8 @@ class GradientStore:
         head = self.header
         share = self.done.mean()
         return (
-            f"GradientStore({str(self.path)!r}, {head.rows:,} rows x {len(head.checkpoints)} checkpoints x {head.dim:,}, "
-            f"{head.precision}, {share:.0%} done)"
+            f"GradientStore({str(self.path)!r}, {counted(head.rows, 'row')} x "
+            f"{counted(len(head.checkpoints), 'checkpoint')} x {head.dim:,}, {head.precision}, {share:.0%} done)"
         )
 
     # --- Vectors --------------------------------------------------------------------------------------------------
@@ -251,8 +254,8 @@ class GradientStore:
         missing = int((self._files["done.bin"] == _TO_DO).sum())
         if missing:
             raise InputError(
-                f"{self.path}: {missing:,} of {self.header.rows * len(self.header.checkpoints):,} gradients are still to be "
-                "computed; call collect_gradients on it again to go on"
+                f"{self.path}: {missing:,} of {counted(self.header.rows * len(self.header.checkpoints), 'gradient')} "
+                "are still to be computed; call collect_gradients on it again to go on"
             )
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from curate.contracts import digest
+from curate.counting import counted
 from curate.errors import InputError, StoreFormatError
 from curate.scorers.influence.precision import Precision, code_shape
 from curate.scorers.influence.projection import Projection
@@ -44,13 +45,17 @@ class Header:
     def __post_init__(self) -> None:
         if self.rows < 1 or self.dim < 1 or not self.checkpoints:
             raise InputError(
-                f"a gradient store of {self.rows} rows, {self.dim} dimensions and {len(self.checkpoints)} checkpoints: "
-                "at least one of each is needed"
+                f"a gradient store of {counted(self.rows, 'row')}, {counted(self.dim, 'dimension')} and "
+                f"{counted(len(self.checkpoints), 'checkpoint')}: at least one of each is needed"
             )
         if self.projection is not None and self.projection.dim != self.dim:
-            raise InputError(f"a projection to {self.projection.dim} dimensions, and a store of {self.dim}")
+            raise InputError(
+                f"a projection to {counted(self.projection.dim, 'dimension')}, and a store of {self.dim}"
+            )
         if self.rates and len(self.rates) != len(self.checkpoints):
-            raise InputError(f"{len(self.rates)} learning rates for {len(self.checkpoints)} checkpoints")
+            raise InputError(
+                f"{counted(len(self.rates), 'learning rate')} for {counted(len(self.checkpoints), 'checkpoint')}"
+            )
         if self.kind not in ("sgd", "adam"):
             raise InputError(f"kind {self.kind!r}: 'sgd' or 'adam'")
         code_shape(self.dim, self.precision)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from curate.counting import counted
 from curate.errors import InputError, require
 from curate.scorers.influence.matching import Influence
 from curate.scorers.influence.reading import group_codes
@@ -41,7 +42,7 @@ def ekfac(
     """
     if not len(train) or not len(target):
         raise InputError(
-            f"{len(train)} training and {len(target)} target items: at least one of each is needed"
+            f"{len(train)} training and {counted(len(target), 'target item')}: at least one of each is needed"
         )
     analyser: Any = require("kronfluence.analyzer", "influence")
     arguments: Any = require("kronfluence.arguments", "influence")

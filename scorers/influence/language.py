@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError, MissingModelError, require
 
 __all__ = ["IGNORED", "Texts", "adapter_values", "causal_loss", "encode_pairs"]
@@ -76,7 +77,7 @@ def encode_pairs(
     A text longer than `max_length` tokens loses the beginning of its prompt first, then the end of its answer.
     """
     if len(prompts) != len(answers):
-        raise InputError(f"{len(prompts)} prompts and {len(answers)} answers")
+        raise InputError(f"{counted(len(prompts), 'prompt')} and {counted(len(answers), 'answer')}")
     if max_length < 2:
         raise InputError(f"max_length {max_length}: at least 2 tokens are meant")
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
@@ -118,6 +119,7 @@ def adapter_values(model: Any, folder: str | Path) -> dict[str, Any]:
             found[name] = weights[key]
     if len(found) != len(weights):
         raise InputError(
-            f"the adapter in {path} is of another model: of its {len(weights)} parameters {len(found)} are in this one"
+            f"the adapter in {path} is of another model: of its {counted(len(weights), 'parameter')} {len(found)} are "
+            "in this one"
         )
     return found

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_numbers
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.influence.projection import Kind, Projection
 from curate.vectors.last_layer import el2n, errors_of, grand
@@ -36,7 +37,7 @@ def last_layer_gradients(
     """
     delta, features = errors_of(pred_probs, labels), as_numbers(features, "features")
     if features.ndim != 2 or len(features) != len(delta):
-        raise InputError(f"features of shape {features.shape} for {len(delta)} items")
+        raise InputError(f"features of shape {features.shape} for {counted(len(delta), 'item')}")
     seen = np.asarray(features, np.float32)
     if bias:
         seen = np.column_stack([seen, np.ones(len(seen), np.float32)])

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import reason_name, vector
+from curate.counting import counted
 from curate.errors import InputError, MissingModelError, require
 from curate.scorers.influence.adam import AdamMoments, adam_moments
 from curate.scorers.influence.collecting import project_named
@@ -74,7 +75,8 @@ class ModelGradients:
             )
         if self.moments and len(self.moments) != len(self.adapters):
             raise InputError(
-                f"model-gradients: {len(self.moments)} moments for {len(self.adapters)} adapters: one for each, or none"
+                f"model-gradients: {counted(len(self.moments), 'moment')} for "
+                f"{counted(len(self.adapters), 'adapter')}: one for each, or none"
             )
         Projection(self.dim, self.seed, self.projection)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from curate.arrays.distributions import FAULTS, faults_of
 from curate.arrays.labels import check_strangers, name_classes
 from curate.contracts import View
+from curate.counting import counted
 from curate.fitting import order_by_id, read_labels, read_vectors
 
 __all__ = ["Predicted", "read_predicted"]
@@ -52,7 +53,7 @@ def read_predicted(view: View, pred_probs: str, features: str, classes: tuple[st
     if seen is not None:
         why[~np.isfinite(seen).all(axis=1)] = f"no {features}, or not finite"
     for i in np.flatnonzero(codes == -1):
-        why[i] = f"label {labels[i]!r} is none of the {len(named)} classes"
+        why[i] = f"label {labels[i]!r} is none of the {counted(len(named), 'class', 'classes')}"
     why[codes == -2] = "no label"
     kept = np.flatnonzero(why == None)  # noqa: E711 - element by element
     reasons = np.empty(len(order), object)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_numbers
+from curate.counting import counted
 from curate.errors import InputError, require
 from curate.scorers.influence.kernels import LANES, compiled, draw_signs, sketch
 
@@ -42,9 +43,11 @@ class Projection:
         if self.kind not in ("count-sketch", "rademacher"):
             raise InputError(f"projection {self.kind!r}: 'count-sketch' or 'rademacher'")
         if not 1 <= self.dim < 1 << 31:
-            raise InputError(f"a projection to {self.dim} dimensions: 1 to 2,147,483,647")
+            raise InputError(f"a projection to {counted(self.dim, 'dimension')}: 1 to 2,147,483,647")
         if self.kind == "rademacher" and self.dim % 64:
-            raise InputError(f"a Rademacher projection to {self.dim} dimensions: a multiple of 64 is meant")
+            raise InputError(
+                f"a Rademacher projection to {counted(self.dim, 'dimension')}: a multiple of 64 is meant"
+            )
 
     @property
     def key(self) -> int:

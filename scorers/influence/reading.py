@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from curate.arrays.conversion import as_array, as_floats, as_numbers
 from curate.contracts import Vectors
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.influence.gradient_store import GradientStore
 from curate.scorers.influence.precision import decode
@@ -90,7 +91,7 @@ def read_gradients(x: Any, *, checkpoints: int | None = None, unit: bool) -> Gra
     if isinstance(x, GradientStore):
         stored = len(x.header.checkpoints)
         if checkpoints not in (None, stored):
-            raise InputError(f"{x.path} holds {stored} checkpoints, {checkpoints} are asked for")
+            raise InputError(f"{x.path} holds {counted(stored, 'checkpoint')}, {checkpoints} are asked for")
         return Gradients(x, len(x), stored, x.header.dim, unit)
     if not (hasattr(x, "chunks") and hasattr(x, "shape")):
         x = as_numbers(x, "gradients")
@@ -100,7 +101,10 @@ def read_gradients(x: Any, *, checkpoints: int | None = None, unit: bool) -> Gra
         )
     times = 1 if checkpoints is None else checkpoints
     if times < 1 or x.shape[1] % times:
-        raise InputError(f"{x.shape[1]} columns are not those of {times} checkpoints of equal width")
+        raise InputError(
+            f"{counted(x.shape[1], 'column is', 'columns are')} not those of {counted(times, 'checkpoint')} of equal "
+            "width"
+        )
     return Gradients(x, x.shape[0], times, x.shape[1] // times, unit)
 
 
@@ -112,7 +116,8 @@ def read_target(target: Any, train: Gradients, *, unit: bool) -> Floats:
     read = read_gradients(target, checkpoints=train.checkpoints, unit=unit)
     if read.dim != train.dim:
         raise InputError(
-            f"the target's gradients have {read.dim} dimensions, those to be scored {train.dim}: project both by one seed"
+            f"the target's gradients have {counted(read.dim, 'dimension')}, those to be scored {train.dim}: project "
+            "both by one seed"
         )
     if isinstance(target, GradientStore) and isinstance(train.source, GradientStore):
         _check_pair(train.source, target)
@@ -120,7 +125,8 @@ def read_target(target: Any, train: Gradients, *, unit: bool) -> Floats:
     bad = np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))
     if len(bad):
         raise InputError(
-            f"{len(bad)} gradients of the target are not finite, as row {bad[0]}: leave them out"
+            f"{counted(len(bad), 'gradient of the target is', 'gradients of the target are')} not finite, as row "
+            f"{bad[0]}: leave them out"
         )
     if not values.any():
         raise InputError("the target's gradients are all zero: there is nothing to align with")
@@ -133,7 +139,7 @@ def group_codes(groups: Sequence[Any] | None, rows: int) -> tuple[npt.NDArray[np
         return np.zeros(rows, np.int64), ("target",)
     given = as_array(groups, "sub-tasks")
     if len(given) != rows:
-        raise InputError(f"{len(given)} sub-tasks for {rows} gradients of the target")
+        raise InputError(f"{counted(len(given), 'sub-task')} for {counted(rows, 'gradient')} of the target")
     names, codes = np.unique(given.astype(str), return_inverse=True)
     return codes.astype(np.int64), tuple(str(name) for name in names)
 
@@ -153,7 +159,7 @@ def read_weights(rates: Sequence[float], checkpoints: int) -> npt.NDArray[np.flo
     """The rates (T,) float64. Raises InputError unless there are as many as checkpoints, none negative and not all zero."""
     weights = as_floats(rates, "rates")
     if weights.shape != (checkpoints,):
-        raise InputError(f"{len(weights)} learning rates for {checkpoints} checkpoints")
+        raise InputError(f"{counted(len(weights), 'learning rate')} for {counted(checkpoints, 'checkpoint')}")
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         raise InputError(f"learning rates {weights.tolist()}: numbers from 0 on, not all 0, are meant")
     return weights

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import Vectors, View, column_name, detail, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import (
     Blanked,
@@ -93,8 +94,8 @@ def read_aim(scorer: Targeted, view: View) -> Aim:
     rows, values = rows[finite], values[finite]
     if not len(rows):
         raise InputError(
-            f"{scorer.name}: none of {len(view)} items is the target by {scorer.target!r} and has finite {scorer.gradients}: "
-            "say which items stand for what the model shall do well"
+            f"{scorer.name}: none of {counted(len(view), 'item')} is the target by {scorer.target!r} and has finite "
+            f"{scorer.gradients}: say which items stand for what the model shall do well"
         )
     tasks = None
     if scorer.tasks:

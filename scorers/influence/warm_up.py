@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats
+from curate.counting import counted
 from curate.errors import InputError, require
 from curate.scorers.influence.parameters import select_parameters
 
@@ -64,7 +65,7 @@ def warm_up_losses(
     chosen = np.asarray(target, np.int64)
     if not len(chosen) or chosen.min() < 0 or chosen.max() >= rows:
         raise InputError(
-            f"{len(chosen)} target rows of {rows}: at least one of them is needed, from 0 to {rows - 1}"
+            f"{counted(len(chosen), 'target row')} of {rows}: at least one of them is needed, from 0 to {rows - 1}"
         )
     warmed = copy.deepcopy(model).eval()
     before = _losses(warmed, batch, rows, loss)

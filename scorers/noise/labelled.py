@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from curate.arrays.distributions import validate_pred_probs
 from curate.contracts import View
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import order_by_id, read_labels, read_vectors
 from curate.scorers.noise.probabilities import encode_labels
@@ -54,12 +55,16 @@ def read_labelled(
     for column, probs in zip(columns, read, strict=True):
         found = validate_pred_probs(probs, lambda: view.take(order, ["id"]).column("id").to_pylist())
         if probs.shape != read[0].shape:
-            raise InputError(f"{column!r} has {probs.shape[1]} classes, {columns[0]!r} {read[0].shape[1]}")
+            raise InputError(
+                f"{column!r} has {counted(probs.shape[1], 'class', 'classes')}, {columns[0]!r} {read[0].shape[1]}"
+            )
         bad = found != None  # noqa: E711 - element by element
         reasons[bad] = found[bad]
     reasons[codes == -1] = "no label"
     for row in np.flatnonzero(codes == -2):
-        reasons[row] = f"label {labels[int(row)].as_py()!r} is none of the {len(named)} classes"
+        reasons[row] = (
+            f"label {labels[int(row)].as_py()!r} is none of the {counted(len(named), 'class', 'classes')}"
+        )
     usable = np.flatnonzero(reasons == None)  # noqa: E711 - element by element
     kept = tuple(probs if len(usable) == len(probs) else probs[usable] for probs in read)
     return Labelled(order, usable, kept, codes[usable], named, reasons)

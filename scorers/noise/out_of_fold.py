@@ -13,6 +13,7 @@ import pyarrow as pa
 from curate.arrays.conversion import as_rows
 from curate.arrays.labels import as_codes, check_several
 from curate.contracts import View, detail, reason_name, vector
+from curate.counting import counted
 from curate.errors import InputError, require
 from curate.fitting import FittedTable, order_by_id, read_labels, read_vectors
 from curate.scorers.noise.probabilities import encode_labels
@@ -166,7 +167,9 @@ def _checked(x: Any, labels: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.int6
     given = as_codes(labels, len(features), of="items")
     bad = np.flatnonzero(~np.isfinite(features).all(1))
     if len(bad):
-        raise InputError(f"features of {len(bad)} items are not finite, as row {bad[0]}: leave them out")
+        raise InputError(
+            f"features of {counted(len(bad), 'item')} are not finite, as row {bad[0]}: leave them out"
+        )
     if not features.size:
         raise InputError(f"features have shape {features.shape}: there is nothing to learn from")
     return features, given
@@ -183,8 +186,8 @@ def assign_folds(
     unit = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
     count = int(unit.max()) + 1
     if count < folds:
-        what = "items" if groups is None else "groups"
-        raise InputError(f"{count} {what} for {folds} folds: ask for fewer folds")
+        told = counted(count, "item" if groups is None else "group")
+        raise InputError(f"{told} for {counted(folds, 'fold')}: ask for fewer folds")
     pairs, times = np.unique(unit * (labels.max() + 1) + labels, return_counts=True)
     order = np.lexsort((-times, pairs // (labels.max() + 1)))  # by unit, its most frequent class first
     units, firsts = np.unique(pairs[order] // (labels.max() + 1), return_index=True)

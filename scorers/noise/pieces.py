@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from curate.arrays.distributions import FAULTS, faults_of, in_floats, validate_pred_probs
 from curate.contracts import Held, Vectors, View
+from curate.counting import counted
 from curate.errors import InputError, SchemaError
 from curate.fitting import FittedTable, answered, open_vectors, read_labels, without_lists
 from curate.scorers.noise.labelled import read_labelled
@@ -95,7 +96,7 @@ class LabelledPiece:
         reasons[self.codes == -1] = "no label"
         for row in np.flatnonzero(self.codes == -2):
             label = self.names[self.places[row]]
-            reasons[row] = f"label {label!r} is none of the {len(self.classes)} classes"
+            reasons[row] = f"label {label!r} is none of the {counted(len(self.classes), 'class', 'classes')}"
         return answered(component, self.usable, values, reasons).table
 
 
@@ -120,7 +121,9 @@ def settle(
         if len(one) != 1 or 2 * bad > present:
             # sees all at once, and says what is wrong by naming items
             read_labelled(view, columns, classes, label)
-            raise InputError(f"{column!r} holds no probabilities: {bad} of {present} rows are at fault")
+            raise InputError(
+                f"{column!r} holds no probabilities: {bad} of {counted(present, 'row')} are at fault"
+            )
     labels: Counter[str] = Counter()
     for tally in tallies:
         labels.update(tally.labels)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.arrays.labels import check_enough, check_strangers, name_classes
+from curate.counting import counted
 
 __all__ = [
     "Diagnosis",
@@ -100,7 +101,9 @@ class Diagnosis:
         """Sentences for a person; () if nothing is doubtful."""
         notes = []
         if self.absent:
-            notes.append(f"{len(self.absent)} classes have a column of probabilities and no item")
+            notes.append(
+                f"{counted(len(self.absent), 'class has', 'classes have')} a column of probabilities and no item"
+            )
         if self.items >= _ENOUGH and self.agreement < self.commonest + _MARGIN:
             notes.append(
                 f"the predictions agree with {self.agreement:.1%} of the labels, and the commonest label alone is "

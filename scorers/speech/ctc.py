@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_numbers
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["MOST_CELLS", "CtcAlignment", "ctc_align"]
@@ -97,7 +98,7 @@ def _check(
     classes = log_probs.shape[1]
     if len(targets) <= len(log_probs) and len(log_probs) * (2 * len(targets) + 1) > MOST_CELLS:
         raise InputError(
-            f"{len(log_probs)} frames by {len(targets)} tokens: cut the sound and its text first"
+            f"{counted(len(log_probs), 'frame')} by {counted(len(targets), 'token')}: cut the sound and its text first"
         )
     tokens = targets.astype(np.int64)
     wrong = np.flatnonzero((tokens < 0) | (tokens >= classes) | (tokens == blank))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import detail, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.speech.ctc import MOST_CELLS, CtcAlignment, ctc_align
 from curate.scorers.speech.hearing import Hearing, answer, column, hear
@@ -128,7 +129,10 @@ class CtcAlignmentScore:
                     if np.isnan(probs).any():
                         reasons[row] = "the model answers with NaN"
                     elif letters <= frames and frames * (2 * letters + 1) > MOST_CELLS:
-                        reasons[row] = f"{frames} frames by {letters} letters are too long to align"
+                        reasons[row] = (
+                            f"{counted(frames, 'frame')} by {counted(letters, 'letter')} are too long to "
+                            "align"
+                        )
                     else:
                         found[row] = self._values(model, spelled[row], len(sound), probs)
         return answer(self.name, self.gives, found, reasons)

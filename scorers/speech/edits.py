@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = [
@@ -113,7 +114,8 @@ def align_edits(reference: Sequence[object], hypothesis: Sequence[object]) -> li
     n, m = len(reference), len(hypothesis)
     if (n + 1) * (m + 1) > _TABLE:
         raise InputError(
-            f"{n} by {m} tokens: an alignment needs the whole table, at most {_TABLE} cells; the rates do not"
+            f"{n} by {counted(m, 'token')}: an alignment needs the whole table, at most {_TABLE} cells; the rates do "
+            "not"
         )
     codes = {token: i for i, token in enumerate(dict.fromkeys([*reference, *hypothesis]))}
     a, b = (np.array([codes[t] for t in side], np.int64) for side in (reference, hypothesis))
@@ -144,7 +146,8 @@ def align_edits(reference: Sequence[object], hypothesis: Sequence[object]) -> li
 def _texts(references: Sequence[str], hypotheses: Sequence[str], normalise: bool) -> list[list[str]]:
     if len(references) != len(hypotheses):
         raise InputError(
-            f"{len(references)} references, {len(hypotheses)} hypotheses: as many of each are meant"
+            f"{counted(len(references), 'reference')}, {counted(len(hypotheses), 'hypothesis', 'hypotheses')}: as many "
+            "of each are meant"
         )
     for what, texts in (("reference", references), ("hypothesis", hypotheses)):
         for row, text in enumerate(texts):

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["RateFound", "speech_rate", "spoken_length"]
@@ -79,8 +80,8 @@ def speech_rate(
         wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
         if len(wrong):
             raise InputError(
-                f"{what} has {len(wrong)} values that are not positive, the first {values[wrong[0]]} "
-                f"in row {wrong[0]}: leave such rows out"
+                f"{what} has {counted(len(wrong), 'value that is', 'values that are')} not positive, the first "
+                f"{values[wrong[0]]} in row {wrong[0]}: leave such rows out"
             )
     if not cut > 0:
         raise InputError(f"cut={cut}: a positive number of standard deviations")

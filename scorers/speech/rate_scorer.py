@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.contracts import View, detail, flag, score
+from curate.counting import counted
 from curate.errors import InputError, MediaError
 from curate.fitting import FittedTable, answered, numbers, order_by_id
 from curate.media import read_ahead
@@ -76,7 +77,9 @@ class SpeechRate:
         reasons[lengths == 0] = "no text with letters or digits"
         usable = reasons == None  # noqa: E711 - element by element
         if 0 < usable.sum() < _FEWEST:
-            reasons[usable] = f"{usable.sum()} recordings with text: at least {_FEWEST} tell a tempo"
+            reasons[usable] = (
+                f"{counted(usable.sum(), 'recording')} with text: at least {_FEWEST} tell a tempo"
+            )
             usable[:] = False
         groups = _codes(table.column(self.group))[usable] if self.group else None
         found = speech_rate(seconds[usable], lengths[usable], groups, cut=self.cut)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = [
@@ -78,7 +79,7 @@ def frame_budget(values: npt.ArrayLike, keep: int, frame: int = FRAME) -> Indice
     """
     tokens = _tokens(values, frame)
     if not 0 <= keep <= len(tokens):
-        raise InputError(f"keep={keep}: there are {len(tokens)} tokens to keep")
+        raise InputError(f"keep={keep}: {counted(len(tokens), 'token is', 'tokens are')} there to keep")
     room = np.full(-(-len(tokens) // frame), frame, np.int64)
     if len(tokens):
         room[-1] = len(tokens) - frame * (len(room) - 1)
@@ -166,7 +167,7 @@ def prune_speech(
     if not 0 <= by_attention <= 1:
         raise InputError(f"by_attention={by_attention}: a share in [0, 1]")
     if not 0 <= keep <= len(sound):
-        raise InputError(f"keep={keep}: there are {len(sound)} tokens to keep")
+        raise InputError(f"keep={keep}: {counted(len(sound), 'token is', 'tokens are')} there to keep")
     first = keep + round((len(sound) - keep) * by_attention)
     kept = prune_tokens(token_relevance(sound, text), first, frame)
     received = attention_received(sound[kept], query_weight, key_weight, heads)

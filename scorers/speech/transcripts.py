@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.contracts import detail, reason_name, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.speech.edits import character_error_rate, normalise_transcripts, word_error_rate
 from curate.scorers.speech.hearing import Hearing, Reasons, column, hear, unscored
@@ -83,7 +84,7 @@ class TranscriptErrors:
             cells = len(texts[row] or "") * len(heard[row] or "")
             if cells > _CELLS * (1 if self.unit == "character" else 16):
                 reasons[row] = (
-                    f"too long to compare: {len(texts[row] or '')} by {len(heard[row] or '')} characters"
+                    f"too long to compare: {len(texts[row] or '')} by {counted(len(heard[row] or ''), 'character')}"
                 )
         return self._answer(texts, heard, reasons)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import View, detail, flag, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import FittedTable, answered, order_by_id
 from curate.scorers.text.columns import read_lists
@@ -114,9 +115,9 @@ class FaultyQuestions:
         odd = there[lengths[there] != m]
         if len(odd):
             raise InputError(
-                f"{len(odd)} rows of {self.answers[0]!r} have fewer answers than the {m} models of others, as "
-                f"{table['id'][int(odd[0])].as_py()!r} with {lengths[odd[0]]}: a position stands for a model, so write "
-                "null where one did not answer"
+                f"{self.answers[0]!r} has fewer answers than the {counted(m, 'model')} of others in "
+                f"{counted(len(odd), 'row')}, as {table['id'][int(odd[0])].as_py()!r} with {lengths[odd[0]]}: a "
+                "position stands for a model, so write null where one did not answer"
             )
         codes = np.full((len(table), m), -1)
         codes[there] = encode_options(flat, self.options).reshape(len(there), m)
@@ -127,7 +128,9 @@ class FaultyQuestions:
         reasons = np.full(len(key), None, object)
         count = (answers >= 0).sum(1)
         for row in np.flatnonzero(count < ENOUGH):
-            reasons[row] = f"answered by {count[row]} of {answers.shape[1]} models, {ENOUGH} are needed"
+            reasons[row] = (
+                f"answered by {count[row]} of {counted(answers.shape[1], 'model')}, {ENOUGH} are needed"
+            )
         for row in np.flatnonzero(key < 0):
             given = table[self.key][int(row)].as_py()
             reasons[row] = (
@@ -172,11 +175,13 @@ def _notes(found: QuestionVerdicts, options: int) -> tuple[str, ...]:
     notes = []
     m = len(found.accuracy)
     if m < 5:
-        notes.append(f"only {m} models: where all of them miss a hard question, its key is blamed")
+        notes.append(f"only {counted(m, 'model')}: where all of them miss a hard question, its key is blamed")
     poor = np.flatnonzero(found.accuracy < 1.5 / options)
     if len(poor):
         listed = ", ".join(str(int(i)) for i in poor[:10])
-        notes.append(f"{len(poor)} of {m} models answer little better than by chance (position {listed})")
+        notes.append(
+            f"{len(poor)} of {counted(m, 'model')} answer little better than by chance (position {listed})"
+        )
     share = float(np.nanmean(found.flagged)) if len(found.flagged) else 0.0
     if share > 0.25:
         notes.append(

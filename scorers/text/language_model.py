@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError, require
 from curate.weights import Precision, choose_device, choose_dtype, fetch
 
@@ -121,7 +122,9 @@ class LanguageModel:
         whole = [np.concatenate(pair) for pair in zip(prompts, answers, strict=True)]
         longest = max((len(ids) for ids in whole), default=0)
         if longest > self.limit:
-            raise InputError(f"{longest} tokens of prompt and answer, the model takes {self.limit}")
+            raise InputError(
+                f"{counted(longest, 'token')} of prompt and answer, the model takes {self.limit}"
+            )
         order = np.argsort([-len(ids) for ids in whole], kind="stable")
         sums: list[Any] = [None] * len(whole)
         for low in range(0, len(order), batch_size):
@@ -137,7 +140,9 @@ class LanguageModel:
     def window(self, max_length: int | None) -> int:
         """The tokens shown at a time: `max_length`, which may not exceed what the model takes."""
         if max_length is not None and max_length > self.limit:
-            raise InputError(f"max_length={max_length}: the model takes {self.limit} tokens at most")
+            raise InputError(
+                f"max_length={max_length}: the model takes {counted(self.limit, 'token')} at most"
+            )
         return self.limit if max_length is None else max_length
 
     def _pad(self, rows: Sequence[Ids]) -> tuple[Any, Any]:

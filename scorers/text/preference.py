@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from curate.arrays.conversion import as_floats
 from curate.contracts import detail, reason_name, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.text.language_model import Ids, LanguageModel, load_language_model
 from curate.weights import Precision
@@ -54,7 +55,7 @@ def ches(
         )
     short = np.flatnonzero((long < 1) | (other < 1))
     if len(short):
-        raise InputError(f"{len(short)} pairs with a length below 1, the first in row {short[0]}")
+        raise InputError(f"{counted(len(short), 'pair')} with a length below 1, the first in row {short[0]}")
     cross = np.einsum("nd,nd->n", plus, minus)
     own = np.einsum("nd,nd->n", plus, plus)
     return Similarity(cross - own, cross / (long * other) - own / long**2)
@@ -151,7 +152,9 @@ def _encode(
             if not len(answer):
                 reasons[i] = f"no token in {name}"
             elif len(answer) >= model.limit:
-                reasons[i] = f"{len(answer)} tokens in {name}: with a prompt, the model takes {model.limit}"
+                reasons[i] = (
+                    f"{counted(len(answer), 'token')} in {name}: with a prompt, the model takes {model.limit}"
+                )
     return pairs, reasons
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["QuestionVerdicts", "discrimination", "faulty_questions"]
@@ -67,7 +68,9 @@ def faulty_questions(
     votes, voted = _as_votes(answers, key, options)
     groups = np.zeros(len(key), np.int64) if groups is None else np.asarray(groups)
     if groups.shape != key.shape or (groups < 0).any():
-        raise InputError(f"groups of shape {groups.shape} for {len(key)} questions: a number >= 0 for each")
+        raise InputError(
+            f"groups of shape {groups.shape} for {counted(len(key), 'question')}: a number >= 0 for each"
+        )
     usable = voted.sum(1) >= ENOUGH
     right = np.take_along_axis(votes, key[:, None, None], 2)[:, :, 0]
     _check_key(right[usable], voted[usable], votes.shape[2])
@@ -128,20 +131,20 @@ def _as_votes(
         raise InputError(f"key {key.dtype} of shape {key.shape}: a whole number for each question")
     if answers.ndim not in (2, 3) or len(answers) != len(key) or answers.shape[1] < ENOUGH:
         raise InputError(
-            f"answers of shape {answers.shape} for {len(key)} keys: (questions, models) or (questions, models, options) "
-            f"with at least {ENOUGH} models"
+            f"answers of shape {answers.shape} for {counted(len(key), 'key')}: (questions, models) or (questions, "
+            f"models, options) with at least {ENOUGH} models"
         )
     votes, voted = _soft_votes(answers) if answers.ndim == 3 else _hard_votes(answers, key, options)
     k = votes.shape[2]
     if k < 2 or options not in (None, k):
         raise InputError(
-            f"options={options} for answers of {k} options: at least two, and as many as there are"
+            f"options={options} for answers of {counted(k, 'option')}: at least two, and as many as there are"
         )
     outside = np.flatnonzero((key < 0) | (key >= k))
     if len(outside):
         raise InputError(
-            f"{len(outside)} keys are none of the {k} options, counted from 0: the first is {key[outside[0]]} "
-            f"in question {outside[0]}"
+            f"{counted(len(outside), 'key is', 'keys are')} none of the {counted(k, 'option')}, counted from 0: the "
+            f"first is {key[outside[0]]} in question {outside[0]}"
         )
     return votes, voted
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats, as_numbers
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["mean_log_prob", "min_k", "min_k_plus_plus", "zlib_ratio"]
@@ -72,8 +73,8 @@ def min_k_plus_plus(
     deviations = as_numbers(deviations, "deviations")
     if not len(log_probs) == len(means) == len(deviations):
         raise InputError(
-            f"{len(log_probs)} log-probabilities, {len(means)} means and {len(deviations)} deviations: "
-            "each token has one of each"
+            f"{counted(len(log_probs), 'log-probability', 'log-probabilities')}, {len(means)} means and "
+            f"{counted(len(deviations), 'deviation')}: each token has one of each"
         )
     if len(deviations) and np.nanmin(np.append(deviations, 0)) < 0:
         raise InputError(f"deviation {np.nanmin(deviations)}: a standard deviation is not negative")
@@ -108,7 +109,7 @@ def zlib_ratio(mean_log_probs: npt.NDArray[Any], texts: Sequence[str]) -> Floats
     """
     mean_log_probs = as_floats(mean_log_probs, "mean_log_probs")
     if len(mean_log_probs) != len(texts):
-        raise InputError(f"{len(mean_log_probs)} mean log-probabilities for {len(texts)} texts")
+        raise InputError(f"{len(mean_log_probs)} mean log-probabilities for {counted(len(texts), 'text')}")
     sizes = [len(zlib.compress(text.encode("utf-8", "surrogatepass"))) for text in texts]
     return mean_log_probs / np.array(sizes, np.float64)
 

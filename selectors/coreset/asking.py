@@ -10,6 +10,7 @@ import numpy.typing as npt
 from curate.arrays.conversion import as_numbers
 from curate.choosing import Constraints, Meter, Rng, at_random, generator
 from curate.contracts import Budget, Selection
+from curate.counting import counted
 from curate.errors import InputError
 from curate.selectors.coreset.exact import Picks, finish_sparse
 from curate.selectors.coreset.neighbours import neighbour_graph
@@ -47,7 +48,7 @@ def query(
     n = len(likeness)
     weight = np.asarray(as_numbers(uncertainty, "uncertainty"), np.float32)
     if weight.shape != (n,) or not (np.isfinite(weight) & (weight >= 0)).all():
-        raise InputError(f"uncertainty {weight.shape}: a number from 0 on for each of {n} rows")
+        raise InputError(f"uncertainty {weight.shape}: a number from 0 on for each of {counted(n, 'row')}")
     if neighbours < 1:
         raise InputError(f"neighbours {neighbours}: at least 1, the item itself")
     labelled = np.empty(0, np.int64) if known is None else as_numbers(known, "known").astype(np.int64)

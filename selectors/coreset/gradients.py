@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_numbers
+from curate.counting import counted
 from curate.errors import InputError
 from curate.vectors.last_layer import el2n, errors_of, grand
 from curate.vectors.rows import Floats
@@ -34,8 +35,8 @@ def last_layer_gradients(
     size = len(error) * error.shape[1] * inputs.shape[1] * 4
     if size > _MOST:
         raise InputError(
-            f"{len(error)} gradients of {error.shape[1]} x {inputs.shape[1]} numbers take {size / 1e9:.1f} GB: give no "
-            "features (the gradients of the logits), or fewer dimensions"
+            f"{counted(len(error), 'gradient')} of {error.shape[1]} x {counted(inputs.shape[1], 'number')} take "
+            f"{size / 1e9:.1f} GB: give no features (the gradients of the logits), or fewer dimensions"
         )
     return (error[:, :, None] * inputs[:, None, :]).reshape(len(error), -1)
 
@@ -57,5 +58,5 @@ def forgetting_events(correct: npt.NDArray[Any]) -> Floats:
 def _inputs(features: npt.NDArray[Any], n: int) -> Floats:
     features = np.asarray(as_numbers(features, "features"), np.float32)
     if features.ndim != 2 or len(features) != n:
-        raise InputError(f"features {features.shape}: one row for each of {n} items")
+        raise InputError(f"features {features.shape}: one row for each of {counted(n, 'item')}")
     return np.column_stack([features, np.ones(n, np.float32)])

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from curate.arrays.conversion import as_numbers
 from curate.choosing import Constraints, Meter, Rng, at_random, generator
 from curate.contracts import Budget, Selection
+from curate.counting import counted
 from curate.errors import InputError
 from curate.selectors.coreset.classes import in_classes
 from curate.selectors.coreset.rounds import Contest, Rivals, contest
@@ -58,7 +59,7 @@ def grad_match(
         target = prepare(as_numbers(target, "target")[None], "target")[0]
         width = rows.take(slice(0, 1)).shape[1]
         if len(target) != width:
-            raise InputError(f"target has {len(target)} dimensions, x has {width}")
+            raise InputError(f"target has {counted(len(target), 'dimension')}, x has {width}")
     chosen = in_classes(partial(_match, (target, ridge)), rows, (budget, rng), within)
     assert chosen.weight is not None
     mean = float(chosen.weight.mean()) if len(chosen) else 1.0

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from curate.arrays.conversion import as_floats
 from curate.choosing import Constraints, Meter, Rng, at_random, generator
 from curate.contracts import Budget, Selection
+from curate.counting import counted
 from curate.errors import InputError
 from curate.selectors.coreset.exact import purse_of
 from curate.selectors.coreset.heaps import pass_messages
@@ -54,7 +55,7 @@ def d2(
     score = as_floats(score, "score")
     if score.shape != (len(likeness),) or not (np.isfinite(score) & (score >= 0)).all():
         raise InputError(
-            f"score {score.shape}: a number from 0 on for each of {len(likeness)} rows, higher = harder"
+            f"score {score.shape}: a number from 0 on for each of {counted(len(likeness), 'row')}, higher = harder"
         )
     if neighbours < 1 or forward < 0 or reverse < 0 or together not in ("sum", "product"):
         raise InputError(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from curate.arrays.conversion import as_floats
 from curate.choosing import Constraints, Meter, Rng, at_random, generator, highest
 from curate.contracts import Budget, Selection
+from curate.counting import counted
 from curate.errors import InputError
 from curate.vectors.rows import Ints
 
@@ -111,7 +112,8 @@ def _scores(score: npt.NDArray[Any], infinite: bool = False) -> npt.NDArray[np.f
     bad = np.flatnonzero(np.isnan(score) if infinite else ~np.isfinite(score))
     if len(bad):
         raise InputError(
-            f"{len(bad)} scores are {score[bad[0]]}, as that of row {bad[0]}: leave such rows out"
+            f"{counted(len(bad), 'score is', 'scores are')} {score[bad[0]]}, as that of row {bad[0]}: leave such rows "
+            "out"
         )
     return score
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_numbers, as_rows
+from curate.counting import counted
 from curate.errors import InputError, require
 
 __all__ = ["Centre", "class_centroids", "cluster", "nearest_centroid"]
@@ -101,7 +102,7 @@ def _nearest_exactly(x: npt.NDArray[Any], centres: npt.NDArray[Any]) -> Ints:
 def cluster(x: npt.NDArray[Any], count: int, *, seed: int = 0, rounds: int = 20) -> Ints:
     """The k-means cluster of each row, (n,) int64, by faiss (extra `select`). Raises InputError for more clusters than rows."""
     if count < 2 or count > len(x):
-        raise InputError(f"clusters={count} of {len(x)} source rows: 2 to {len(x)} can be made")
+        raise InputError(f"clusters={count} of {counted(len(x), 'source row')}: 2 to {len(x)} can be made")
     faiss: Any = require("faiss", "select")
     rows = np.ascontiguousarray(x, np.float32)
     means = faiss.Kmeans(rows.shape[1], count, niter=rounds, seed=seed % 2**31, min_points_per_centroid=1)

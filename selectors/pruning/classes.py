@@ -12,6 +12,7 @@ import numpy.typing as npt
 from curate.arrays.conversion import as_array
 from curate.choosing import Rng, generator
 from curate.contracts import Budget, Selection, resolve_budget
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["ClassSelection", "encode", "keep_classes", "name_classes", "random_classes"]
@@ -65,8 +66,9 @@ def name_classes(labels: npt.NDArray[Any], classes: Sequence[Any] | None, column
     if columns is not None and len(names) != columns:
         what = "`classes` names" if classes is not None else "the source labels have"
         raise InputError(
-            f"the target's predictions have {columns} columns, {what} {len(names)} classes: {_listed(names)}. "
-            "Name all of them in the order of the columns: classes=[...]"
+            f"the target's predictions have {counted(columns, 'column')}, {what} "
+            f"{counted(len(names), 'class', 'classes')}: {_listed(names)}. Name all of them in the order of the "
+            "columns: classes=[...]"
         )
     if len(names) < 2:
         raise InputError(f"there is one class, {_listed(names)}: nothing to choose among")

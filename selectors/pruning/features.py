@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from curate.choosing import Rng, as_matrix, generator
 from curate.contracts import Budget
+from curate.counting import counted
 from curate.errors import InputError
 from curate.selectors.pruning.centroids import Centre, class_centroids, cluster, nearest_centroid
 from curate.selectors.pruning.classes import ClassSelection, as_labels, encode, keep_classes, name_classes
@@ -49,7 +50,8 @@ def feature_mapping(
     theirs, own = as_matrix(target, what="target features"), as_matrix(source, what="source features")
     if theirs.shape[1] != own.shape[1]:
         raise InputError(
-            f"target features have {theirs.shape[1]} numbers, source features {own.shape[1]}: one encoder is meant"
+            f"target features have {counted(theirs.shape[1], 'number')}, source features {own.shape[1]}: one encoder "
+            "is meant"
         )
     if by not in ("votes", "cmt", "cmt_median"):
         raise InputError(f"by={by!r}: votes, cmt or cmt_median")
@@ -77,7 +79,9 @@ def _classes(
         return cluster(source, clusters, seed=seed), list(range(clusters))
     labels = as_labels(source_labels, "source labels")
     if len(labels) != len(source):
-        raise InputError(f"{len(labels)} source labels for {len(source)} rows of source features")
+        raise InputError(
+            f"{counted(len(labels), 'source label')} for {counted(len(source), 'row')} of source features"
+        )
     names = name_classes(labels, None, None)
     return encode(labels, names, "source labels"), names
 
@@ -89,7 +93,9 @@ def _target_centres(
         raise InputError(f"by={by!r} needs the target's classes: target_labels=...")
     labels = as_labels(target_labels, "target labels")
     if len(labels) != len(target):
-        raise InputError(f"{len(labels)} target labels for {len(target)} rows of target features")
+        raise InputError(
+            f"{counted(len(labels), 'target label')} for {counted(len(target), 'row')} of target features"
+        )
     names = np.unique(labels)
     centre: Centre = "trimmed" if by == "cmt" else "median"
     return class_centroids(target, np.searchsorted(names, labels), len(names), centre=centre, band=band)

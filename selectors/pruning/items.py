@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from curate.choosing import Meter, capacity, draw_seed, finite_rows
 from curate.contracts import Budget, Selection, View
+from curate.counting import counted
 from curate.errors import InputError, UnknownNameError
 from curate.fitting import columns_of, order_by_id, read_labels, read_vectors, true_rows
 from curate.selectors.pruning.centroids import Centre
@@ -68,7 +69,9 @@ class LabelMapping:
         else:
             scores = _texts(read_labels(view, self.predictions, target).drop_null())
         if not len(scores):
-            raise InputError(f"none of {len(target)} target items has {self.predictions!r}: nothing votes")
+            raise InputError(
+                f"none of {counted(len(target), 'target item')} has {self.predictions!r}: nothing votes"
+            )
         chosen = label_mapping(
             scores,
             labels,
@@ -177,8 +180,9 @@ def _sides(view: View, target: str, label: str | None) -> tuple[Ints, Ints, npt.
         found = _texts(labels.filter(pa.array(ours)))
     if not theirs.any() or not ours.any():
         raise InputError(
-            f"{target!r} holds for {int(theirs.sum())} of {len(order)} items, and {int(ours.sum())} others have what the "
-            "source needs: a target and a source to choose from are meant, both in the view"
+            f"{target!r} holds for {int(theirs.sum())} of {counted(len(order), 'item')}, and "
+            f"{counted(int(ours.sum()), 'other has', 'others have')} what the source needs: a target and a source to "
+            "choose from are meant, both in the view"
         )
     return order[theirs], order[ours], found
 

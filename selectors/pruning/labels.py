@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from curate.arrays.conversion import as_array
 from curate.contracts import Budget
+from curate.counting import counted
 from curate.errors import InputError
 from curate.selectors.pruning.classes import ClassSelection, as_labels, encode, keep_classes, name_classes
 
@@ -63,7 +64,9 @@ def label_votes(scores: npt.NDArray[Any], *, soft: bool = False) -> npt.NDArray[
         )
     bad = np.flatnonzero(~np.isfinite(scores).all(1))
     if len(bad):
-        raise InputError(f"predictions that are not finite in {len(bad)} rows, as {bad[:5].tolist()}")
+        raise InputError(
+            f"predictions that are not finite in {counted(len(bad), 'row')}, as {bad[:5].tolist()}"
+        )
     if not soft:
         return np.bincount(scores.argmax(1), minlength=scores.shape[1]).astype(np.float64)
     shares = scores.astype(np.float64)

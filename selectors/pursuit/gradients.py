@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from curate.choosing import finite_rows
 from curate.contracts import Held, Vectors, View
+from curate.counting import counted
 from curate.errors import InputError, SchemaError
 from curate.fitting import (
     Blanked,
@@ -89,7 +90,7 @@ def hold_column(view: View, column: str) -> Iterator[tuple[Held, Mask]]:
         hidden = np.concatenate([np.unpackbits(packed, count=size) for packed, size in bits]).astype(bool)
         if hidden.all():
             raise InputError(
-                f"none of {len(view)} items has finite {column!r}: there is nothing to choose from"
+                f"none of {counted(len(view), 'item')} has finite {column!r}: there is nothing to choose from"
             )
         widths = {width for _, width in held.ask("extent")} - {0}
         if len(widths) > 1:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from curate.choosing import Constrained, Constraints, Meter, Pool, capacity, draw_seed, effort
 from curate.contracts import Budget, Held, Selection, View
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import columns_of, true_rows
 from curate.selectors.pursuit.gradients import Aims, hold_column, read_aims
@@ -88,7 +89,9 @@ class Pursuit(_Aimed):
                 f"typical {self.typical} is a share from 0 to 1 of target items: say also which these are by `target`"
             )
         if self.rates and len(self.rates) != self.checkpoints:
-            raise InputError(f"{len(self.rates)} rates for {self.checkpoints} checkpoints: one each is meant")
+            raise InputError(
+                f"{counted(len(self.rates), 'rate')} for {counted(self.checkpoints, 'checkpoint')}: one each is meant"
+            )
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -158,7 +161,7 @@ class Pursuit(_Aimed):
     def _reasons(self, chosen: Pursued, must: int, names: tuple[str, ...]) -> list[str]:
         assert chosen.round is not None and chosen.gain is not None
         towards = f"{self.target}" if self.target else f"the mean of {self.gradients}"
-        towards += f" ({len(names)} tasks by {self.tasks})" if self.tasks else ""
+        towards += f" ({counted(len(names), 'task')} by {self.tasks})" if self.tasks else ""
         told = []
         for i, (turn, gain) in enumerate(zip(chosen.round.tolist(), chosen.gain.tolist(), strict=True)):
             if i < must:
@@ -285,8 +288,8 @@ def _in_rows_of_the_view(
     must = None if own.mandatory is None else pool.rows[own.mandatory]
     if must is not None and hidden[must].any():
         raise InputError(
-            f"{int(hidden[must].sum())} mandatory items cannot be chosen, as row {must[hidden[must]][0]}: they are of the "
-            "target, or lack what the selector reads"
+            f"{counted(int(hidden[must].sum()), 'mandatory item')} cannot be chosen, as row {must[hidden[must]][0]}: "
+            "they are of the target, or lack what the selector reads"
         )
     group = None
     if own.group is not None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from curate.arrays.conversion import as_floats, as_rows
 from curate.choosing import Account, Constraints, Meter, Rng, at_random, generator
 from curate.contracts import Budget, Selection
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["information_projection"]
@@ -47,13 +48,13 @@ def information_projection(
     x = _matrix(x, "x")
     asked = x if queries is None else _matrix(queries, "queries")
     if asked.shape[1] != x.shape[1]:
-        raise InputError(f"queries have {asked.shape[1]} dimensions, x has {x.shape[1]}")
+        raise InputError(f"queries have {counted(asked.shape[1], 'dimension')}, x has {x.shape[1]}")
     if not asked.any():
         raise InputError("the queries are all zero: there is nothing to span")
     good = np.ones(len(x)) if quality is None else as_floats(quality, "quality")
     if good.shape != (len(x),) or not np.isfinite(good).all() or (good < 0).any():
         raise InputError(
-            f"quality of shape {good.shape}: one finite number from 0 on for each of {len(x)} rows"
+            f"quality of shape {good.shape}: one finite number from 0 on for each of {counted(len(x), 'row')}"
         )
     terms = (within or Constraints()).terms(len(x), budget)
     account = Account(terms)
@@ -133,5 +134,8 @@ def _matrix(values: npt.NDArray[Any], what: str) -> Floats:
         raise InputError(f"{what} has shape {values.shape}: at least one row and one dimension are meant")
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):
-        raise InputError(f"{len(bad)} rows of {what} are not finite, as row {bad[0]}: leave them out")
+        raise InputError(
+            f"{counted(len(bad), f'row of {what} is', f'rows of {what} are')} not finite, as row {bad[0]}: leave them "
+            "out"
+        )
     return values

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from curate.arrays.conversion import as_numbers
 from curate.choosing import Constraints, Meter, Rng, Terms, at_random, generator
 from curate.contracts import Budget, Selection, Vectors
+from curate.counting import counted
 from curate.errors import InputError
 from curate.selectors.pursuit.merging import Merged, fill_up, interleave, merge
 from curate.selectors.pursuit.rounds import Course
@@ -140,7 +141,7 @@ def _open(
         raise InputError(f"gradients {gradients.shape}: (n, D) with at least one of each is meant")
     n, width = gradients.shape
     if ties is not None and np.shape(ties) != (n,):
-        raise InputError(f"ties {np.shape(ties)}: one number for each of {n} rows is meant")
+        raise InputError(f"ties {np.shape(ties)}: one number for each of {counted(n, 'row')} is meant")
     path = Trajectory(width, rates, subspaces)
     rank = None if ties is None else as_numbers(ties, "ties").astype(np.int64)
     return shard_rows(path.brought(gradients), shards, rank), path, n

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from curate.arrays.conversion import as_floats
 from curate.choosing import Constraints, Meter, Rng, Terms, generator
 from curate.contracts import Budget, Selection
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["soft_cap"]
@@ -97,7 +98,8 @@ def _draw(
     temperature, penalty = how
     if draws.cap is not None and draws.cap * len(rows) - drawn[rows].sum() < left:
         raise InputError(
-            f"{left} draws of {len(rows)} items with a cap of {draws.cap}: raise the cap or ask for fewer"
+            f"{counted(left, 'draw')} of {counted(len(rows), 'item')} with a cap of {draws.cap}: raise the cap or ask "
+            "for fewer"
         )
     while left > 0:
         free = rows if draws.cap is None else rows[drawn[rows] < draws.cap]

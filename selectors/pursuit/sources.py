@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.contracts import Held, Vectors
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import by_piece
 from curate.selectors.pursuit.kernels import add_exactly, compiled, products
@@ -256,7 +257,10 @@ def shard_rows(vectors: npt.NDArray[Any] | Vectors, shards: int, rank: Ints | No
     """
     n = vectors.shape[0]
     if not 1 <= shards <= n:
-        raise InputError(f"{shards} shards: there are {n} rows, so 1 to {n} shards can be made")
+        raise InputError(
+            f"{counted(shards, 'shard')}: {counted(n, 'row is', 'rows are')} there, so 1 to {counted(n, 'shard')} can "
+            "be made"
+        )
     bounds = np.linspace(0, n, shards + 1).astype(np.int64)
     cut = [
         Shard(vectors, low, high, None if rank is None else rank[low:high])
@@ -269,5 +273,6 @@ def _check(scores: npt.NDArray[np.floating], low: int) -> None:
     bad = np.flatnonzero(~np.isfinite(scores))
     if len(bad):
         raise InputError(
-            f"{len(bad)} gradients are not finite, or too long for their precision, as row {bad[0] + low}: leave them out"
+            f"{counted(len(bad), 'gradient is', 'gradients are')} not finite, or too long for their precision, as row "
+            f"{bad[0] + low}: leave them out"
         )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from curate.arrays.conversion import as_numbers
 from curate.choosing import Terms
+from curate.counting import counted
 from curate.errors import InputError
 from curate.selectors.pursuit.rounds import Course, Round, run_round
 from curate.selectors.pursuit.sources import Few, Rows
@@ -88,11 +89,12 @@ def _aims(source: Rows, path: Trajectory, target: Any, group: Ints | None) -> Fl
         width = path.part * len(path.roots)
         if given.ndim != 2 or not len(given) or given.shape[1] != width:
             raise InputError(
-                f"target has shape {np.shape(target)}: gradients have {width} columns, so ({width},) or (m, {width})"
+                f"target has shape {np.shape(target)}: gradients have {counted(width, 'column')}, so ({width},) or (m, "
+                f"{width})"
             )
         bad = np.flatnonzero(~np.isfinite(given).all(axis=1))
         if len(bad):
-            raise InputError(f"{len(bad)} targets are not finite, as row {bad[0]}")
+            raise InputError(f"{counted(len(bad), 'target is', 'targets are')} not finite, as row {bad[0]}")
         aims, what = path.bring(given), "a target"
     zero = np.flatnonzero(~(np.abs(aims).max(axis=1) > 1e-150))
     if len(zero):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats, as_numbers
 from curate.contracts import Vectors
+from curate.counting import counted
 from curate.errors import InputError
 from curate.selectors.pursuit.sources import Shard
 
@@ -45,7 +46,9 @@ def target_subspaces(gradients: npt.NDArray[Any], rank: int, checkpoints: int = 
     """
     x = as_numbers(gradients, "gradients")
     if x.ndim != 2 or checkpoints < 1 or x.shape[1] % checkpoints:
-        raise InputError(f"gradients {x.shape} are not (m, T x d) with T = {checkpoints} checkpoints")
+        raise InputError(
+            f"gradients {x.shape} are not (m, T x d) with T = {counted(checkpoints, 'checkpoint')}"
+        )
     return [leading_directions(part, rank) for part in np.split(x, checkpoints, axis=1)]
 
 
@@ -74,7 +77,8 @@ def usual_product(
         )
     if own.shape != x.shape or not np.isfinite(own).all():
         raise InputError(
-            f"as_pool {own.shape}: the same {x.shape[0]} items as `gradients` are meant, {x.shape}, all finite"
+            f"as_pool {own.shape}: the same {counted(x.shape[0], 'item')} as `gradients` are meant, {x.shape}, all "
+            "finite"
         )
     path = Trajectory(x.shape[1], rates, subspaces)
     rows = path.bring(x)
@@ -103,9 +107,13 @@ class Trajectory:
             or not (given >= 0).all()
             or not given.any()
         ):
-            raise InputError(f"rates {given.tolist()} for {count} checkpoints: from 0 on, and not all 0")
+            raise InputError(
+                f"rates {given.tolist()} for {counted(count, 'checkpoint')}: from 0 on, and not all 0"
+            )
         if count < 1 or width % count:
-            raise InputError(f"{width} columns cannot be cut into {count} checkpoints of equal width")
+            raise InputError(
+                f"{counted(width, 'column')} cannot be cut into {counted(count, 'checkpoint')} of equal width"
+            )
         self.part, self.plain = width // count, rates is None and subspaces is None
         self.roots = np.sqrt(given)
         self.bases = None if subspaces is None else [as_floats(v, "subspaces") for v in subspaces]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from curate.arrays.conversion import as_numbers
 from curate.choosing import as_matrix
+from curate.counting import counted
 from curate.errors import InputError
 from curate.selectors.reweighting.meta import MetaRun, MetaTraining, meta_weights
 from curate.selectors.reweighting.moderate import middle_rows, spread_weights
@@ -71,7 +72,9 @@ def cw_erm(
     codes, names = as_codes(labels)
     features = as_matrix(x, len(codes))
     if len(names) < 2:
-        raise InputError(f"all {len(codes)} labels are {names[0]!r}: there is nothing to tell apart")
+        raise InputError(
+            f"all {counted(len(codes), 'label is', 'labels are')} {names[0]!r}: there is nothing to tell apart"
+        )
     if model is not None and inputs is None:
         raise InputError("a model of your own needs its inputs: inputs=(n, ...)")
     known = _known(trusted, len(codes))
@@ -80,7 +83,7 @@ def cw_erm(
     core = core[~np.isin(core, known)]
     fed = features if inputs is None else as_numbers(inputs, "inputs")
     if len(fed) != len(codes):
-        raise InputError(f"{len(fed)} inputs for {len(codes)} labels")
+        raise InputError(f"{counted(len(fed), 'input')} for {counted(len(codes), 'label')}")
     run = meta_weights(
         fed[core],
         codes[core],
@@ -90,7 +93,7 @@ def cw_erm(
         model=model,
     )
     weights = _spread(features, codes, (core, known), (run, fed), spread, neighbours)
-    told = f"weights learnt on {len(core)} of {len(codes)} items, {_direction(run)}"
+    told = f"weights learnt on {len(core)} of {counted(len(codes), 'item')}, {_direction(run)}"
     if even:
         weights, lost = _even(weights, codes)
         told += (
@@ -150,5 +153,7 @@ def _known(trusted: Any, n: int) -> Ints:
     rows = as_numbers(trusted, "trusted")
     rows = np.flatnonzero(rows) if rows.dtype == bool and rows.shape == (n,) else rows
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or (len(rows) and (rows.min() < 0 or rows.max() >= n)):
-        raise InputError(f"trusted: row numbers among {n} rows, or a truth value for each, are meant")
+        raise InputError(
+            f"trusted: row numbers among {counted(n, 'row')}, or a truth value for each, are meant"
+        )
     return np.unique(rows).astype(np.int64)

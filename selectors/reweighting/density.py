@@ -11,6 +11,7 @@ import numpy.typing as npt
 from curate.arrays.conversion import as_floats
 from curate.choosing import as_matrix
 from curate.contracts import Budget, resolve_budget
+from curate.counting import counted
 from curate.errors import InputError
 from curate.selectors.reweighting.weighted import Weighted, as_codes, weigh
 
@@ -54,7 +55,7 @@ def density_scores(
     features = as_matrix(x)
     codes = as_codes(labels)[0] if labels is not None else np.zeros(len(features), np.int64)
     if len(codes) != len(features):
-        raise InputError(f"{len(codes)} labels for {len(features)} rows of features")
+        raise InputError(f"{counted(len(codes), 'label')} for {counted(len(features), 'row')} of features")
     found = np.zeros(len(features))
     order = np.argsort(codes, kind="stable")
     for rows in np.split(order, np.cumsum(np.bincount(codes))[:-1]):
@@ -144,12 +145,13 @@ def instance_selection(
         raise InputError(f"scores of shape {values.shape}: (n,) finite numbers are meant")
     codes, names = as_codes(labels) if labels is not None else (np.zeros(len(values), np.int64), ["all"])
     if len(codes) != len(values):
-        raise InputError(f"{len(codes)} labels for {len(values)} scores")
+        raise InputError(f"{counted(len(codes), 'label')} for {counted(len(values), 'score')}")
     sizes = np.bincount(codes)
     count = resolve_budget(budget, len(values))
     if count < len(names):
         raise InputError(
-            f"budget {count}: each of {len(names)} classes keeps one item, so {len(names)} at least"
+            f"budget {count}: each of {counted(len(names), 'class', 'classes')} keeps one item, so {len(names)} at "
+            "least"
         )
     quota = _quotas(sizes, count)
     order = np.lexsort((-values, codes))
@@ -157,10 +159,12 @@ def instance_selection(
     kept = order[place < quota[codes[order]]]
     heavy = np.ones(len(names)) if class_weights is None else as_floats(class_weights, "class_weights")
     if heavy.shape != (len(names),):
-        raise InputError(f"class_weights of shape {heavy.shape}: one for each of {len(names)} classes")
+        raise InputError(
+            f"class_weights of shape {heavy.shape}: one for each of {counted(len(names), 'class', 'classes')}"
+        )
     weights = np.zeros(len(values))
     weights[kept] = (heavy * sizes / quota)[codes[kept]]
-    found = weigh(weights, f"the densest {count} of {len(values)} items, class by class")
+    found = weigh(weights, f"the densest {count} of {counted(len(values), 'item')}, class by class")
     rank = np.lexsort((found.index, -values[found.index], -found.by_row[found.index]))
     return _ranked(found, rank, values, len(values) / len(kept))
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats, as_numbers
+from curate.counting import counted
 from curate.errors import InputError, require
 
 __all__ = ["ClassDro", "ClassWeights", "class_dro", "diffusion_losses"]
@@ -40,7 +41,9 @@ class ClassDro:
 
     def __init__(self, classes: int, *, eta: float = 1.0, smoothing: float = 1e-3) -> None:
         if classes < 2:
-            raise InputError(f"{classes} classes: with fewer than two there is nothing to weigh")
+            raise InputError(
+                f"{counted(classes, 'class', 'classes')}: with fewer than two there is nothing to weigh"
+            )
         if not eta > 0 or not 0 <= smoothing <= 1:
             raise InputError(f"eta={eta}, smoothing={smoothing}: above 0, and in [0, 1]")
         self.eta, self.smoothing = eta, smoothing
@@ -67,7 +70,7 @@ class ClassDro:
         over = np.maximum(ours - theirs, 0)
         if not np.isfinite(over).all():
             raise InputError(
-                f"losses are not finite in {int((~np.isfinite(over)).sum())} of {len(over)} items"
+                f"losses are not finite in {int((~np.isfinite(over)).sum())} of {counted(len(over), 'item')}"
             )
         counts = np.bincount(codes, minlength=len(self.share))
         sums = np.bincount(codes, over, minlength=len(self.share))

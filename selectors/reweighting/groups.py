@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError, UnknownNameError
 from curate.selectors.reweighting.weighted import Draw, Weighted, as_codes, cap_weights, weigh
 
@@ -38,14 +39,16 @@ def group_weights(
     """
     codes, names = as_codes(groups, "groups")
     if len(names) < 2:
-        raise InputError(f"all {len(codes)} items are of group {names[0]!r}: nothing is to be evened out")
+        raise InputError(
+            f"all {counted(len(codes), 'item is', 'items are')} of group {names[0]!r}: nothing is to be evened out"
+        )
     if aim not in ("independent", "equal", "equal-within-class"):
         raise InputError(f"aim={aim!r}: independent, equal or equal-within-class")
     if labels is None and aim != "equal":
         raise InputError(f"aim={aim!r} needs labels")
     classes, kinds = as_codes(labels) if labels is not None else (np.zeros(len(codes), np.int64), [None])
     if len(classes) != len(codes):
-        raise InputError(f"{len(classes)} labels for {len(codes)} groups")
+        raise InputError(f"{counted(len(classes), 'label')} for {counted(len(codes), 'group')}")
     held = np.zeros((len(names), len(kinds)))
     np.add.at(held, (codes, classes), 1)
     present = held > 0
@@ -58,7 +61,7 @@ def group_weights(
             cell = held.sum(0) / present.sum(0) / held
     weights = cell[codes, classes]
     weights = weights if cap is None else cap_weights(weights, cap)
-    return weigh(weights, f"{aim} over {len(names)} groups", draw)
+    return weigh(weights, f"{aim} over {counted(len(names), 'group')}", draw)
 
 
 def rake(
@@ -99,8 +102,8 @@ def rake(
             break
     if gap > max(tolerance, 1e-4):
         raise InputError(
-            f"no weights give all these shares: after {rounds} rounds one is still {gap:.2g} off. Some combinations of "
-            "values have no items"
+            f"no weights give all these shares: after {counted(rounds, 'round')} one is still {gap:.2g} off. Some "
+            "combinations of values have no items"
         )
     return weigh((mass / counts)[inverse.reshape(-1)], f"raked to the shares of {', '.join(axes)}", draw)
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from curate.arrays.conversion import as_floats
 from curate.choosing import Rng, as_matrix, generator
 from curate.contracts import Budget
+from curate.counting import counted
 from curate.errors import InputError
 from curate.selectors.reweighting.weighted import Draw, Weighted, cap_weights, weigh
 
@@ -41,7 +42,9 @@ def log_density_ratio(
     """
     theirs, own = as_matrix(target, what="target features"), as_matrix(pool, what="pool features")
     if theirs.shape[1] != own.shape[1]:
-        raise InputError(f"target features have {theirs.shape[1]} numbers, the pool's {own.shape[1]}")
+        raise InputError(
+            f"target features have {counted(theirs.shape[1], 'number')}, the pool's {own.shape[1]}"
+        )
     if method not in ("logistic", "ulsif"):
         raise InputError(f"method={method!r}: logistic or ulsif")
     if not strength > 0 or folds < 1 or centres < 1:
@@ -55,7 +58,8 @@ def log_density_ratio(
         return _ulsif(own, theirs, strength / 10 / centres, centres, rng)
     if len(own) < folds or len(theirs) < folds:
         raise InputError(
-            f"{len(own)} rows in the pool and {len(theirs)} in the target cannot be dealt to {folds} folds"
+            f"{counted(len(own), 'row')} in the pool and {len(theirs)} in the target cannot be dealt to "
+            f"{counted(folds, 'fold')}"
         )
     deal = [rng.permutation(np.arange(len(side)) % folds) for side in (own, theirs)]
     odds = np.empty(len(own))

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from curate.choosing import Meter, draw_seed, finite_rows
 from curate.contracts import Budget, Selection, View, resolve_budget
+from curate.counting import counted
 from curate.errors import InputError, UnknownNameError
 from curate.fitting import columns_of, numbers, order_by_id, read_labels, read_vectors, true_rows
 from curate.selectors.reweighting.corewise import Spread, cw_erm
@@ -49,7 +50,9 @@ class _Reading:
     def keep(self, known: Bools, what: str) -> None:
         """Go on with these rows. Raises InputError where none is left."""
         if not known.any():
-            raise InputError(f"none of {len(self.view)} items has {what}: there is nothing to weigh")
+            raise InputError(
+                f"none of {counted(len(self.view), 'item')} has {what}: there is nothing to weigh"
+            )
         self.rows = self.rows[known]
 
     def vectors(self, column: str, rows: Ints | None = None) -> npt.NDArray[Any]:
@@ -182,10 +185,14 @@ class ClassDroWeights:
         read.keep(known, f"{self.loss!r}, {self.reference!r} and {self.by!r}")
         codes, names = as_codes(_texts(read.labels(self.by)), "classes")
         if len(names) < 2:
-            raise InputError(f"class-dro: all {len(codes)} items are of class {names[0]!r}")
+            raise InputError(
+                f"class-dro: all {counted(len(codes), 'item is', 'items are')} of class {names[0]!r}"
+            )
         batch = (ours[known], theirs[known], codes)
         weights = class_dro([batch] * self.steps, len(names), eta=self.eta, smoothing=self.smoothing).weight
-        return read.answer(weigh(weights[codes], f"class-wise DRO over {len(names)} classes", read.draw))
+        return read.answer(
+            weigh(weights[codes], f"class-wise DRO over {counted(len(names), 'class', 'classes')}", read.draw)
+        )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError, require
 from curate.weights import one_thread
 
@@ -112,10 +113,12 @@ def meta_weights(
     training = training or MetaTraining()
     if len(codes) < 4:
         raise InputError(
-            f"{len(codes)} items: a weighting needs at least four, some to train on and some held out"
+            f"{counted(len(codes), 'item')}: a weighting needs at least four, some to train on and some held out"
         )
     if codes.min() < 0 or codes.max() >= classes:
-        raise InputError(f"labels from {codes.min()} to {codes.max()} for {classes} classes")
+        raise InputError(
+            f"labels from {codes.min()} to {codes.max()} for {counted(classes, 'class', 'classes')}"
+        )
     rng = np.random.default_rng([training.seed, 0])
     fold = _deal(codes, training.folds if trusted is None else 1, rng)
     weight, loss, held_out = np.empty(len(codes)), np.empty(len(codes)), np.zeros(len(codes), bool)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats, as_numbers, as_rows
 from curate.arrays.labels import as_codes
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["middle_rows", "spread_weights"]
@@ -59,7 +60,7 @@ def spread_weights(
     for code in np.unique(codes):
         rows, known = np.flatnonzero(codes == code), np.flatnonzero(codes[core] == code)
         if not len(known):
-            raise InputError(f"class {code} has {len(rows)} rows and none of them in the core")
+            raise InputError(f"class {code} has {counted(len(rows), 'row')} and none of them in the core")
         found[rows] = _mean_of_nearest(x[rows], x[core[known]], weights[known], min(neighbours, len(known)))
     return found
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["HashedNgrams", "hashed_ngrams", "ngram_log_ratio"]
@@ -97,7 +98,7 @@ def ngram_log_ratio(pool: HashedNgrams, target: HashedNgrams, *, smoothing: floa
     """
     if pool.buckets != target.buckets:
         raise InputError(
-            f"{pool.buckets} buckets in the pool, {target.buckets} in the target: one hashing is meant"
+            f"{counted(pool.buckets, 'bucket')} in the pool, {target.buckets} in the target: one hashing is meant"
         )
     if not len(pool.bucket) or not len(target.bucket):
         raise InputError("the pool or the target holds no words at all: there is nothing to compare")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from curate.arrays.conversion import as_array, as_floats
 from curate.choosing import capacity
 from curate.contracts import Budget, Selection
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = [
@@ -55,11 +56,14 @@ def normalise(weights: npt.NDArray[Any]) -> Floats:
     bad = np.flatnonzero(~np.isfinite(values) | (values < 0))
     if len(bad):
         raise InputError(
-            f"{len(bad)} weights are negative or not finite, as {values[bad[0]]} in row {bad[0]}: 0 or more is meant"
+            f"{counted(len(bad), 'weight is', 'weights are')} negative or not finite, as {values[bad[0]]} in row "
+            f"{bad[0]}: 0 or more is meant"
         )
     largest = values.max()
     if largest == 0:
-        raise InputError(f"all {len(values)} weights are 0: nothing would be learnt from")
+        raise InputError(
+            f"all {counted(len(values), 'weight is', 'weights are')} 0: nothing would be learnt from"
+        )
     scaled = values / largest
     return np.asarray(scaled * (len(scaled) / scaled.sum()))
 
@@ -103,7 +107,7 @@ def weigh(
     values = normalise(weights)
     by_row = values.astype(np.float32)
     size = effective_size(values)
-    told = f"{reason}; {len(values)} items count as {size:.0f}"
+    told = f"{reason}; {counted(len(values), 'item')} count as {size:.0f}"
     if draw is not None and draw.budget is not None:
         if logs is None:
             logs = np.log(values, where=values > 0, out=np.full(len(values), -np.inf))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import Budget, Selection, View, resolve_budget
+from curate.counting import counted
 from curate.errors import InputError, UnknownNameError, require
 from curate.fitting import numbers
 from curate.selectors.threshold.grouped import PIECE, GroupedPiece, Merged, SomeIds, drawn_groups, lowest_rows
@@ -61,7 +62,7 @@ def balanced_quotas(
     if solver not in ("milp", "greedy"):
         raise InputError(f"solver {solver!r}: milp or greedy")
     if count > sizes.sum() or count < 0:
-        raise InputError(f"{count} items asked for, there are {int(sizes.sum())}")
+        raise InputError(f"{counted(count, 'item')} asked for, there are {int(sizes.sum())}")
     member, target = _classes(cells, count)
     quotas, exact = None, False
     if solver == "milp" and count:

@@ -42,7 +42,7 @@ def test_truth_values_name_rows_too() -> None:
         (Constraints(np.array([4])), 2, "rows 4 are not among the 4"),
         (Constraints(np.array([1, 1])), 2, "twice"),
         (Constraints(np.array([0.5])), 2, "row numbers are meant"),
-        (Constraints(cost=np.array([1.0, 0.0, 2.0, 1.0])), 2, "1 costs are not positive numbers, as 0.0 of row 1"),
+        (Constraints(cost=np.array([1.0, 0.0, 2.0, 1.0])), 2, "1 cost is no positive number, as 0.0 of row 1"),
         (Constraints(cost=COST), 11, "the cost of all items is 10"),
         (Constraints(cost=COST), 0, "is not an amount"),
         (Constraints(cost=COST), True, "is not an amount"),

@@ -61,12 +61,12 @@ def test_the_ranks_of_an_earlier_selection_give_its_order() -> None:
 
 
 def test_a_mandatory_item_without_a_vector_is_an_error() -> None:
-    with pytest.raises(InputError, match="1 mandatory items cannot be chosen, as 'e'"):
+    with pytest.raises(InputError, match="1 mandatory item cannot be chosen, as 'e'"):
         read(mandatory="gold")
 
 
 def test_an_item_both_mandatory_and_forbidden_is_named_by_its_id() -> None:
-    with pytest.raises(InputError, match="1 items are both mandatory and forbidden, as 'd'"):
+    with pytest.raises(InputError, match="1 item is both mandatory and forbidden, as 'd'"):
         read(mandatory="gold and id <> 'e'", forbidden="label = 'x'")
 
 

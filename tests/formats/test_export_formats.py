@@ -201,8 +201,8 @@ def test_jsonl_writes_numbers_that_are_not_finite_as_null_and_says_so(tmp_path: 
     ]
     notes = read_manifest(tmp_path / "out")["notes"]
     assert notes == [
-        "Column 'v': 1 values that are not finite numbers were written as null.",
-        "Column 'x': 2 values that are not finite numbers were written as null.",
+        "Column 'v': 1 value that is no finite number was written as null.",
+        "Column 'x': 2 values that are no finite numbers were written as null.",
     ]
 
 

@@ -96,7 +96,7 @@ def test_ids_from_files(tmp_path: Path) -> None:
     pq.write_table(pa.table({"other": [1, 2, 3], "id": IDS}), tmp_path / "ids.parquet")
     for name in ("ids.txt", "ids.csv", "ids.npy", "ids.parquet"):
         check(VALUES, IDS, ids=tmp_path / name)
-    with pytest.raises(InputError, match="3 rows, and there are 2 ids"):
+    with pytest.raises(InputError, match="3 rows, and 2 ids are given for them"):
         read_vectors(VALUES, ids=["a", "b"])
     with pytest.raises(InputError, match=r"ids\.zip"):
         (tmp_path / "ids.zip").write_text("")

@@ -94,5 +94,5 @@ def test_a_plan_says_what_choosing_will_take(filled):
     assert notes[2] == "chooses 5 of 12"  # the vectors are not there yet
     assert notes[3] == "chooses 6 of 12, in about 1 s of one core and 0 MB of memory"
     more = [*steps, {"select": "k-center", "budget": 50, "with": {"embedding": "v"}, "as": "w"}]
-    with pytest.raises(InputError, match=r"step 5 of 5 \(select k-center\): budget 50: there are 12 items"):
+    with pytest.raises(InputError, match=r"step 5 of 5 \(select k-center\): budget 50: 12 items are there"):
         plan(filled.parts, build_recipe({"store": "s", "steps": more}).steps)

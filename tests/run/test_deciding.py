@@ -138,7 +138,7 @@ def test_vectors_are_joined_by_id_and_what_does_not_fit_is_listed(filled):
     values = np.arange(8, dtype=np.float32).reshape(4, 2)
     record = filled.attach(values, name="probs", ids=["i3", "i0", "nobody", "i9"])
     assert record.counts == {"rows": 10, "scored": 3, "failed": 7, "unknown": 1}
-    assert make_step(record, 10).note == "3 items with a vector, 7 items without one, 1 vectors of no item"
+    assert make_step(record, 10).note == "3 items with a vector, 7 items without one, 1 vector of no item"
     rows = dict(
         zip(
             filled.items.ids().to_pylist(), filled.items.to_arrow(["probs"])["probs"].to_pylist(), strict=True
@@ -158,7 +158,7 @@ def test_vectors_in_the_order_of_import(filled, tmp_path):
     filled.attach(tmp_path / "v.npy", name="v", ids="rows")
     assert np.array_equal(filled.items.vectors("v").to_numpy(), values)
     np.save(tmp_path / "v.npy", values[:5])
-    with pytest.raises(InputError, match="5 vectors and 10 items"):
+    with pytest.raises(InputError, match="5 vectors for 10 items"):
         filled.attach(tmp_path / "v.npy", name="v", ids="rows")
 
 
@@ -173,7 +173,11 @@ def test_attaching_replaces_what_was_attached_but_nothing_else(filled):
 
 @pytest.mark.parametrize(
     ("ids", "said"),
-    [(["x", "y"], "none of the 2 ids"), (["i1", "i1"], "'i1' has more than one"), (None, "without ids")],
+    [
+        (["x", "y"], "none of the 2 ids"),
+        (["i1", "i1"], "'i1' has more than one"),
+        (None, "2 vectors have no ids"),
+    ],
 )
 def test_ids_that_do_not_fit_are_refused(filled, ids, said):
     with pytest.raises(InputError, match=said):

@@ -136,7 +136,7 @@ def test_a_scorer_that_raises_is_told_with_its_message(store, captions, log):
 
 def test_a_scorer_that_breaks_its_promise_is_refused(store, captions):
     add(store, captions("a", "b"))
-    with pytest.raises(SchemaError, match="gave 1 rows for a batch of 2"):
+    with pytest.raises(SchemaError, match="gave 1 row for a batch of 2"):
         store.score("wrong")
 
 

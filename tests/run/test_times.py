@@ -114,7 +114,7 @@ def test_a_step_that_sees_everything_tells_how_far_it_is_and_where_its_time_went
     steps = [{"score": "exact-duplicate", "with": {"columns": ["caption"]}}]
     done = execute(begin(store.parts, progress=Noted()), build_recipe({"store": "s", "steps": steps}).steps)
     (record,) = done.steps
-    assert "score exact-duplicate: 2 rounds over 1 pieces done" in Noted.notes
+    assert "score exact-duplicate: 2 rounds over 1 piece done" in Noted.notes
     assert record.times.keys() == {"model", "write", "commit"} and record.slowest == {}
     record.seconds = 20.0
     assert re.search(r"time: model \d+%, write \d+%, commit \d+%$", str(record))

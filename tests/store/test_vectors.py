@@ -134,7 +134,7 @@ def test_columns_that_hold_no_vectors(tmp_path: Path) -> None:
 def test_rows_out_of_range(tmp_path: Path) -> None:
     store, _, _ = two_parts(tmp_path)
     for rows in ([8], [-1]):
-        with pytest.raises(InputError, match="there are 8 rows"):
+        with pytest.raises(InputError, match="which has 8 rows"):
             store.view().vectors("pixels").take(np.array(rows))
 
 

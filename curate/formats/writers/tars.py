@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from curate.counting import counted
 from curate.errors import SchemaError
 from curate.formats.writers.draft import Draft, HashedFile
 from curate.formats.writers.media import safe_key
@@ -110,7 +111,9 @@ def tar_header(name: str, size: int) -> bytes:
     """
     raw = name.encode("ascii")
     if len(raw) > 100 or not 0 <= size < 8**11:
-        raise ValueError(f"tar member {name!r} of {size:,} bytes: at most 100 characters and below 8 GiB")
+        raise ValueError(
+            f"tar member {name!r} of {counted(size, 'byte')}: at most 100 characters and below 8 GiB"
+        )
     front = (
         raw.ljust(100, b"\0")
         + b"0000444\0"

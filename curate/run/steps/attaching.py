@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,14 @@ import pyarrow as pa
 import xxhash
 
 from curate.contracts import digest, reason_name, vector
+from curate.counting import counted
 from curate.errors import InputError, SchemaError
 from curate.formats import read_vectors
+from curate.formats.vectors import vectors_ahead
 from curate.recipe.model import AttachStep
 from curate.records import REJECTED
 from curate.run.components import Homes
-from curate.run.context import RunContext
+from curate.run.context import RunContext, located
 from curate.run.identity import KnownIds
 from curate.run.ledger import StepRecord
 from curate.run.matched import write_matched
@@ -66,18 +69,31 @@ def run_attach(context: RunContext, step: AttachStep, data: Any = None, ids: Any
     return record
 
 
+def check_file(step: AttachStep, base: Path, items: int | None) -> None:
+    """Raises InputError where a file, by what its header says, cannot be attached to so many items (None: nobody knows)."""
+    by_rows = step.ids == "rows"
+    listed = None if by_rows or step.ids is None else located(base, step.ids)
+    told = vectors_ahead(located(base, step.attach), ids=listed, key=step.key)
+    if told is None:
+        return
+    rows, known = told
+    if by_rows and items is not None:
+        _check_order(items, rows)
+    elif not by_rows and not known:
+        raise _without_ids(rows, items)
+
+
 def _by_id(view: Any, ids: pa.Array | None, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """For each item, the row of its vector, -1 where there is none."""
     if ids is None:
-        raise InputError(
-            f"there are {len(values):,} vectors without ids; name a file of ids, or say ids='rows' if they are in the "
-            f"order of import ({len(view):,} items)"
-        )
+        raise _without_ids(len(values), len(view))
     known = KnownIds.of(view, contents=False)
     position = known.find(ids.cast(pa.string()))
     hit = np.flatnonzero(position >= 0)
     if len(ids) and not len(hit):
-        raise InputError(f"none of the {len(ids):,} ids (first {ids[0].as_py()!r}) is the id of an item")
+        raise InputError(
+            f"none of the {counted(len(ids), 'id')} (first {ids[0].as_py()!r}) is the id of an item"
+        )
     seqs = known.seq[position[hit]]
     unique, counts = np.unique(seqs, return_counts=True)
     if (counts > 1).any():
@@ -88,12 +104,24 @@ def _by_id(view: Any, ids: pa.Array | None, values: npt.NDArray[Any]) -> npt.NDA
     return rows
 
 
+def _without_ids(rows: int, items: int | None) -> InputError:
+    so_many = "" if items is None else f" ({counted(items, 'item')})"
+    return InputError(
+        f"{counted(rows, 'vector has', 'vectors have')} no ids; name a file of ids, or say ids='rows' if they are in the "
+        f"order of import{so_many}"
+    )
+
+
 def _in_order(n: int, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    if len(values) != n:
-        raise InputError(
-            f"there are {len(values):,} vectors and {n:,} items: in the order of import they must be as many"
-        )
+    _check_order(n, len(values))
     return np.arange(n)
+
+
+def _check_order(items: int, rows: int) -> None:
+    if rows != items:
+        raise InputError(
+            f"{counted(rows, 'vector')} for {counted(items, 'item')}: in the order of import they must be as many"
+        )
 
 
 def _column_set(context: RunContext, name: str, values: npt.NDArray[Any]) -> ColumnSet:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from curate.comparing import Choice, classifier, findings_of, run_trials
 from curate.contracts import Budget, Selection, component_digest, digest, resolve_budget
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import read_labels, read_vectors
 from curate.recipe.model import CompareStep
@@ -112,8 +113,8 @@ def _read(
     texts = np.array(labels.fill_null("").to_pylist(), str)
     if len(np.unique(texts[known])) < 2:
         raise InputError(
-            f"compare: {int(known.sum())} of {len(view)} items have {step.embedding!r} and {step.label!r}, of fewer than two "
-            "classes: there is nothing to learn"
+            f"compare: {int(known.sum())} of {counted(len(view), 'item')} have {step.embedding!r} and {step.label!r}, "
+            "of fewer than two classes: there is nothing to learn"
         )
     return x, known, texts
 
@@ -130,6 +131,7 @@ def _held_out(
     test: npt.NDArray[np.int64] = usable[np.asarray(told, bool)[usable]]
     if not len(test) or len(test) == len(usable):
         raise InputError(
-            f"compare: test {step.test!r} holds for {len(test)} of {len(usable)} usable items: some, not all, are meant"
+            f"compare: test {step.test!r} holds for {len(test)} of {counted(len(usable), 'usable item')}: some, not "
+            "all, are meant"
         )
     return test

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import digest
+from curate.counting import counted
 from curate.errors import InputError
 from curate.run.context import RunContext
 from curate.run.identity import KnownIds
@@ -51,8 +52,8 @@ def _named(view: StoreView, ids: Sequence[object]) -> npt.NDArray[np.int64]:
     strange = np.flatnonzero(position < 0)
     if len(strange):
         raise InputError(
-            f"{len(strange):,} of {len(texts):,} ids are no items, such as {texts[int(strange[0])].as_py()!r}; "
-            "nothing was deleted"
+            f"{len(strange):,} of {counted(len(texts), 'id')} are no items, such as "
+            f"{texts[int(strange[0])].as_py()!r}; nothing was deleted"
         )
     found: npt.NDArray[np.int64] = np.sort(known.seq[position])
     return found[np.append(True, np.diff(found) > 0)] if len(found) else found

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from curate.contracts import detail, digest, reason_name
+from curate.counting import counted
 from curate.errors import InputError, SchemaError, UnknownNameError
 from curate.run.context import RunContext
 from curate.run.identity import KnownIds
@@ -119,7 +120,7 @@ def _rows(view: Any, ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     if (position < 0).any():
         strange = np.flatnonzero(position < 0)
         raise InputError(
-            f"{len(strange):,} of {len(flat):,} ids are no items, such as {flat[int(strange[0])].as_py()!r}"
+            f"{len(strange):,} of {counted(len(flat), 'id')} are no items, such as {flat[int(strange[0])].as_py()!r}"
         )
     seqs = known.seq[position]
     order = np.argsort(seqs, kind="stable")

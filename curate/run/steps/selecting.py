@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from curate.choosing import Meter
 from curate.contracts import Selection, component_digest, digest, resolve_budget
+from curate.counting import counted
 from curate.errors import InputError, SchemaError
 from curate.recipe.model import SelectStep
 from curate.run.components import columns_digest, configure, supply
@@ -102,7 +103,7 @@ def _notes(selector: Any, view: StoreView) -> list[str]:
         return []
     values = view.compute(asked)
     held = pc.any(values).as_py() if pa.types.is_boolean(values.type) else values.null_count < len(values)
-    return [] if held else [f"mandatory: {asked} holds for none of {len(view):,} items"]
+    return [] if held else [f"mandatory: {asked} holds for none of {counted(len(view), 'item')}"]
 
 
 def _earlier(context: RunContext, after: str | None, name: str) -> tuple[str, ...]:
@@ -136,4 +137,4 @@ def check_selection(name: str, chosen: Selection, n: int, budget: object) -> Non
     if int(np.count_nonzero(taken)) != len(index):
         raise SchemaError(f"{name} chose an item twice")
     if isinstance(budget, (int, float, str)) and len(index) > resolve_budget(budget, n):
-        raise SchemaError(f"{name} chose {len(index)} items for a budget of {budget}")
+        raise SchemaError(f"{name} chose {counted(len(index), 'item')} for a budget of {budget}")

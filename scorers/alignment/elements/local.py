@@ -9,6 +9,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from curate.contracts import reason_name
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.alignment.elements.generating import Answerer, load_answerer
 from curate.scorers.alignment.judges.parts import (
@@ -100,7 +101,7 @@ class LocalElements:
 
     def _read(self, model: Answerer, text: str, answer: str | None) -> tuple[list[Part], int] | str:
         if answer is None:
-            return f"the question and an answer of {self.max_tokens} tokens are more than the {model.limit} the model takes"
+            return f"the question and an answer of {counted(self.max_tokens, 'token')} are more than the {model.limit} the model takes"
         try:
             return read_parts(answer, text, self.limit)
         except Unreadable as error:

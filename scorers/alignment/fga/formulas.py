@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = [
@@ -42,7 +43,7 @@ def element_scores(tokens: Floats, spans: Sequence[Span | None]) -> list[float |
     """
     for span in spans:
         if span is not None and not 0 <= span[0] < span[1] <= len(tokens):
-            raise InputError(f"span {span} does not lie within {len(tokens)} tokens")
+            raise InputError(f"span {span} does not lie within {counted(len(tokens), 'token')}")
     return [None if span is None else float(np.mean(tokens[span[0] : span[1]])) for span in spans]
 
 
@@ -71,7 +72,9 @@ def prompt_variances(prompts: Sequence[Hashable], scores: Floats) -> npt.NDArray
     for a prompt with one image, of which nothing is known.
     """
     if len(prompts) != len(scores):
-        raise InputError(f"{len(prompts)} prompts and {len(scores)} scores: one of each is needed per row")
+        raise InputError(
+            f"{counted(len(prompts), 'prompt')} and {counted(len(scores), 'score')}: one of each is needed per row"
+        )
     number = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
     codes = np.array([number[prompt] for prompt in prompts], np.int64)
     values = np.asarray(scores, np.float64)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError, MediaError, require
 from curate.media import read_ahead
 from curate.scorers.alignment.fga.captions import MAX_WORDS, clean_caption, element_text, find_span
@@ -69,7 +70,10 @@ def judge_pairs(
     """
     asked = [None] * len(texts) if elements is None else list(elements)
     if not len(images) == len(texts) == len(asked):
-        raise InputError(f"{len(images)} images, {len(texts)} texts and {len(asked)} lists of elements")
+        raise InputError(
+            f"{counted(len(images), 'image')}, {counted(len(texts), 'text')} and {counted(len(asked), 'list')} of "
+            "elements"
+        )
     if mask and model.mask_head is None:
         raise InputError("this model has no mask head: it was loaded from weights without `mask_proj`")
     read = [_read(model, *pair, max_words) for pair in zip(texts, asked, strict=True)]

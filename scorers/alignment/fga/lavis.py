@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from curate.counting import counted
 from curate.errors import InputError, require
 
 __all__ = ["MASK_HEAD", "convert_lavis_state_dict", "unwrap"]
@@ -47,7 +48,7 @@ def convert_lavis_state_dict(state: Mapping[str, Any]) -> dict[str, Any]:
     if absent:
         raise InputError(
             f"this is no checkpoint of FGA-BLIP2 (LAVIS Blip2Qformer): it lacks {', '.join(absent)}; it holds "
-            f"{len(tensors)} tensors under {', '.join(_top_names(tensors)) or 'no name'}"
+            f"{counted(len(tensors), 'tensor')} under {', '.join(_top_names(tensors)) or 'no name'}"
         )
     converted: dict[str, Any] = {}
     biases: dict[str, dict[str, Any]] = {}

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from curate.counting import counted
 from curate.errors import InputError, MissingModelError, require
 from curate.scorers.alignment.fga.lavis import MASK_HEAD, convert_lavis_state_dict
 from curate.scorers.alignment.fga.network import MASK_FILE, FgaModel, new_mask_head
@@ -161,7 +162,9 @@ def _apply(net: Any, weights: dict[str, Any], path: str) -> Any:
     may_lack = (*_OPTIONAL, *(() if any(n.startswith("vision_model.e") for n in inner) else (_VISION,)))
     lacking = [name for name in own if name not in inner and not name.startswith(may_lack)]
     if lacking:
-        raise InputError(f"{path} lacks {len(lacking)} weights, among them {', '.join(lacking[:3])}")
+        raise InputError(
+            f"{path} lacks {counted(len(lacking), 'weight')}, among them {', '.join(lacking[:3])}"
+        )
     net.load_state_dict(inner, strict=False)
     prefix = f"{MASK_HEAD}layers."
     head = {n.removeprefix(prefix): value for n, value in weights.items() if n.startswith(prefix)}
@@ -177,7 +180,8 @@ def _check_tokenizer(tokenizer: Any, net: Any, source: str) -> None:
     known = int(net.embeddings.word_embeddings.num_embeddings)
     if tokenizer.vocab_size > known:
         raise InputError(
-            f"the tokenizer of {source} has {tokenizer.vocab_size} tokens and the model knows {known}: it is another's"
+            f"the tokenizer of {source} has {counted(tokenizer.vocab_size, 'token')} and the model knows {known}: it "
+            "is another's"
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.counting import counted
 from curate.errors import InputError, SchemaError
 from curate.scorers.alignment.fga.captions import clean_caption
 from curate.scorers.alignment.fga.formulas import (
@@ -146,7 +147,9 @@ def prepare_ratings(
             parts.append(found)
     if not rows:
         some = "; ".join(f"rating {row}: {why}" for row, why in list(dropped.items())[:3])
-        raise InputError(f"none of {len(ratings)} ratings can be learned from: {some or 'there are none'}")
+        raise InputError(
+            f"none of {counted(len(ratings), 'rating')} can be learned from: {some or 'there are none'}"
+        )
     ids, attention = np.zeros((2, len(rows), length), np.int64)
     for i, (own, _, _) in enumerate(parts):
         ids[i, : len(own)], attention[i, : len(own)] = own, 1

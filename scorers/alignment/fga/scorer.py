@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import detail, reason_name, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.alignment.fga.captions import MAX_WORDS
 from curate.scorers.alignment.fga.judging import Judged, judge_pairs
@@ -109,7 +110,8 @@ class FgaBlip2:
         asked = None if elements is None else [None if one is None else _listed(one) for one in elements]
         if not len(images) == len(texts) == len(texts if asked is None else asked):
             raise InputError(
-                f"{len(images)} images, {len(texts)} texts and {len(asked or texts)} lists of elements"
+                f"{counted(len(images), 'image')}, {counted(len(texts), 'text')} and "
+                f"{counted(len(asked or texts), 'list')} of elements"
             )
         overall = np.full(len(texts), np.nan)
         scores: list[list[float | None]] = []

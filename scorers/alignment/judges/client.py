@@ -18,6 +18,7 @@ import blake3
 import stamina
 
 from curate.contracts import digest
+from curate.counting import counted
 from curate.errors import InputError, RunError
 from curate.scorers.alignment.judges.replies import Replies, Reply
 from curate.scorers.alignment.judges.transport import Refused, Unanswered, Unsupported, post_chat
@@ -207,8 +208,8 @@ class Client:
                     reply = self._attempt(body, key)
         except Unanswered as error:
             raise RunError(
-                f"the endpoint gave no answer in {set_.attempts} attempts, last: {error}. What was answered is kept in "
-                f"the cache; run again and only the rest is asked"
+                f"the endpoint gave no answer in {counted(set_.attempts, 'attempt')}, last: {error}. What was answered "
+                "is kept in the cache; run again and only the rest is asked"
             ) from None
         with self._gate:
             self.spent.answered += 1

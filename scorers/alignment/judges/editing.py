@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.alignment.vqa.questions import QUESTIONS, read_questions
 
@@ -48,7 +49,7 @@ def save_questions(
     column = questions.combine_chunks() if isinstance(questions, pa.ChunkedArray) else questions
     read_questions(column)  # for the error alone
     if len(ids) != len(column):
-        raise InputError(f"{len(ids)} ids and {len(column)} lists of questions")
+        raise InputError(f"{counted(len(ids), 'id')} and {counted(len(column), 'list')} of questions")
     lines = [
         json.dumps({"id": id_, "questions": asked}, ensure_ascii=False)
         for id_, asked in zip(ids, column.to_pylist(), strict=True)

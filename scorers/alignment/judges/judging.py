@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import pyarrow as pa
 
 from curate.contracts import column_name, reason_name
+from curate.counting import counted
 from curate.errors import InputError, MediaError
 from curate.scorers.alignment.judges.client import (
     Client,
@@ -108,7 +109,7 @@ class Judging:
                 wrong = ("user", f"This cannot be read: {error}. {again}")
                 asked = replace(asked, turns=(*asked.turns, ("assistant", reply.text), wrong))
         replies = self.repairs + 1
-        many = "its reply" if replies == 1 else f"{replies} replies"
+        many = "its reply" if replies == 1 else counted(replies, "reply", "replies")
         return Said(None, f"the judge's answer cannot be read in {many}, last: {reply.text[:80]!r}", cost)
 
     def see(

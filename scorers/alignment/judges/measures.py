@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["Pairwise", "Verdict", "expected_rating", "hard_negatives", "pairwise_verdict"]
@@ -33,7 +34,7 @@ def expected_rating(log_probs: npt.ArrayLike, ratings: npt.ArrayLike) -> tuple[F
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
         raise InputError(f"ratings {values.tolist()}: two or more finite numbers")
     if logs.ndim not in (1, 2) or logs.shape[-1] != len(values):
-        raise InputError(f"log_probs has shape {logs.shape}, and there are {len(values)} ratings")
+        raise InputError(f"log_probs has shape {logs.shape} for {counted(len(values), 'rating')}")
     wrong = np.isnan(logs) | (logs > 1e-6)
     if wrong.any():
         raise InputError(f"log_probs holds {logs[wrong].ravel()[0]}: a log-probability is at most 0")

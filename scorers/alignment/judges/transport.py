@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from curate.counting import counted
 from curate.errors import InputError, RunError
 from curate.scorers.alignment.judges.replies import Reply
 
@@ -129,7 +130,7 @@ def _drain(response: Any, deadline: float) -> bytes:
             raise Unanswered(f"an answer of more than {_LARGEST} bytes")
     promised = response.headers.get("Content-Length")
     if promised is not None and promised.isdigit() and size < int(promised):
-        raise Unanswered(f"the connection broke after {size} of {promised} bytes")
+        raise Unanswered(f"the connection broke after {size} of {counted(promised, 'byte')}")
     return b"".join(parts)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["Preferences", "Reward", "choose_caption", "rank_captions", "ranked_pairs", "train_reward"]
@@ -73,7 +74,9 @@ def train_reward(
     """
     features = np.asarray(features, np.float64)
     if features.ndim != 2 or len(features) != len(ranks) or not np.isfinite(features).all():
-        raise InputError(f"features of shape {features.shape} for {len(ranks)} ranks: finite, a row for each")
+        raise InputError(
+            f"features of shape {features.shape} for {counted(len(ranks), 'rank')}: finite, a row for each"
+        )
     if not penalty > 0:
         raise InputError(
             f"penalty={penalty}: above 0, or weights grow without end where all pairs are told apart"
@@ -134,7 +137,7 @@ def choose_caption(scores: npt.NDArray[Any], groups: npt.NDArray[Any]) -> Ints:
 
 def _codes(groups: npt.NDArray[Any], n: int) -> Ints:
     if len(groups) != n:
-        raise InputError(f"{len(groups)} groups for {n} captions: the image of each")
+        raise InputError(f"{counted(len(groups), 'group')} for {counted(n, 'caption')}: the image of each")
     return np.asarray(np.unique(np.asarray(groups), return_inverse=True)[1], np.int64)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.alignment.pairs.embedder import JointEmbedder, check_pairs, train_joint
 
@@ -54,7 +55,7 @@ def pair_filter(
     images, texts, codes = check_pairs(images, texts, groups)
     known = np.ones(len(codes), bool) if trusted is None else np.asarray(trusted, bool)
     if known.shape != codes.shape:
-        raise InputError(f"{known.shape} marks of trust for {len(codes)} pairs: one each")
+        raise InputError(f"{known.shape} marks of trust for {counted(len(codes), 'pair')}: one each")
     fold = deal_groups(codes, known, folds, seed)
     fit = train or (lambda x, y, g: train_joint(x, y, groups=g, seed=seed))
     score = np.empty(len(codes))
@@ -86,8 +87,8 @@ def deal_groups(codes: Ints, known: npt.NDArray[np.bool_], folds: int, seed: int
     has = np.bincount(codes[known], minlength=count) > 0
     if has.sum() < max(folds, 4):
         raise InputError(
-            f"{has.sum()} groups with a trusted pair for {folds} folds: trust more pairs (some hundred teach much), "
-            "or ask for fewer folds"
+            f"{counted(has.sum(), 'group')} with a trusted pair for {counted(folds, 'fold')}: trust more pairs (some "
+            "hundred teach much), or ask for fewer folds"
         )
     shuffled = np.random.default_rng(seed).permutation(count)
     order = np.concatenate([shuffled[has[shuffled]], shuffled[~has[shuffled]]])

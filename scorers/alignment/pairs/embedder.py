@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["JointEmbedder", "Tower", "check_pairs", "group_codes", "train_joint"]
@@ -81,7 +82,9 @@ class JointEmbedder:
     def score(self, images: npt.NDArray[Any], texts: npt.NDArray[Any]) -> Floats:
         """The cosine of image and text of each pair: (n,), -1 to 1, higher = they belong together; NaN for no vector."""
         if len(images) != len(texts):
-            raise InputError(f"{len(images)} images and {len(texts)} texts: one of each per pair")
+            raise InputError(
+                f"{counted(len(images), 'image')} and {counted(len(texts), 'text')}: one of each per pair"
+            )
         return np.asarray(np.einsum("ij,ij->i", self.embed_images(images), self.embed_texts(texts)))
 
 
@@ -165,15 +168,16 @@ def check_pairs(
         wrong = np.flatnonzero(~np.isfinite(side).all(1))
         if len(wrong):
             raise InputError(
-                f"{name}: {len(wrong)} rows are not finite, the first is row {wrong[0]}: leave them out"
+                f"{name}: {counted(len(wrong), 'row is', 'rows are')} not finite, the first is row {wrong[0]}: leave "
+                "them out"
             )
     codes = group_codes(groups, len(images))
     count = len(np.unique(codes))
     if count < _FEWEST:
-        what = "pairs" if groups is None else "groups of pairs"
-        raise InputError(
-            f"{count} {what}: it takes {_FEWEST} to learn anything, and some hundred to learn much"
+        told = (
+            counted(count, "pair") if groups is None else counted(count, "group of pairs", "groups of pairs")
         )
+        raise InputError(f"{told}: it takes {_FEWEST} to learn anything, and some hundred to learn much")
     return images, texts, codes
 
 
@@ -182,7 +186,7 @@ def group_codes(groups: npt.NDArray[Any] | None, n: int) -> Ints:
     if groups is None:
         return np.arange(n)
     if len(groups) != n:
-        raise InputError(f"{len(groups)} groups for {n} pairs: one each")
+        raise InputError(f"{counted(len(groups), 'group')} for {counted(n, 'pair')}: one each")
     return np.asarray(np.unique(np.asarray(groups), return_inverse=True)[1], np.int64)
 
 

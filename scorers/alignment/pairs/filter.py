@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import View, detail, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import FittedTable, columns_of, true_rows
 from curate.scorers.alignment.pairs.crossfit import PairScores, pair_filter
@@ -119,8 +120,8 @@ class PairFilter:
     ) -> tuple[str, ...]:
         known = pairs.groups if trusted is None else pairs.groups[trusted]
         told = (
-            f"learned from {len(known)} pairs in {len(np.unique(known))} groups; unseen, they score above pairs put "
-            f"together by chance with AUROC {found.auroc:.3f} (0.5 is random)"
+            f"learned from {counted(len(known), 'pair')} in {counted(len(np.unique(known)), 'group')}; unseen, they "
+            f"score above pairs put together by chance with AUROC {found.auroc:.3f} (0.5 is random)"
         )
         if found.auroc >= _WEAK:
             return (told,)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.alignment.pairs.captions import Preferences, Reward, ranked_pairs, train_reward
 from curate.scorers.alignment.pairs.crossfit import deal_groups
@@ -41,8 +42,8 @@ def caption_features(images: Floats, texts: Floats, joint: JointEmbedder | None 
     """
     if joint is None and images.shape[1] != texts.shape[1]:
         raise InputError(
-            f"image vectors of {images.shape[1]} numbers and text vectors of {texts.shape[1]}: they lie in no common "
-            "space; ask for one with dim=64"
+            f"image vectors of {counted(images.shape[1], 'number')} and text vectors of {texts.shape[1]}: they lie in "
+            "no common space; ask for one with dim=64"
         )
     own = _unit(texts)
     u, v = (_unit(images), own) if joint is None else (joint.embed_images(images), joint.embed_texts(texts))
@@ -76,7 +77,7 @@ def caption_reward(
     ranks = np.asarray(ranks, np.float64)
     if ranks.shape != codes.shape:
         raise InputError(
-            f"{ranks.shape} ranks for {len(codes)} captions: one each, NaN where nobody ranked it"
+            f"{ranks.shape} ranks for {counted(len(codes), 'caption')}: one each, NaN where nobody ranked it"
         )
     if dim < 0:
         raise InputError(f"dim={dim}: 0 or more")

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.contracts import View, detail, flag, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import FittedTable, columns_of, numbers
 from curate.scorers.alignment.pairs.captions import choose_caption, rank_captions
@@ -97,8 +98,8 @@ class CaptionReward:
 
 def _notes(found: CaptionRewards) -> tuple[str, ...]:
     told = (
-        f"of {found.pairs} pairs of captions that people told apart, models that had not seen the image order "
-        f"{found.agreement:.1%} alike (50 % is random)"
+        f"of {counted(found.pairs, 'pair')} of captions that people told apart, models that had not seen the image "
+        f"order {found.agreement:.1%} alike (50 % is random)"
     )
     if found.agreement >= _WEAK:
         return (told,)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.contracts import detail, score
+from curate.counting import counted
 from curate.errors import InputError, SchemaError
 from curate.scorers.alignment.vqa.answers import answer, answers_type, column, lists
 from curate.scorers.alignment.vqa.measures import RESTS_ON, RestsOn, dsg_score, tifa_score
@@ -73,7 +74,11 @@ class _Aggregate:
             )
         lengths = pc.list_value_length(given).fill_null(-1).to_numpy(zero_copy_only=False)
         for row in np.flatnonzero((lengths != counts) & (counts > 0)):
-            what = "no answers" if lengths[row] < 0 else f"{lengths[row]} answers to {counts[row]} questions"
+            what = (
+                "no answers"
+                if lengths[row] < 0
+                else f"{counted(lengths[row], 'answer')} to {counted(counts[row], 'question')}"
+            )
             reasons[row] = reasons[row] or what
         usable = np.array([reason is None for reason in reasons], np.bool_)
         right = np.full(len(asked.asked), np.nan)

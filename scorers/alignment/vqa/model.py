@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["VisionLanguageModel"]
@@ -107,7 +108,7 @@ class VisionLanguageModel:
         texts = [self._chat(prompt) for prompt in prompts]
         bare = [self._tokenise(text) for text in texts]
         if len(min(bare, key=len)) > self.limit:  # before the tower is troubled
-            return f"{len(min(bare, key=len))} tokens, the model takes {self.limit}"
+            return f"{counted(len(min(bare, key=len)), 'token')}, the model takes {self.limit}"
         try:
             seen = self._look(image, texts[0], bare[0])
         except ValueError as error:  # an image a thousand times as wide as high, for one
@@ -115,7 +116,7 @@ class VisionLanguageModel:
         made = [self._place(seen, ids, text) for ids, text in zip(bare, texts, strict=True)]
         longest = max(len(ids) for ids, _ in made)
         if longest > self.limit:
-            return f"{longest} tokens, the model takes {self.limit}"
+            return f"{counted(longest, 'token')}, the model takes {self.limit}"
         return seen, [
             Prompt(job, i, text, *pair) for i, (text, pair) in enumerate(zip(texts, made, strict=True))
         ]
@@ -178,8 +179,8 @@ class VisionLanguageModel:
         count = 0 if token is None else bare.count(token)
         if count != 1:
             raise InputError(
-                f"the chat template of this model puts {count} image tokens into a prompt with one image: it cannot be "
-                "asked. Take its instruction-tuned version, whose processor has a template with images"
+                f"the chat template of this model puts {counted(count, 'image token')} into a prompt with one image: "
+                "it cannot be asked. Take its instruction-tuned version, whose processor has a template with images"
             )
         return bare.index(token)
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.choosing import ceilings, places_to_ask
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.noise.confident.filters import lowest, prune_counts
 from curate.scorers.noise.confident.joint import Thresholds, calibrate_joint
@@ -57,7 +58,7 @@ def choose(portions: Asked, thresholds: Thresholds, options: Options, rank: Rank
     sizes = portions.ask("rows")
     if sum(sizes) != thresholds.counts.sum():
         raise InputError(
-            f"the second pass over the batches has {sum(sizes)} rows, the first {thresholds.counts.sum()}"
+            f"the second pass over the batches has {counted(sum(sizes), 'row')}, the first {thresholds.counts.sum()}"
         )
     if options.filter_by in ("predicted_neq_given", "confident_learning"):
         return Chosen(joint, [None] * len(sizes))

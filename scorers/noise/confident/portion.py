@@ -12,6 +12,7 @@ import numpy.typing as npt
 from curate.arrays.conversion import as_array, as_numbers
 from curate.arrays.distributions import in_floats
 from curate.arrays.labels import as_codes
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.noise.confident.filters import Filter, agrees
 from curate.scorers.noise.confident.joint import Thresholds, count_pairs, guess_labels
@@ -88,7 +89,7 @@ class Portion:
             thresholds = thresholds or Thresholds(probs.shape[1])
             if probs.shape[1] != len(thresholds.counts):
                 raise InputError(
-                    f"a batch has {probs.shape[1]} classes, one before it {len(thresholds.counts)}"
+                    f"a batch has {counted(probs.shape[1], 'class', 'classes')}, one before it {len(thresholds.counts)}"
                 )
             thresholds.add(probs, labels)
         return thresholds
@@ -189,7 +190,8 @@ class Portion:
             classes = classes or (probs.shape[1] if probs.ndim == 2 else None)
             if probs.ndim != 2 or probs.shape != (len(labels), classes):
                 raise InputError(
-                    f"a batch has probabilities {probs.shape} and {len(labels)} labels; {classes} classes before"
+                    f"a batch has probabilities {probs.shape} and {counted(len(labels), 'label')}; "
+                    f"{counted(classes or 0, 'class', 'classes')} before"
                 )
             if len(labels):
                 yield (

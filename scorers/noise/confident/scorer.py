@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.contracts import Held, View, detail, flag, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import FittedTable, by_piece
 from curate.scorers.noise.confident.choice import choose, sum_thresholds
@@ -115,7 +116,10 @@ class ConfidentLearning:
         if not lonely or self.filter_by not in ("prune_by_noise_rate", "prune_by_class", "both"):
             return ()
         named = ", ".join(map(repr, lonely[:5]))
-        return (f"{len(lonely)} classes have too few examples, one each, to flag any of them: {named}",)
+        return (
+            f"{counted(len(lonely), 'class has', 'classes have')} too few examples, one each, to flag any of them: "
+            f"{named}",
+        )
 
 
 class ConfidentPiece(LabelledPiece):

@@ -9,6 +9,7 @@ import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from curate.counting import counted
 from curate.errors import InputError, require
 from curate.scorers.noise.dynamics.log import EpochWriter, LogitLog
 
@@ -72,9 +73,9 @@ def _check_training(args: Any, data: Any, log: LogitLog) -> None:
             "LogitCallback logs one process on one device: set CUDA_VISIBLE_DEVICES to one, or record in your own loop"
         )
     if not hasattr(data, "__len__") or len(data) != len(log.labels):
-        size = len(data) if hasattr(data, "__len__") else "unknown"
+        size = counted(len(data), "row") if hasattr(data, "__len__") else "no length"
         raise InputError(
-            f"the training set has {size} rows, the log {len(log.labels)} items: they must be the same"
+            f"the training set has {size}, the log {counted(len(log.labels), 'item')}: they must be the same"
         )
 
 

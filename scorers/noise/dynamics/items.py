@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import View
+from curate.counting import counted
 from curate.fitting import FittedTable, answered, order_by_id, read_labels, read_vectors
 from curate.scorers.noise.probabilities import encode_labels
 
@@ -80,6 +81,6 @@ def _read(view: View, column: str, given: tuple[str, ...], *, logits: bool) -> I
     codes = codes[usable] if logits else codes
     for row in np.flatnonzero(codes == -2):
         named = labels[int(usable[row])].as_py()
-        reasons[usable[row]] = f"label {named!r} is none of the {len(classes)} classes"
+        reasons[usable[row]] = f"label {named!r} is none of the {counted(len(classes), 'class', 'classes')}"
     usable, codes = usable[codes >= 0], codes[codes >= 0]
     return Items(order, usable, x if len(usable) == len(x) else x[usable], codes, classes, reasons)

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from curate.arrays.conversion import as_array, as_numbers
 from curate.arrays.labels import as_codes
+from curate.counting import counted
 from curate.durable import publish
 from curate.errors import CorruptionError, InputError
 
@@ -125,7 +126,9 @@ class LogitLog:
         count = len(self)
         wanted = count if number is None else number
         if not 0 <= wanted <= count:
-            raise InputError(f"epoch {number}: the log has {count} epochs, so 0 to {count} can be written")
+            raise InputError(
+                f"epoch {number}: the log has {counted(count, 'epoch')}, so 0 to {count} can be written"
+            )
         return EpochWriter(self, wanted)
 
     def path_of(self, epoch: int) -> Path:
@@ -171,7 +174,7 @@ class EpochWriter:
         n, k = self._values.shape
         if values.ndim != 2 or values.shape != (rows.size, k) or rows.ndim != 1:
             raise InputError(
-                f"logits of shape {values.shape} for {rows.size} rows: ({rows.size}, {k}) are meant"
+                f"logits of shape {values.shape} for {counted(rows.size, 'row')}: ({rows.size}, {k}) are meant"
             )
         if rows.dtype.kind not in "iu" or (rows.size and not (rows.min() >= 0 and rows.max() < n)):
             raise InputError(f"rows {rows[:5]}...: integers from 0 to {n - 1} are meant, as in the log's ids")
@@ -205,7 +208,7 @@ def _check_items(ids: pa.Array, labels: Any, classes: tuple[str, ...], dtype: st
         raise InputError("no items: there is nothing to log")
     if ids.null_count or len(ids.unique()) < len(ids):
         raise InputError(
-            f"{len(ids)} ids, {len(ids.unique())} of them distinct: each item has one of its own"
+            f"{counted(len(ids), 'id')}, {len(ids.unique())} of them distinct: each item has one of its own"
         )
     if dtype not in ("float16", "float32"):
         raise InputError(f"dtype={dtype!r}: float16 or float32")
@@ -219,7 +222,7 @@ def _check_same(there: LogitLog, new: LogitLog) -> None:
                 f"{new.folder} holds a log with {what} {getattr(there, what)!r}, not {getattr(new, what)!r}"
             )
     if len(there.ids) != len(new.ids):
-        raise InputError(f"{new.folder} holds a log of {len(there.ids)} items, not {len(new.ids)}")
+        raise InputError(f"{new.folder} holds a log of {counted(len(there.ids), 'item')}, not {len(new.ids)}")
     other = np.flatnonzero(np.asarray(there.ids) != np.asarray(new.ids))
     if len(other):
         row = int(other[0])
@@ -227,7 +230,8 @@ def _check_same(there: LogitLog, new: LogitLog) -> None:
     changed = np.flatnonzero(there.labels != new.labels)
     if len(changed):
         raise InputError(
-            f"{new.folder}: {len(changed)} labels are not those of the log, as {new.ids[int(changed[0])]}"
+            f"{new.folder}: {counted(len(changed), 'label is', 'labels are')} not those of the log, as "
+            f"{new.ids[int(changed[0])]}"
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_array, as_numbers
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.noise.losses.checks import check_labels
 
@@ -146,7 +147,7 @@ class Trajectory:
         """The measures over the epochs so far. Raises InputError if no item had finite logits."""
         if len(self.labels) and not self._seen.any():
             raise InputError(
-                f"no item has finite logits in any of {self._epochs} epochs: the training diverged, or "
+                f"no item has finite logits in any of {counted(self._epochs, 'epoch')}: the training diverged, or "
                 "nothing was recorded"
             )
         unseen = self._seen == 0

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats, as_numbers, as_rows
 from curate.arrays.labels import as_codes, check_several
+from curate.counting import counted
 from curate.errors import InputError, require
 from curate.scorers.noise.dynamics.head import Head, standardise, train_head
 
@@ -123,7 +124,7 @@ def subset_runs(
     size = round(share * n)
     if runs < 2 or not 0 < share < 1 or not 0 < size < n:
         raise InputError(
-            f"runs={runs}, share={share} of {n} items: two runs or more, a share between 0 and 1"
+            f"runs={runs}, share={share} of {counted(n, 'item')}: two runs or more, a share between 0 and 1"
         )
     check_several(labels)
     rng = np.random.default_rng(seed)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import View, detail, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import FittedTable, order_by_id, read_labels
 from curate.scorers.noise.dynamics.head import Head, Loss, TrainsHead, train_head
@@ -95,8 +96,9 @@ class TrainingDynamics(TrainsHead):
             return ()
         if items.x.shape[1] % k or not items.x.shape[1]:
             raise InputError(
-                f"training-dynamics: {self.logits!r} has {items.x.shape[1]} numbers a row, which is no multiple of the "
-                f"{k} classes of the labels: epochs x classes, epoch after epoch, is meant"
+                f"training-dynamics: {self.logits!r} has {counted(items.x.shape[1], 'number')} a row, which is no "
+                f"multiple of the {counted(k, 'class', 'classes')} of the labels: epochs x classes, epoch after epoch, "
+                "is meant"
             )
         return (items.x[:, low : low + k] for low in range(0, items.x.shape[1], k))
 
@@ -142,9 +144,13 @@ def _notes(found: Dynamics, labels: npt.NDArray[np.int64]) -> tuple[str, ...]:
     notes = []
     partly = int((found.epochs < seen.max()).sum())
     if partly:
-        notes.append(f"{partly} items were seen in fewer epochs than others (at most {seen.max()})")
+        notes.append(
+            f"{counted(partly, 'item was', 'items were')} seen in fewer epochs than others (at most {seen.max()})"
+        )
     if seen.max() < 3:
-        notes.append(f"only {seen.max()} epochs were logged: variability and forgetting say little")
+        notes.append(
+            f"only {counted(seen.max(), 'epoch was', 'epochs were')} logged: variability and forgetting say little"
+        )
     right = float(np.nanmean(found.correctness))
     commonest = float(np.bincount(labels).max() / len(labels))
     if right < commonest + 0.05:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.contracts import View, detail, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import FittedTable
 from curate.scorers.noise.dynamics.head import Head
@@ -74,7 +75,9 @@ class MemorisationScore:
         )
         found = memorisation(runs.correct, runs.included)
         unscored = np.full(len(items.usable), None, object)
-        unscored[np.isnan(found.memorised)] = f"in all {self.runs} runs or in none: ask for more runs"
+        unscored[np.isnan(found.memorised)] = (
+            f"in all {counted(self.runs, 'run')} or in none: ask for more runs"
+        )
         columns = {
             "memorisation": 1 - found.memorised,
             "memorisation_included": found.included,

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from curate.arrays.conversion import as_array, as_floats, as_rows
 from curate.arrays.labels import as_codes
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.noise.dynamics.head import Head, train_head
 from curate.scorers.noise.dynamics.measures import Trajectory
@@ -41,8 +42,8 @@ def threshold_samples(
     size = n // (classes + 1)
     if runs < 1 or size < 1 or runs * size > n - size:
         raise InputError(
-            f"{n} items, {classes} classes, {runs} runs: each run takes n / (K + 1) items, every item must stay as it is "
-            "in one run, and a run needs one"
+            f"{counted(n, 'item')}, {counted(classes, 'class', 'classes')}, {counted(runs, 'run')}: each run takes n / "
+            "(K + 1) items, every item must stay as it is in one run, and a run needs one"
         )
     drawn = np.random.default_rng(seed).permutation(n)
     return [np.sort(drawn[run * size : (run + 1) * size]) for run in range(runs)]
@@ -58,7 +59,8 @@ def aum_cut(margins: npt.NDArray[Any], percentile: float = 99.0) -> float:
     finite = finite[np.isfinite(finite)]
     if not 0 <= percentile <= 100 or not len(finite):
         raise InputError(
-            f"percentile={percentile} of {len(finite)} finite margins: 0 to 100, and at least one margin, are meant"
+            f"percentile={percentile} of {counted(len(finite), 'finite margin')}: 0 to 100, and at least one margin, "
+            "are meant"
         )
     return float(np.percentile(finite, percentile))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError
 from curate.vectors.clusters import cluster
 from curate.vectors.rows import unit
@@ -31,7 +32,9 @@ def k_means(
     """
     rows = rows_of(vectors)
     if not 1 <= clusters <= len(rows):
-        raise InputError(f"{clusters} clusters of {len(rows)} vectors: between one and as many as there are")
+        raise InputError(
+            f"{counted(clusters, 'cluster')} of {counted(len(rows), 'vector')}: between one and as many as there are"
+        )
     about = rows.mapped(partial(shifted, mean(rows).astype(np.float32))).mapped(unit)
     rng = np.random.default_rng(seed)
     of = cluster(about, clusters, rng, rounds=rounds, sample=256, spread=True, starts=_STARTS).of

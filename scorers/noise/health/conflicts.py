@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from curate.arrays.conversion import as_numbers
 from curate.contracts import Finding, Findings, View
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import order_by_id, read_labels
 from curate.scorers.noise.health.intervals import Z
@@ -125,12 +126,12 @@ class LabelConflicts:
         if not found.labelled:
             return Findings(f"no group in {self.group} has two labelled items: nothing to compare")
         summary = (
-            f"{len(found.groups):,} of {found.labelled:,} groups of near-duplicates bear different labels; two copies "
-            f"disagree in {found.share:.2%} of cases (95 % interval {found.low:.2%} to {found.high:.2%}), "
+            f"{len(found.groups):,} of {counted(found.labelled, 'group')} of near-duplicates bear different labels; "
+            f"two copies disagree in {found.share:.2%} of cases (95 % interval {found.low:.2%} to {found.high:.2%}), "
             f"two unrelated items in {found.chance:.1%}"
         )
         if not len(found.groups):
-            text = f"No conflict in {found.labelled:,} groups: at most {found.high:.2%} of copies disagree (95 %)."
+            text = f"No conflict in {counted(found.labelled, 'group')}: at most {found.high:.2%} of copies disagree (95 %)."
             return Findings(summary, (Finding("Copies agree", text),))
         listed = self._list(view, order, groups, group_names, labels, names, found)
         return Findings(summary, (listed, *_meeting(found, names)))
@@ -161,8 +162,8 @@ class LabelConflicts:
         least = 1 - (1 - found.share) ** 0.5
         text = (
             f"Copies have one true label, so at least {least:.2%} of the labels of near-duplicates are wrong, or they "
-            f"are no duplicates. The {len(rows)} largest of {len(found.groups):,} groups in conflict: look at them, and "
-            "give each group one label before splitting into training and test."
+            f"are no duplicates. The {len(rows)} largest of {counted(len(found.groups), 'group')} in conflict: look at "
+            "them, and give each group one label before splitting into training and test."
         )
         if found.share > found.chance / 2:
             text += " They disagree nearly as often as unrelated items: these groups hold more than copies."

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import Finding, Findings, View
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import order_by_id, read_labels, read_vectors
 from curate.scorers.noise.health.shift import Shift, mean_shift, order_drift, source_drift
@@ -58,7 +59,8 @@ class Drift:
             )
         if not 1 / (1 + self.permutations) < self.alpha < 1:
             raise InputError(
-                f"drift: {self.permutations} permutations give no p below alpha={self.alpha}: ask for more"
+                f"drift: {counted(self.permutations, 'permutation gives', 'permutations give')} no p below "
+                f"alpha={self.alpha}: ask for more"
             )
 
     @property
@@ -78,14 +80,17 @@ class Drift:
             said += [sentence] if sentence else []
             findings += found
         findings.sort(key=lambda finding: not finding.serious)
-        return Findings(f"{'; '.join(said)} ({len(rows):,} of {len(order):,} items)", tuple(findings))
+        return Findings(
+            f"{'; '.join(said)} ({len(rows):,} of {counted(len(order), 'item')})", tuple(findings)
+        )
 
     def _draw(self, view: View, order: Rows) -> tuple[Rows, npt.NDArray[Any]]:
         """Rows of the view that are looked at, in the order of ids, and their vectors."""
         good = np.flatnonzero(_usable(view, self.embedding)[order])
         if len(good) < 3:
             raise InputError(
-                f"drift: {len(good)} of {len(order)} items have a usable {self.embedding}; it takes at least three"
+                f"drift: {len(good)} of {counted(len(order), 'item')} have a usable {self.embedding}; it takes at "
+                "least three"
             )
         if len(good) > self.rows:
             good = np.sort(np.random.default_rng(self.seed).choice(good, self.rows, replace=False))
@@ -99,7 +104,10 @@ class Drift:
         place = _positions(view, self.order, rows)
         known = ~np.isnan(place)
         if known.sum() < 3:
-            return f"{known.sum()} items have a value of {self.order}: no order to look at", []
+            return (
+                f"{counted(known.sum(), 'item has', 'items have')} a value of {self.order}: no order to look at",
+                [],
+            )
         if not known.all():
             rows, x, place = rows[known], x[known], place[known]
             index = nearest(x, min(self.neighbours, len(x) - 1), metric="cosine", backend="numpy").rows
@@ -120,7 +128,7 @@ class Drift:
             else "That is what an order without meaning gives."
         )
         if (~known).any():
-            text += f" {(~known).sum():,} items without a value of {self.order} are left out."
+            text += f" {counted((~known).sum(), 'item is', 'items are')} left out, without a value of {self.order}."
         stretch = _stretches(place, self.bins)
         shift = mean_shift(x, stretch, permutations=self.permutations, seed=self.seed)
         names = _bounds(view, self.order, rows, place, stretch)
@@ -142,7 +150,7 @@ class Drift:
         with np.errstate(invalid="ignore"):
             apart = np.flatnonzero(found.p < self.alpha)
         tested = int((~np.isnan(found.p)).sum())
-        said = f"{len(apart)} of {tested} values of {self.source} differ from the rest"
+        said = f"{len(apart)} of {counted(tested, 'value')} of {self.source} differ from the rest"
         order = sorted(range(len(named)), key=lambda i: (-(found.value[i] - found.chance[i]), named[i]))
         table = pa.table(
             {
@@ -190,8 +198,9 @@ class Drift:
         )
         told = f", most in {names[max(apart, key=lambda i: found.value[i])]}" if len(apart) else ""
         text = (
-            f"The shares of {self.label} differ from those of all items in {len(apart)} of {len(found.size)} parts of "
-            f"{over}{told} (shift: squared distance of the shares, 1 = what chance gives; p adjusted)."
+            f"The shares of {self.label} differ from those of all items in {len(apart)} of "
+            f"{counted(len(found.size), 'part')} of {over}{told} (shift: squared distance of the shares, 1 = what "
+            "chance gives; p adjusted)."
         )
         return [Finding(f"Labels over {over}", text, table, "bars", serious=bool(len(apart)))]
 
@@ -253,10 +262,12 @@ def _beyond(shift: Shift, names: list[str], alpha: float) -> str:
     with np.errstate(invalid="ignore"):
         apart = np.flatnonzero(shift.p < alpha)
     if not len(apart):
-        return f" The mean of none of {len(names)} stretches is further off than chance."
+        return (
+            f" The mean of none of {counted(len(names), 'stretch', 'stretches')} is further off than chance."
+        )
     most = apart[np.argsort(-shift.value[apart], kind="stable")[:3]]
     told = "; ".join(f"{i + 1} ({names[i]}): {shift.value[i]:.0f} times" for i in most)
     return (
-        f" The means of {len(apart)} of {len(names)} stretches are off by more than the band allows, in squared "
-        f"distance as a multiple of chance: {told}."
+        f" The means of {len(apart)} of {counted(len(names), 'stretch', 'stretches')} are off by more than the band "
+        f"allows, in squared distance as a multiple of chance: {told}."
     )

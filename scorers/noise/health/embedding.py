@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from curate.arrays.conversion import as_numbers
 from curate.contracts import Finding, Findings, View
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import order_by_id, read_vectors
 
@@ -42,7 +43,9 @@ def rankme(vectors: npt.NDArray[Any]) -> Rank:
         raise InputError(f"vectors of shape {x.shape}: (n, d), both at least 1")
     bad = np.flatnonzero(~np.isfinite(x).all(1))
     if len(bad):
-        raise InputError(f"{len(bad)} of {len(x)} vectors are not finite, as row {bad[0]}: leave them out")
+        raise InputError(
+            f"{len(bad)} of {counted(len(x), 'vector')} are not finite, as row {bad[0]}: leave them out"
+        )
     values = _singular_values(x.astype(np.float64))
     centred = _singular_values(x - x.mean(0, dtype=np.float64))
     return Rank(_effective(values, x.shape), _effective(centred, x.shape), values)
@@ -96,7 +99,9 @@ class EmbeddingHealth:
         good = np.flatnonzero(~np.logical_or.reduce(list(parts.values())))
         if not len(good):
             told = ", ".join(f"{mask.sum()} {what}" for what, mask in parts.items())
-            raise InputError(f"{self.embedding}: of {len(order)} items none has a usable vector ({told})")
+            raise InputError(
+                f"{self.embedding}: of {counted(len(order), 'item')} none has a usable vector ({told})"
+            )
         drawn = good
         if len(good) > self.rows:
             drawn = np.sort(np.random.default_rng(self.seed).choice(good, self.rows, replace=False))
@@ -109,8 +114,9 @@ class EmbeddingHealth:
             *_constant(constant, width, len(drawn)),
         )
         summary = (
-            f"{self.embedding} uses {rank.rankme:.1f} of {min(width, len(drawn))} possible dimensions (RankMe, "
-            f"{len(drawn):,} of {len(order):,} items); items without a usable vector: {len(order) - len(good):,}"
+            f"{self.embedding} uses {rank.rankme:.1f} of {counted(min(width, len(drawn)), 'possible dimension')} "
+            f"(RankMe, {len(drawn):,} of {counted(len(order), 'item')}); items without a usable vector: "
+            f"{len(order) - len(good):,}"
         )
         return Findings(summary, tuple(sorted(findings, key=lambda finding: not finding.serious)))
 
@@ -130,7 +136,7 @@ class EmbeddingHealth:
         elif rank.centred > 2 * rank.rankme:
             text += "Most vectors share one direction: take the mean away before comparing them by cosine. "
         if n < 2 * d:
-            text += f"{n} items are few for {d} dimensions: the rank would rise with more."
+            text += f"{counted(n, 'item is', 'items are')} few for {counted(d, 'dimension')}: the rank would rise with more."
         elif half.rankme < 0.9 * rank.rankme:
             text += "Half of the items give a lower rank: it would still rise with more."
         top = rank.values[:64]
@@ -166,8 +172,8 @@ def _list_unusable(
     )
     told = "; ".join(f"{what} in {count:,}" for what, count, _ in rows)
     text = (
-        f"{total:,} of {len(order):,} items lack a usable vector ({told}). Whatever compares vectors leaves them "
-        "out: score them again, or drop them knowingly."
+        f"{total:,} of {counted(len(order), 'item')} lack a usable vector ({told}). Whatever compares vectors leaves "
+        "them out: score them again, or drop them knowingly."
     )
     return (Finding("Items without a usable vector", text, table, "bars", serious=total > len(order) / 100),)
 
@@ -175,5 +181,5 @@ def _list_unusable(
 def _constant(constant: int, d: int, n: int) -> tuple[Finding, ...]:
     if not constant:
         return ()
-    text = f"{constant} of {d} dimensions have one value in all {n:,} items looked at: they carry nothing."
+    text = f"{constant} of {counted(d, 'dimension')} have one value in all {counted(n, 'item')} looked at: they carry nothing."
     return (Finding("Dead dimensions", text),)

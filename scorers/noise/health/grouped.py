@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import Finding, Findings, View
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import columns_of, numbers, order_by_id, read_labels
 from curate.scorers.noise.health.clusters import k_means
@@ -64,7 +65,9 @@ class GroupHealth:
         order = order_by_id(view)
         values = numbers(view.compute(self.by), self.by)[order]
         if np.isnan(values).all():
-            raise InputError(f"group-health: none of {len(values)} items has a value of {self.by!r}")
+            raise InputError(
+                f"group-health: none of {counted(len(values), 'item')} has a value of {self.by!r}"
+            )
         groups, names = self._groups(view, order)
         if not (groups >= 0).any():
             raise InputError(f"group-health: no item has a value of {self.group or self.embedding!r}")
@@ -113,12 +116,13 @@ class GroupHealth:
         what = self.group or f"clusters of {self.embedding}"
         mean = float(np.nanmean(values))
         summary = (
-            f"{len(worse)} of {tested} groups ({what}) are worse than the rest by {self.by}; mean of all {mean:.3f} "
-            f"(chance of any false alarm {self.alpha:g})"
+            f"{len(worse)} of {counted(tested, 'group')} ({what}) are worse than the rest by {self.by}; mean of all "
+            f"{mean:.3f} (chance of any false alarm {self.alpha:g})"
         )
         text = (
-            f"{self.by} by {what}: mean with its 95 % interval, the mean of the rest, p adjusted for {tested} groups "
-            f"(Holm). {len(names) - tested} groups were not tested (fewer than {self.smallest} items, or no others)."
+            f"{self.by} by {what}: mean with its 95 % interval, the mean of the rest, p adjusted for "
+            f"{counted(tested, 'group')} (Holm). {counted(len(names) - tested, 'group was', 'groups were')} not tested "
+            f"(fewer than {counted(self.smallest, 'item')}, or no others)."
         )
         if len(order) > _SHOWN:
             text += f" The first {_SHOWN} of {len(order)}, by how much they lose in all."
@@ -127,9 +131,9 @@ class GroupHealth:
             first = worse[0]
             text = (
                 f"{names[first]} loses most: {found.mean[first]:.3f} (95 % interval {found.low[first]:.3f} to "
-                f"{found.high[first]:.3f}) over {found.size[first]:,} items, against {found.rest[first]:.3f} for the "
-                "rest. Look at its lowest items before a threshold on this score takes the group away: are the labels "
-                "wrong, or is the model weak there?"
+                f"{found.high[first]:.3f}) over {counted(found.size[first], 'item')}, against {found.rest[first]:.3f} "
+                "for the rest. Look at its lowest items before a threshold on this score takes the group away: are "
+                "the labels wrong, or is the model weak there?"
             )
             table = _table(found, names, worse[:_SHOWN]).append_column(
                 "lowest items", pa.array([examples.get(i, "") for i in worse[:_SHOWN]], pa.string())

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError, require
 from curate.scorers.noise.health.intervals import Z, holm, skewed_tail, wilson
 
@@ -52,7 +53,9 @@ def compare_groups(
     if values.shape != groups.shape or values.ndim != 1:
         raise InputError(f"values of shape {values.shape} and groups of shape {groups.shape}: (n,) both")
     if np.isinf(values).any():
-        raise InputError(f"{np.isinf(values).sum()} values are infinite, and have no mean: bound them first")
+        raise InputError(
+            f"{counted(np.isinf(values).sum(), 'value is', 'values are')} infinite, and have no mean: bound them first"
+        )
     count = int(groups.max(initial=-1)) + 1
     known = ~np.isnan(values)
     values, groups = values[known], groups[known]

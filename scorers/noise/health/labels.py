@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import Finding, Findings, View
+from curate.counting import counted
 from curate.scorers.noise.confident.joint import round_rows
 from curate.scorers.noise.health.balance import class_balance
 from curate.scorers.noise.health.intervals import Shares
@@ -50,13 +51,13 @@ class LabelHealth:
     def analyse(self, view: View) -> Findings:
         """Raises InputError where nothing can be judged: one class, no labels, no probabilities."""
         read = count_labels(view, (self.pred_probs, self.label, self.truth), self.classes)
-        joint, counted, predicted, items = read.joint, read.counted, read.predicted, int(read.sizes.sum())
-        noise = label_noise(joint, counted, predicted)
+        joint, predicted, items = read.joint, read.predicted, int(read.sizes.sum())
+        noise = label_noise(joint, read.counted, predicted)
         findings = [
             self._overall(noise, read),
             *_doubts(read),
-            _rates(joint, counted, predicted, read.classes),
-            *_overlaps(joint, counted, read),
+            _rates(read),
+            *_overlaps(read),
             _joint(joint, read.classes),
             _balance(read),
         ]
@@ -64,14 +65,14 @@ class LabelHealth:
             findings.insert(0, self._verified(read.checked, read.classes))
         findings.sort(key=lambda finding: not finding.serious)
         summary = (
-            f"about {noise.wrong:,} of {items:,} labels ({noise.rate:.1%}, between {noise.low:.1%} and "
-            f"{noise.high:.1%}) are wrong, in {len(read.classes)} classes"
+            f"about {noise.wrong:,} of {counted(items, 'label')} ({noise.rate:.1%}, between {noise.low:.1%} and "
+            f"{noise.high:.1%}) are wrong, in {counted(len(read.classes), 'class', 'classes')}"
         )
         return Findings(summary, tuple(findings))
 
     def _overall(self, noise: Noise, read: Counted) -> Finding:
         text = (
-            f"About {noise.wrong:,} of {int(read.sizes.sum()):,} labels are wrong: {noise.rate:.1%}, between "
+            f"About {noise.wrong:,} of {counted(int(read.sizes.sum()), 'label')} are wrong: {noise.rate:.1%}, between "
             f"{noise.low:.1%} (what the model contradicts with confidence) and {noise.high:.1%} (all that it "
             f"contradicts), with 95 % intervals of both. Overall label health {1 - noise.rate:.3f} (1 = all right). "
         )
@@ -89,7 +90,7 @@ class LabelHealth:
         left = sum(read.left_out.values())
         if left:
             told = "; ".join(f"{kind} ({count:,})" for kind, count in read.left_out.items())
-            text += f" {left:,} items are left out: {told}."
+            text += f" {counted(left, 'item is', 'items are')} left out: {told}."
         return Finding("Wrong labels", text.strip(), serious=noise.rate > self.tolerated)
 
     def _verified(self, read: Checked, classes: tuple[str, ...]) -> Finding:
@@ -114,9 +115,10 @@ class LabelHealth:
         )
         one = rates[0]
         text = (
-            f"Of {checked.sum():,} items that were checked {wrong.sum():,} had a wrong label. With what the model says "
-            f"about the others, {one.rate[0]:.1%} of all labels are wrong (95 % interval {one.low[0]:.1%} to "
-            f"{one.high[0]:.1%}). This holds whatever the model is worth, if the items were drawn at random."
+            f"Of {counted(checked.sum(), 'item that was', 'items that were')} checked {wrong.sum():,} had a wrong "
+            f"label. With what the model says about the others, {one.rate[0]:.1%} of all labels are wrong (95 % "
+            f"interval {one.low[0]:.1%} to {one.high[0]:.1%}). This holds whatever the model is worth, if the items "
+            "were drawn at random."
         )
         return Finding(
             "Wrong labels, verified", text, table, "bars", serious=bool(one.rate[0] > self.tolerated)
@@ -130,12 +132,11 @@ def _doubts(read: Counted) -> tuple[Finding, ...]:
     return (Finding("Why these probabilities are doubtful evidence", text, serious=True),)
 
 
-def _rates(
-    joint: npt.NDArray[Any], counted: npt.NDArray[Any], predicted: npt.NDArray[Any], classes: tuple[str, ...]
-) -> Finding:
+def _rates(read: Counted) -> Finding:
+    joint, predicted, classes = read.joint, read.predicted, read.classes
     each = predicted.sum(1)
-    given = bracket(noise_rates(joint, counted), noise_rates(predicted, each))
-    true = bracket(noise_rates(joint, counted, "true"), noise_rates(predicted, each, "true"))
+    given = bracket(noise_rates(joint, read.counted), noise_rates(predicted, each))
+    true = bracket(noise_rates(joint, read.counted, "true"), noise_rates(predicted, each, "true"))
     order = np.lexsort((np.arange(len(classes)), -np.nan_to_num(given.rate)))[:_SHOWN]
     items = joint.sum(1).round().astype(np.int64)
     names = [classes[i] for i in order]
@@ -152,7 +153,7 @@ def _rates(
         "contradicts). Beside it the share of each class's true items that bear another label."
     )
     if len(classes) > _SHOWN:
-        text += f" The {_SHOWN} worst of {len(classes)} classes."
+        text += f" The {_SHOWN} worst of {counted(len(classes), 'class', 'classes')}."
     return Finding("Noise by class", text, table, "bars")
 
 
@@ -161,12 +162,12 @@ def _table(rates: Shares, names: list[str], items: list[int], what: str) -> pa.T
     return pa.table({"class": pa.array(names, pa.string()), **parts, what: items})
 
 
-def _overlaps(joint: npt.NDArray[Any], counted: npt.NDArray[Any], read: Counted) -> tuple[Finding, ...]:
-    found = overlapping_classes(joint, counted)
+def _overlaps(read: Counted) -> tuple[Finding, ...]:
+    found = overlapping_classes(read.joint, read.counted)
     shown = np.flatnonzero(found.share > 0)[:_SHOWN]
     if not len(shown):
         return ()
-    names, total = read.classes, joint.sum()
+    names, total = read.classes, read.joint.sum()
     table = pa.table(
         {
             "classes": [f"{names[found.first[i]]} / {names[found.second[i]]}" for i in shown],
@@ -186,8 +187,8 @@ def _overlaps(joint: npt.NDArray[Any], counted: npt.NDArray[Any], read: Counted)
     )
     both = int(found.mutual.sum())
     text += (
-        f"{both} pairs are confused both ways, more than errors spread evenly would be: define the border between them, "
-        "or merge them."
+        f"{counted(both, 'pair is', 'pairs are')} confused both ways, more than errors spread evenly would be: define "
+        "the border between them, or merge them."
         if both
         else "No pair is confused both ways by more than chance."
     )
@@ -225,8 +226,9 @@ def _balance(read: Counted) -> Finding:
     rarest = order[0]
     poor = balance.rarest < 0.1
     text = (
-        f"{k} classes as uneven as {balance.effective:.1f} equally large ones; the largest has {counts.max():,} items, "
-        f"the smallest ({read.classes[rarest]}) {counts[rarest]:,}, {balance.rarest:.0%} of an even share."
+        f"{counted(k, 'class', 'classes')} as uneven as {balance.effective:.1f} equally large ones; the largest has "
+        f"{counted(counts.max(), 'item')}, the smallest ({read.classes[rarest]}) {counts[rarest]:,}, "
+        f"{balance.rarest:.0%} of an even share."
     )
     if poor:
         text += " Below 10 % a class is easily lost: sample by class, or collect more of it."

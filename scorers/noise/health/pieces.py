@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from curate.arrays.distributions import FAULTS
 from curate.contracts import View
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import read_labels
 from curate.scorers.noise.confident.choice import sum_thresholds
@@ -113,14 +114,14 @@ def count_labels(view: View, columns: tuple[str, str, str], classes: tuple[str, 
         reasons = dict(sorted(left_out.items()))
         if not sizes.sum():
             told = "; ".join(f"{kind} ({count})" for kind, count in reasons.items())
-            raise InputError(f"label-health: none of {len(view)} items can be judged: {told}")
+            raise InputError(f"label-health: none of {counted(len(view), 'item')} can be judged: {told}")
         thresholds = sum_thresholds(held.ask("sums"))
         assert thresholds is not None  # there are pieces
         parts: list[_Part] = held.ask("count", thresholds.values())
-    joint, counted = scale_counts(np.sum([part.pairs for part in parts], axis=0), sizes)
+    joint, each = scale_counts(np.sum([part.pairs for part in parts], axis=0), sizes)
     keys = np.concatenate([part.keys for part in parts])
     notes = diagnose_keys(keys, int(thresholds.sums.sum()), sizes).notes()
     some: list[Any] = [part.checked for part in parts if part.checked is not None]
     checked = Checked(*(np.concatenate(column) for column in zip(*some, strict=True))) if some else None
     predicted = np.sum([part.predicted for part in parts], axis=0)
-    return Counted(joint, counted, predicted, sizes, notes, names, reasons, checked)
+    return Counted(joint, each, predicted, sizes, notes, names, reasons, checked)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curate.counting import counted
 from curate.errors import InputError
 
 __all__ = ["OrderDrift", "Shift", "mean_shift", "order_drift", "source_drift"]
@@ -189,6 +190,6 @@ def _check(rows: npt.NDArray[Any], each: npt.NDArray[Any]) -> None:
     if rows.ndim != 2 or each.shape != rows.shape[:1]:
         raise InputError(f"{rows.shape} rows and {each.shape} positions or groups: (n, k) and (n,) are meant")
     if len(rows) < 3:
-        raise InputError(f"{len(rows)} items: drift needs at least three")
+        raise InputError(f"{counted(len(rows), 'item')}: drift needs at least three")
     if not np.isfinite(each).all() or not np.isfinite(rows).all():
         raise InputError("NaN among vectors, positions or groups: leave such items out")

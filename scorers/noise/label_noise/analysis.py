@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import Finding, Findings, View
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import read_labels
 from curate.scorers.noise.label_noise.audit import (
@@ -71,7 +72,9 @@ class LabelAudit:
         """Raises InputError where the labels cannot be judged: see label-errors."""
         read = read_labelled(view, self.columns, self.classes)
         if not len(read.usable):
-            raise InputError(f"label-audit: none of {len(read.order)} items has a label and probabilities")
+            raise InputError(
+                f"label-audit: none of {counted(len(read.order), 'item')} has a label and probabilities"
+            )
         found = label_errors(read.probs if len(read.probs) > 1 else read.probs[0], read.codes, seed=self.seed)
         summary, *told = describe(found)
         findings = [_doubt(note, serious=found.diagnosis.in_sample) for note in found.notes]
@@ -80,7 +83,11 @@ class LabelAudit:
         findings += [_curve(found), _confusion(read, found), _rates(read, found)]
         findings.sort(key=lambda finding: not finding.serious)
         left_out = len(read.order) - len(read.usable)
-        summary += f"; {left_out} items without a label or probabilities are left out" if left_out else ""
+        summary += (
+            f"; {counted(left_out, 'item is', 'items are')} left out, without a label or probabilities"
+            if left_out
+            else ""
+        )
         return Findings(summary, tuple(findings))
 
     def _audit(self, view: View, read: Labelled, found: LabelIssues) -> list[Finding]:
@@ -123,7 +130,7 @@ def _plan_text(plan: AuditPlan) -> str:
 def _estimate(plan: AuditPlan, given: npt.NDArray[np.object_], truth: npt.NDArray[np.object_]) -> Finding:
     answered = truth != None  # noqa: E711 - element by element
     if not answered.all():
-        text = f"{int(answered.sum())} of the {len(plan.rows)} items drawn are checked; the interval needs all of them."
+        text = f"{int(answered.sum())} of the {counted(len(plan.rows), 'item')} drawn are checked; the interval needs all of them."
         return Finding("What people found", text)
     estimate = estimate_errors(plan, truth != given)
     text = (
@@ -147,9 +154,10 @@ def _curve(found: LabelIssues) -> Finding:
     order = found.worst_first()[:flagged]
     within = float((1 - found.right[order].astype(np.float64)).sum())
     text = (
-        f"{curve.errors[-1]:.0f} of {len(found)} labels are expected to be wrong. Whoever checks the {flagged} most "
-        f"doubtful is expected to find {within:.0f} of them; in random order {flagged * curve.errors[-1] / len(found):.0f}. "
-        "The band is for chance alone; that the model is right is taken for granted."
+        f"{curve.errors[-1]:.0f} of {counted(len(found), 'label')} are expected to be wrong. Whoever checks the "
+        f"{flagged} most doubtful is expected to find {within:.0f} of them; in random order "
+        f"{flagged * curve.errors[-1] / len(found):.0f}. The band is for chance alone; that the model is right is "
+        "taken for granted."
     )
     table = pa.table(
         {
@@ -180,7 +188,7 @@ def _confusion(read: Labelled, found: LabelIssues) -> Finding:
             f"{moved.max()} of {int(counts[given].sum())}."
         )
     if k > SHOWN:
-        text += f" Shown are the {SHOWN} of {k} classes with the most flagged labels."
+        text += f" Shown are the {SHOWN} of {counted(k, 'class', 'classes')} with the most flagged labels."
     return Finding("Given and suggested labels", text, table, "matrix")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_array, as_numbers
+from curate.counting import counted
 from curate.errors import InputError, require
 from curate.scorers.noise.label_noise.finder import LabelIssues
 
@@ -83,10 +84,9 @@ def plan_audit(
     pool = {"kept": ~found.flagged, "flagged": found.flagged, "all": np.ones(len(found), bool)}[of]
     rows = np.flatnonzero(pool)
     if not 1 <= items <= len(rows):
-        what = {"kept": "labels not flagged", "flagged": "flagged labels", "all": "labels"}[of]
-        raise InputError(
-            f"{items} items to check: there are {len(rows)} {what}, so 1 to {len(rows)} can be drawn"
-        )
+        one = {"kept": "label not flagged", "flagged": "flagged label", "all": "label"}[of]
+        held = counted(len(rows), one, one.replace("label", "labels"))
+        raise InputError(f"{counted(items, 'item')} to check of {held}: 1 to {len(rows)} can be drawn")
     _check_confidence(confidence)
     rows = rows[np.argsort(found.score[rows], kind="stable")]
     draw = np.random.default_rng(seed).random(items)
@@ -112,7 +112,7 @@ def estimate_errors(plan: AuditPlan, wrong: Any) -> ErrorEstimate:
     ):
         raise InputError(
             f"answers of shape {answers.shape} ({answers.dtype}): one true (wrong) or false (right) for each of the "
-            f"{len(plan.rows)} rows of the plan is meant"
+            f"{counted(len(plan.rows), 'row')} of the plan is meant"
         )
     seen = int(answers.astype(bool).sum())
     checked, hits = int(plan.times.sum()), int((plan.times * answers.astype(np.int64)).sum())
@@ -133,7 +133,7 @@ def binomial_interval(hits: int, draws: int, confidence: float = 0.95) -> tuple[
     """
     _check_confidence(confidence)
     if not 0 <= hits <= draws or draws < 1:
-        raise InputError(f"{hits} of {draws} draws: 0 to {draws} of at least one are meant")
+        raise InputError(f"{hits} of {counted(draws, 'draw')}: 0 to {draws} of at least one are meant")
     special: Any = require("scipy.special", "noise")
     tail = (1 - confidence) / 2
     low = 0.0 if hits == 0 else float(special.betaincinv(hits, draws - hits + 1, tail))
@@ -147,7 +147,9 @@ def audit_size(bound: float, *, errors: int = 0, confidence: float = 0.95) -> in
     `bound` in (0, 1). Raises InputError otherwise; MissingExtraError without the extra `noise` (scipy).
     """
     if not 0 < bound < 1 or errors < 0:
-        raise InputError(f"a bound of {bound} with {errors} errors: a share in (0, 1) and a count are meant")
+        raise InputError(
+            f"a bound of {bound} with {counted(errors, 'error')}: a share in (0, 1) and a count are meant"
+        )
     low, high = errors + 1, errors + 1
     while binomial_interval(errors, high, confidence)[1] > bound:
         low, high = high + 1, 2 * high
@@ -177,7 +179,7 @@ def audit_curve(found: LabelIssues, *, wrong: Any = None, points: int = 200) -> 
         return AuditCurve(at, expected, low, high)
     truth = as_numbers(wrong, "answers") != 0
     if truth.shape != (n,):
-        raise InputError(f"{truth.shape} answers for {n} labels: one of each is meant")
+        raise InputError(f"{truth.shape} answers for {counted(n, 'label')}: one of each is meant")
     return AuditCurve(at, np.concatenate([[0], np.cumsum(truth[order])])[at].astype(np.float64), low, high)
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from curate.contracts import View, detail, flag, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import FittedTable
 from curate.scorers.noise.label_noise.finder import LabelIssues
@@ -93,7 +94,7 @@ def _describe(noise: Transition, weights: tuple[float, ...], found: tuple[int, i
     }[noise.kind]
     flagged, right, total = found
     told = [
-        f"{flagged} of {total} labels are flagged, {1 - right / 2**32 / total:.1%} expected wrong; {kind}"
+        f"{flagged} of {counted(total, 'label')} are flagged, {1 - right / 2**32 / total:.1%} expected wrong; {kind}"
     ]
     if len(weights) > 1:
         shares = ", ".join(f"{weight:.2f}" for weight in weights)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from curate.counting import counted
 from curate.errors import InputError, require
 from curate.scorers.noise.losses.checks import Reduction, check_labels, reduce_losses
 from curate.scorers.noise.losses.elr import elr, elr_target
@@ -119,11 +120,11 @@ def _checked_rows(index: Tensor, memory: Tensor, batch: int) -> Tensor:
     """The index as row numbers on the memory's device. Raises InputError for one that is not a row of it."""
     items = len(memory)
     if tuple(index.shape) != (batch,):
-        raise InputError(f"index has shape {tuple(index.shape)}, the batch has {batch} items")
+        raise InputError(f"index has shape {tuple(index.shape)}, the batch has {counted(batch, 'item')}")
     if batch and not (int(index.min()) >= 0 and int(index.max()) < items):
         raise InputError(
-            f"index from {int(index.min())} to {int(index.max())}: the criterion was made for {items} items, "
-            f"rows 0 to {items - 1}"
+            f"index from {int(index.min())} to {int(index.max())}: the criterion was made for "
+            f"{counted(items, 'item')}, rows 0 to {items - 1}"
         )
     return index.long().to(memory.device)
 

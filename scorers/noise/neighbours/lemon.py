@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from curate.arrays.conversion import as_rows
 from curate.contracts import View, detail, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import FittedTable
 from curate.scorers.noise.neighbours.candidates import Backend, Floats
@@ -149,12 +150,14 @@ def _check(image: npt.NDArray[Any], text: npt.NDArray[Any], joint: bool, values:
         )
     if joint and image.shape[1] != text.shape[1]:
         raise InputError(
-            f"images have {image.shape[1]} dimensions, texts {text.shape[1]}: they lie in no joint space; joint=False "
-            "compares images with images and texts with texts alone"
+            f"images have {counted(image.shape[1], 'dimension')}, texts {text.shape[1]}: they lie in no joint space; "
+            "joint=False compares images with images and texts with texts alone"
         )
     if min(values) < 0:
         raise InputError(f"beta, gamma, near, sound = {values}: 0 or more")
-    for what, rows in (("images", image), ("texts", text)):
+    for what, rows in (("image", image), ("text", text)):
         bad = np.flatnonzero(~usable(rows))
         if len(bad):
-            raise InputError(f"{len(bad)} {what} are NaN, infinite or zero, as {int(bad[0])}: leave them out")
+            raise InputError(
+                f"{counted(len(bad), f'{what} is', f'{what}s are')} NaN, infinite or zero, as {int(bad[0])}: leave them out"
+            )

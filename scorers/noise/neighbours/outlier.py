@@ -12,6 +12,7 @@ import pyarrow as pa
 from curate.arrays.conversion import as_rows
 from curate.arrays.distributions import as_pred_probs, check_distributions
 from curate.contracts import View, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import FittedTable
 from curate.scorers.noise.neighbours.candidates import Backend
@@ -140,7 +141,9 @@ def mahalanobis_distance(
     known = x if reference is None else as_rows(reference, "reference")
     codes = np.zeros(len(known), np.int64) if labels is None else np.unique(labels, return_inverse=True)[1]
     if codes.shape != (len(known),) or not len(known):
-        raise InputError(f"{len(codes)} labels for {len(known)} rows, at least one of each")
+        raise InputError(
+            f"{counted(len(codes), 'label')} for {counted(len(known), 'row')}, at least one of each"
+        )
     if not np.isfinite(x).all():
         raise InputError(
             f"row {int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])} is not finite: leave it out"

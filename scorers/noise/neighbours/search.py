@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_rows
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.noise.neighbours.candidates import Backend, Floats, Rows, find_candidates, load_faiss
 
@@ -137,18 +138,20 @@ def check_search(
         if rows is None:
             continue
         if as_rows(rows, what).shape[1] != x.shape[1]:
-            raise InputError(f"queries have {rows.shape[1]} dimensions, x has {x.shape[1]}")
+            raise InputError(f"queries have {counted(rows.shape[1], 'dimension')}, x has {x.shape[1]}")
         bad = np.flatnonzero(~usable(rows, "cosine" if metric == "cosine" else "euclidean"))
         if len(bad):
             named = ", ".join(map(str, bad[:5]))
             kinds = "NaN, infinite or zero" if metric == "cosine" else "NaN or infinite"
             raise InputError(
-                f"{len(bad)} rows of {what} are {kinds}, as {named}: leave them out (see `usable`)"
+                f"{counted(len(bad), f'row of {what} is', f'rows of {what} are')} {kinds}, as {named}: leave them out "
+                "(see `usable`)"
             )
     others = len(x) - (queries is None and not include_self)
     if not 1 <= k <= others:
         raise InputError(
-            f"k={k} neighbours: there are {max(others, 0)} rows to find them among; give k from 1 to that, or more rows"
+            f"k={counted(k, 'neighbour')}: {counted(max(others, 0), 'row is', 'rows are')} there to find them among; "
+            "give k from 1 to that, or more rows"
         )
 
 

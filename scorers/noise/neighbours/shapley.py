@@ -12,6 +12,7 @@ import pyarrow as pa
 from curate.arrays.conversion import as_numbers, as_rows
 from curate.arrays.labels import as_codes
 from curate.contracts import View, flag, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import FittedTable
 from curate.scorers.noise.neighbours.candidates import Backend, Rows, load_faiss
@@ -93,7 +94,7 @@ class KnnShapley:
         judges = len(items) if validation[0] is None else len(validation[0])
         if chosen_search(self.search, len(items), judges) == "approximate":
             notes = (
-                f"the neighbours of {len(items)} items were searched approximately, by an inverted index",
+                f"the neighbours of {counted(len(items), 'item')} were searched approximately, by an inverted index",
             )
         return items.answer(self, {"knn_shapley": value * scale, "knn_harmful": value < zero}, notes)
 
@@ -156,7 +157,8 @@ def knn_shapley(
     players = len(labels) - (validation is None)
     if not 1 <= k <= players:
         raise InputError(
-            f"k={k} neighbours: there are {max(players, 0)} items to vote; give k from 1 to that"
+            f"k={counted(k, 'neighbour')}: {counted(max(players, 0), 'item votes', 'items vote')}; give k from 1 to "
+            "that"
         )
     if width < k:
         raise InputError(f"width={width}: at least k={k}")
@@ -199,12 +201,12 @@ def shapley_of_neighbours(
     asked = labels if query_labels is None else as_numbers(query_labels, "query_labels")
     if rows.ndim != 2 or rows.shape[0] != len(asked) or not len(asked):
         raise InputError(
-            f"neighbours have shape {rows.shape}: ({len(asked)} queries >= 1, neighbours) is meant"
+            f"neighbours have shape {rows.shape}: ({counted(len(asked), 'query', 'queries')} >= 1, neighbours) is meant"
         )
     if not 1 <= k <= rows.shape[1]:
-        raise InputError(f"k={k} of {rows.shape[1]} neighbours")
+        raise InputError(f"k={k} of {counted(rows.shape[1], 'neighbour')}")
     if rows.max(initial=-1) >= len(labels):
-        raise InputError(f"neighbour {int(rows.max())} of {len(labels)} rows")
+        raise InputError(f"neighbour {int(rows.max())} of {counted(len(labels), 'row')}")
     total = np.zeros(len(labels))
     step = max(1, _PIECE // rows.shape[1])
     for low in range(0, len(rows), step):

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats, as_numbers
+from curate.counting import counted
 from curate.errors import InputError, require
 
 __all__ = ["Estimate", "UnlabelledFound", "hidden_share", "positive_unlabelled"]
@@ -80,12 +81,14 @@ def _check(g: npt.NDArray[np.float64], labelled: npt.NDArray[Any], cut: float) -
         raise InputError("labelled or not: booleans, or 0 and 1, are meant")
     bad = np.flatnonzero(~((g >= 0) & (g <= 1)))
     if len(bad):
-        raise InputError(f"{len(bad)} values are no probabilities, as {g[bad[0]]} in row {bad[0]}")
+        raise InputError(
+            f"{counted(len(bad), 'value is', 'values are')} no probabilities, as {g[bad[0]]} in row {bad[0]}"
+        )
     if not 0 < cut < 1:
         raise InputError(f"cut={cut}: a probability between 0 and 1 is meant")
     known = int(labelled.sum())
     if known in (0, len(g)):
-        what = "no item is" if not known else f"all {len(g)} items are"
+        what = "no item is" if not known else f"all {counted(len(g), 'item is', 'items are')}"
         raise InputError(f"{what} labelled positive: some positives and some unlabelled items are needed")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats
+from curate.counting import counted
 from curate.errors import InputError, require
 
 __all__ = ["mean_near_distance", "outre"]
@@ -48,7 +49,9 @@ def outre(
     finite = np.isfinite(y) & np.isfinite(p)
     if not finite.all():
         rows = np.flatnonzero(~finite)
-        raise InputError(f"{len(rows)} labels or predictions are not finite, as in row {rows[0]}")
+        raise InputError(
+            f"{counted(len(rows), 'row has', 'rows have')} a label or a prediction that is not finite, as row {rows[0]}"
+        )
     if not 0 < neighbours <= 1 or not residual_scale > 0:
         raise InputError(
             f"neighbours={neighbours}, residual_scale={residual_scale}: a share in (0, 1] and a positive factor are meant"

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats, as_rows
+from curate.counting import counted
 from curate.errors import InputError, require
 from curate.scorers.noise.out_of_fold import assign_folds
 
@@ -38,10 +39,13 @@ def out_of_fold_predictions(
     """
     x, y = as_rows(x), as_floats(targets, "targets")
     if len(x) != len(y):
-        raise InputError(f"{len(x)} items and {len(y)} targets: one target per item is meant")
+        raise InputError(
+            f"{counted(len(x), 'item')} and {counted(len(y), 'target')}: one target per item is meant"
+        )
     if not len(y) or (y == y[0]).all():
         raise InputError(
-            f"all {len(y)} targets are {y[0] if len(y) else 'absent'}: there is nothing to predict"
+            f"all {counted(len(y), 'target is', 'targets are')} {y[0] if len(y) else 'absent'}: there is nothing to "
+            "predict"
         )
     rank = np.empty(len(y), np.int64)
     rank[np.argsort(y, kind="stable")] = np.arange(len(y)) * _STRATA // len(y)

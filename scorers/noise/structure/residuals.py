@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.noise.structure.outre import outre
 
@@ -72,9 +73,13 @@ def _check(y: npt.NDArray[np.float64], p: npt.NDArray[np.float64], cut: float) -
         raise InputError(f"cut={cut}: a positive number of standard deviations is meant")
     bad = np.flatnonzero(~(np.isfinite(y) & np.isfinite(p)))
     if len(bad):
-        raise InputError(f"{len(bad)} labels or predictions are not finite, as in row {bad[0]}")
+        raise InputError(
+            f"{counted(len(bad), 'row has', 'rows have')} a label or a prediction that is not finite, as row {bad[0]}"
+        )
     if len(y) > 1 and (y == y[0]).all():
-        raise InputError(f"all {len(y)} labels are {y[0]}: none can be told from the others")
+        raise InputError(
+            f"all {counted(len(y), 'label is', 'labels are')} {y[0]}: none can be told from the others"
+        )
 
 
 def local_deviation(

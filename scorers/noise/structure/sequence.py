@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from curate.arrays.distributions import validate_pred_probs
 from curate.contracts import View, detail, flag, reason_name, score
+from curate.counting import counted
 from curate.errors import InputError, SchemaError
 from curate.fitting import FittedTable, order_by_id
 from curate.scorers.noise.confident.filters import Filter
@@ -122,8 +123,8 @@ class TokenErrors:
         if 2 * len(rows) > len(rows) + int((reasons == None).sum()):  # noqa: E711 - element by element
             id = view.take(order[rows[:1]], ["id"]).column("id")[0].as_py()
             raise InputError(
-                f"{self.labels!r} and {self.pred_probs!r} do not belong together in {len(rows)} items, as {id}: "
-                f"{reasons[rows[0]]}. One distribution per label is meant; name `classes` if not all occur."
+                f"{self.labels!r} and {self.pred_probs!r} do not belong together in {counted(len(rows), 'item')}, as "
+                f"{id}: {reasons[rows[0]]}. One distribution per label is meant; name `classes` if not all occur."
             )
 
     def _encode(
@@ -139,7 +140,7 @@ class TokenErrors:
         places = labels.places
         for token in np.flatnonzero(codes < 0):
             value, item = labels.values[int(token)].as_py(), labels.owner[token]
-            known = f"label {value!r} is none of the {len(classes)} classes"
+            known = f"label {value!r} is none of the {counted(len(classes), 'class', 'classes')}"
             if reasons[item] is None:
                 reasons[item] = f"token {places[token]}: " + ("no label" if value is None else known)
         return labels, codes, classes
@@ -273,7 +274,7 @@ def read_distributions(
         of_item = np.bincount(outer.owner, weights=np.maximum(inner.lengths, 0), minlength=len(outer.lengths))
         numbers = Ragged(inner.values, of_item.astype(np.int64))
     for item in np.flatnonzero((reasons == None) & (held != labels.lengths)):  # noqa: E711 - element by element
-        reasons[item] = f"{_UNFIT} {labels.lengths[item]} tokens, probabilities of {held[item]:g}"
+        reasons[item] = f"{_UNFIT} {counted(labels.lengths[item], 'token')}, probabilities of {held[item]:g}"
     values = numbers.keep(reasons == None).values  # noqa: E711 - element by element
     if not len(values):
         return np.empty((0, width)), None

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.arrays.labels import check_strangers, listed, name_classes
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.noise.probabilities import dictionary
 from curate.scorers.noise.structure.ragged import Ragged, to_lists
@@ -36,7 +37,7 @@ def label_matrix(
     reasons = np.full(len(sets.lengths), None, object)
     for i in np.flatnonzero(places == -2):
         reasons[owner[i]] = reasons[owner[i]] or (
-            f"label {str(values[codes[i]])!r} is none of the {len(names)} classes"
+            f"label {str(values[codes[i]])!r} is none of the {counted(len(names), 'class', 'classes')}"
         )
     reasons[owner[places == -1]] = "a null among the labels"
     reasons[sets.lengths < 0] = "no set of labels"
@@ -70,8 +71,8 @@ def validate_label_probs(
         named = listed(np.array(ids(), object)[bad[:3]].tolist() if ids else [f"row {i}" for i in bad[:3]])
         first = np.array2string(probs[bad[0]][:4], precision=4)
         raise InputError(
-            f"{len(bad)} of {int(present.sum())} rows are no probabilities of labels, as {named}: {first}... "
-            "Numbers in [0, 1] are meant: take the sigmoid of logits, divide percentages by 100."
+            f"{len(bad)} of {counted(int(present.sum()), 'row')} are no probabilities of labels, as {named}: "
+            f"{first}... Numbers in [0, 1] are meant: take the sigmoid of logits, divide percentages by 100."
         )
     return reasons
 

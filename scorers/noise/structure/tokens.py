@@ -10,6 +10,7 @@ import numpy.typing as npt
 from curate.arrays.conversion import as_array
 from curate.arrays.distributions import as_pred_probs, check_distributions
 from curate.arrays.labels import as_codes, check_several
+from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.noise.confident.filters import Filter
 from curate.scorers.noise.confident.issues import confident_learning
@@ -76,8 +77,8 @@ def _check(
     """The labels as numbers of classes."""
     if len(pred_probs) != len(labels) or int(lengths.sum()) != len(labels) or (lengths < 0).any():
         raise InputError(
-            f"{len(labels)} labels, probabilities of {len(pred_probs)} tokens and lengths that sum to "
-            f"{int(lengths.sum())}: the three belong to the same tokens"
+            f"{counted(len(labels), 'label')}, probabilities of {counted(len(pred_probs), 'token')} and lengths that "
+            f"sum to {int(lengths.sum())}: the three belong to the same tokens"
         )
     check_distributions(pred_probs, "probabilities of tokens")
     codes = as_codes(labels, len(pred_probs), pred_probs.shape[1], what="labels of tokens", of="tokens")

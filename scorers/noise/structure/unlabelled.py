@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from curate.arrays.labels import listed
 from curate.contracts import View, detail, flag, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import FittedTable, answered, order_by_id, read_labels, read_vectors
 from curate.scorers.noise.out_of_fold import Model, out_of_fold_probabilities
@@ -92,7 +93,7 @@ class PositiveUnlabelled:
 
     def _nothing_to_tell(self, known: npt.NDArray[np.bool_], labels: pa.Array) -> str:
         if known.all():
-            return f"all {len(known)} items are labelled {self.positive!r}: unlabelled ones are needed too"
+            return f"all {counted(len(known), 'item is', 'items are')} labelled {self.positive!r}: unlabelled ones are needed too"
         values = sorted(labels.drop_null().unique().to_pylist())
         exist = listed(values) or "none"
         return f"no item is labelled positive={self.positive!r}; the labels are {exist}"

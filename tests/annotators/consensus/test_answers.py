@@ -128,7 +128,7 @@ def test_what_is_missing_is_named() -> None:
         read_answers(3)
     with pytest.raises(InputError, match="the frame is empty"):
         aggregate(pl.DataFrame(schema={"item": pl.Int64, "annotator": pl.Int64, "value": pl.Int64}))
-    with pytest.raises(InputError, match="all 1 rows are skipped or have no value"):
+    with pytest.raises(InputError, match="all 1 row is skipped or without a value"):
         aggregate(
             pl.DataFrame(
                 {"item": [1], "annotator": [1], "value": [None]}, schema_overrides={"value": pl.String}
@@ -136,7 +136,7 @@ def test_what_is_missing_is_named() -> None:
         )
     with pytest.raises(InputError, match=r"2 answers have no annotator, in rows \[1, 3\]"):
         read_answers({**ROWS, "annotator": ["x", None, "y", None]})
-    with pytest.raises(InputError, match=r"1 answers have no item, in rows \[0\]"):
+    with pytest.raises(InputError, match=r"1 answer has no item, in rows \[0\]"):
         read_answers({**ROWS, "item": [None, "a", "b", "c"]})
     with pytest.raises(SchemaError, match="different length"):
         read_answers({**ROWS, "value": ["x"]})

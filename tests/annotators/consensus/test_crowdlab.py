@@ -69,7 +69,7 @@ def test_what_does_not_fit_is_said() -> None:
         crowdlab(answers, np.ones((2, 3)) / 3)
     with pytest.raises(InputError, match="3 rows for 2 items"):
         crowdlab(answers, np.vstack([good, good[:1]]))
-    with pytest.raises(InputError, match="no probabilities for 1 items: 'b'"):
+    with pytest.raises(InputError, match="no probabilities for 1 item: 'b'"):
         crowdlab(answers, good[:1], items=["a"])
     with pytest.raises(InputError, match=r"are no distribution .* items 'b'"):
         crowdlab(answers, np.array([[0.5, 0.5], [0.9, 0.9]]))

@@ -60,7 +60,7 @@ def test_three_more_are_asked_until_they_agree_or_the_rounds_are_used_up() -> No
     one = votes("x", "135")
     assert PLAN.judge(said(*one)).next() == {2: ["x"]}
     two = [*one, *votes("x", "44", 2, "def")]
-    assert state(said(*two), PLAN) == ("waiting", "1 more answers are to come")
+    assert state(said(*two), PLAN) == ("waiting", "1 more answer is to come")
     agreed = [*one, *votes("x", "445", 2, "def")]
     newest = Rounds("overall", method="mean", count="newest").judge(said(*agreed)).units.to_dicts()[0]
     assert (newest["state"], newest["round"], newest["answers"]) == ("settled", 2, 3)
@@ -121,7 +121,7 @@ def test_ground_truth_marks_are_an_experts() -> None:
 
 
 def test_skips_wait_for_others_and_end_where_everybody_skips() -> None:
-    assert state(said(*votes("x", "3-3")), PLAN) == ("waiting", "1 more answers are to come")
+    assert state(said(*votes("x", "3-3")), PLAN) == ("waiting", "1 more answer is to come")
     assert state(said(*votes("x", "3-33")), PLAN)[0] == "settled"
     assert state(said(*votes("x", "---")), PLAN) == ("undecided", "everybody skipped it")
     assert PLAN.judge(said(*votes("x", "3-33"))).units["skips"].to_list() == [1]
@@ -201,7 +201,7 @@ def test_who_fails_gold_items_does_not_count() -> None:
     trusting = Rounds("overall", gold=gold, method="mean")
     assert state(said(*rows), trusting)[0] == "again"
     careful = Rounds("overall", gold=gold, trust=0.6, method="mean")
-    assert state(said(*rows), careful) == ("again", "1 answers are of people who fail gold items")
+    assert state(said(*rows), careful) == ("again", "1 answer is of somebody who fails gold items")
     table = careful.judge(said(*rows)).annotators
     assert table.select("annotator", "gold_answers", "gold_accuracy", "trusted").rows() == [
         ("a", 5, 1.0, True),

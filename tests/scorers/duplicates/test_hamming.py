@@ -77,5 +77,5 @@ def test_very_many_copies_of_one_image_are_no_trouble() -> None:
 def test_wrong_input_is_refused() -> None:
     with pytest.raises(InputError, match="distance 17"):
         near_duplicate_images(np.zeros(2, np.uint64), distance=17)
-    with pytest.raises(InputError, match="1 rows of colours for 2 hashes"):
+    with pytest.raises(InputError, match="1 row of colours for 2 hashes"):
         near_duplicate_images(np.zeros(2, np.uint64), np.zeros((1, 3), np.uint8))

@@ -207,5 +207,5 @@ def test_wrong_input_is_refused() -> None:
         shingle_texts(pa.array(["a"]), "char", 0)
     with pytest.raises(InputError, match=r"similarity 0\.0"):
         near_duplicate_texts(pa.array(["a"]), np.zeros((1, 8), np.uint32), 0.0)
-    with pytest.raises(InputError, match="1 texts for 2 signatures"):
+    with pytest.raises(InputError, match="1 text for 2 signatures"):
         near_duplicate_texts(pa.array(["a"]), np.zeros((2, 8), np.uint32))

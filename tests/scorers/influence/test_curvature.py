@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_refused(gradients):
         (lambda: trak(g, v, damping=-1), "above 0"),
         (lambda: trak(g, v, residuals=np.ones(3)), "residuals of shape"),
         (lambda: gist(g, v, rank=0), "at least 1"),
-        (lambda: gist(g, v, rates=(1, 2)), "1 checkpoints"),
+        (lambda: gist(g, v, rates=(1, 2)), "1 checkpoint"),
         (lambda: gist(g, v * 0), "all zero"),
         (lambda: target_subspace(v * 0, 2), "span nothing"),
     ]:

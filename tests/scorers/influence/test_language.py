@@ -92,7 +92,7 @@ def test_only_answers_have_labels_and_prompts_are_cut_first(trained):
     assert len(short.tokens[0]) == 6 and short.counted.tolist() == [4]
     shorter = encode_pairs(tokenizer, ["abc"], ["xyz"], max_length=3)
     assert (shorter.labels[0] != IGNORED).sum() == 2  # one token of the prompt is left to predict from
-    with pytest.raises(InputError, match="1 prompts and 2 answers"):
+    with pytest.raises(InputError, match="1 prompt and 2 answers"):
         encode_pairs(tokenizer, ["a"], ["b", "c"])
     with pytest.raises(InputError, match="max_length 1"):
         encode_pairs(tokenizer, ["a"], ["b"], max_length=1)
@@ -155,7 +155,7 @@ def test_the_warm_up_lowers_losses_of_its_kind(trained):
     assert all(torch.equal(before[n], p) for n, p in net.named_parameters())
     with pytest.raises(InputError, match="0 target rows"):
         warm_up_losses(net, texts.batch, rows=5, target=[], loss=causal_loss)
-    with pytest.raises(InputError, match="1 target rows of 5"):
+    with pytest.raises(InputError, match="1 target row of 5"):
         warm_up_losses(net, texts.batch, rows=5, target=[5], loss=causal_loss)
 
 

@@ -72,7 +72,7 @@ def test_notes_tell_in_sample_overconfident_and_underconfident() -> None:
 
 def test_notes_tell_classes_without_items() -> None:
     assert calibration_notes(fine(10, 3), np.arange(10) % 2) == (
-        "1 classes have a column of probabilities and no item",
+        "1 class has a column of probabilities and no item",
     )
 
 

@@ -121,7 +121,7 @@ def test_what_is_wrong_as_a_whole_is_refused() -> None:
     answers = table["answers"].to_pylist()
     answers[7] = answers[7][:4]
     with pytest.raises(
-        InputError, match=r"1 rows of 'answers' have fewer answers than the 6 models.*'q007' with 4"
+        InputError, match=r"has fewer answers than the 6 models of others in 1 row, as 'q007' with 4"
     ):
         score_all(FaultyQuestions(), ArrayView({"id": table["id"], "key": table["key"], "answers": answers}))
     with pytest.raises(SchemaError, match="'m0' is string: lists are needed"):

@@ -48,7 +48,7 @@ def test_what_does_not_fit_is_refused() -> None:
     sums, lengths = np.ones((2, 3)), np.ones(2)
     with pytest.raises(InputError, match=r"\(2, 3\) and \(1, 3\)"):
         ches(sums, sums[:1], lengths, lengths)
-    with pytest.raises(InputError, match="1 pairs with a length below 1, the first in row 1"):
+    with pytest.raises(InputError, match="1 pair with a length below 1, the first in row 1"):
         ches(sums, sums, np.array([1, 0]), lengths)
     assert np.isnan(ches(sums * np.nan, sums, lengths, lengths).raw).all()
 

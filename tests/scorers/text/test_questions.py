@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(InputError, match="for 39 keys"):
         faulty_questions(answers, key[:39])
     with pytest.raises(
-        InputError, match="1 keys are none of the 4 options, counted from 0: the first is 4 in question 3"
+        InputError, match="1 key is none of the 4 options, counted from 0: the first is 4 in question 3"
     ):
         faulty_questions(answers, np.where(np.arange(40) == 3, 4, key), options=4)
     with pytest.raises(InputError, match="question 0, model 0: option 7 of 4"):

@@ -195,10 +195,10 @@ def test_identical_zero_and_single_rows(method: Any) -> None:
     [
         (np.ones((3, 2)), 0, {}, "budget 0"),
         (np.ones((3, 2)), 4, {}, "budget 4"),
-        (np.ones((0, 2)), 1, {}, "there are 0 items"),
+        (np.ones((0, 2)), 1, {}, "0 items are there"),
         (np.ones(3), 1, {}, r"shape \(3,\)"),
         (np.ones((3, 0)), 1, {}, "no dimensions"),
-        (np.array([[1, 2], [np.nan, 1]]), 1, {}, "1 rows of x are not finite or too long, as 1"),
+        (np.array([[1, 2], [np.nan, 1]]), 1, {}, "1 row of x is not finite or too long, as 1"),
         (np.ones((3, 2)), 1, {"method": "best"}, "method 'best'"),
         (np.ones((3, 2)), 1, {"similarity": "dot"}, "similarity 'dot'"),
         (np.ones((3, 2)), 1, {"neighbours": 0}, "neighbours 0"),

@@ -75,7 +75,7 @@ def ids_of(chosen: Any) -> list[str]:
 def test_a_selector_is_its_function_on_the_items_in_the_order_of_ids(selector: Any, function: Any) -> None:
     chosen = check_selector(selector, VIEW, 9)
     assert ids_of(chosen) == IDS[ROWS[function(X[ROWS], 9).index]].tolist()
-    assert "1 items without a finite 'v' could not be chosen" in chosen.reason
+    assert "1 item without a finite 'v' could not be chosen" in chosen.reason
     assert chosen.seed is not None and chosen.random.keys() == {"objective", "random"}
 
 

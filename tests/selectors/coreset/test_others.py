@@ -107,7 +107,7 @@ def test_the_hardest_and_the_never_learned() -> None:
         3,
         0,
     ]
-    with pytest.raises(InputError, match="1 scores are nan"):
+    with pytest.raises(InputError, match="1 score is nan"):
         hardest(np.array([1, np.nan]), 1)
 
 

@@ -151,7 +151,7 @@ def test_pieces_that_cannot_be() -> None:
         select(KCenter(embedding="v"), Cut({"v": [[1.0]] * 10 + [[1.0, 2]] * 10}), 1)
     with pytest.raises(InputError, match="none of 30 items has a finite 'v'"):
         select(KCenter(embedding="v"), Cut({"v": pa.nulls(30, pa.list_(pa.float32()))}), 1)
-    with pytest.raises(InputError, match="1 rows of 'v' are too long, as row 13: leave them out"):
+    with pytest.raises(InputError, match="1 row of 'v' is too long, as row 13: leave them out"):
         select(
             KCenter(embedding="v"),
             Cut({"x": range(30)}, {"v": np.where(np.arange(30) == 13, 1e18, 1)[:, None]}),

@@ -101,7 +101,7 @@ def test_another_order_of_rows_keeps_the_same_classes() -> None:
     ("changes", "message"),
     [
         ({"target": np.zeros((2, 3))}, "target features have 3 numbers, source features 2"),
-        ({"target": np.array([[0.0, np.inf]])}, r"target features are not finite in 1 rows, as \[0\]"),
+        ({"target": np.array([[0.0, np.inf]])}, r"target features are not finite in 1 row, as \[0\]"),
         ({"source": np.full((6, 2), np.nan)}, "source features are not finite in 6 rows"),
         ({"target": np.empty((0, 2))}, "(n, d) numbers"),
         ({"source_labels": LABELS[:4]}, "4 source labels for 6 rows"),
@@ -110,7 +110,7 @@ def test_another_order_of_rows_keeps_the_same_classes() -> None:
         ({"clusters": 2}, "one of the two"),
         ({"by": "cmt"}, "say how many to keep"),
         ({"by": "cmt", "budget": 1}, "target_labels"),
-        ({"by": "cmt", "budget": 1, "target_labels": ["x"]}, "1 target labels for 2 rows"),
+        ({"by": "cmt", "budget": 1, "target_labels": ["x"]}, "1 target label for 2 rows"),
         ({"by": "near"}, "votes, cmt or cmt_median"),
         ({"centre": "mode"}, "mean, trimmed or median"),
         ({"centre": "trimmed", "band": 0.0}, "band=0.0"),

@@ -85,7 +85,7 @@ def test_any_classes(labels: list[int], data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"x": np.array([[np.nan, 1.0], [0, 0]])}, r"not finite in 1 rows, as \[0\]"),
+        ({"x": np.array([[np.nan, 1.0], [0, 0]])}, r"not finite in 1 row, as \[0\]"),
         ({"x": np.zeros(3)}, r"\(rows, dimensions\)"),
         ({"labels": [1, 2]}, "2 labels for 3 rows"),
         ({"labels": ["a", None, "b"]}, "missing"),
@@ -108,7 +108,7 @@ def test_what_cannot_be_selected() -> None:
         instance_selection(np.arange(6.0), [0, 0, 1, 1, 2, 2], 2)
     with pytest.raises(InputError, match="finite"):
         instance_selection(np.array([1.0, np.nan]))
-    with pytest.raises(InputError, match="one for each of 1 classes"):
+    with pytest.raises(InputError, match="one for each of 1 class"):
         instance_selection(np.arange(6.0), None, 2, class_weights=[1, 2])
     with pytest.raises(InputError, match="all 6 weights are 0"):
         instance_selection(np.arange(6.0), None, 2, class_weights=[0])

@@ -51,7 +51,7 @@ def test_the_result_is_the_mean_over_steps_and_what_lags_gets_more() -> None:
 
 
 def test_what_cannot_be() -> None:
-    with pytest.raises(InputError, match="1 classes"):
+    with pytest.raises(InputError, match="1 class"):
         ClassDro(1)
     with pytest.raises(InputError, match="no step"):
         class_dro([], 2)

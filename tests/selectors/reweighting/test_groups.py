@@ -79,7 +79,7 @@ def test_a_share_of_nothing_leaves_a_value_out() -> None:
         (lambda: group_weights(["a", "a"]), "all 2 items are of group 'a'"),
         (lambda: group_weights(["a", None]), "some groups are missing"),
         (lambda: group_weights([]), "at least|shape"),
-        (lambda: group_weights(["a", "b"], ["x"]), "1 labels for 2 groups"),
+        (lambda: group_weights(["a", "b"], ["x"]), "1 label for 2 groups"),
         (lambda: group_weights(["a", "b"], aim="independent"), "needs labels"),
         (lambda: group_weights(["a", "b"], aim="fair"), "independent, equal or"),
         (lambda: group_weights(["a", "b"], cap=0.1), "cap=0.1"),

@@ -89,7 +89,7 @@ def test_variances_and_weights_by_hand() -> None:
     assert variance_weights(np.array([np.nan]), "linear").tolist() == [1]
     with pytest.raises(InputError, match="none, linear or exp"):
         variance_weights(variances, "square")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="2 prompts and 1 scores"):
+    with pytest.raises(InputError, match="2 prompts and 1 score"):
         prompt_variances(["a", "b"], np.zeros(1))
 
 

@@ -144,7 +144,7 @@ def test_what_cannot_be_judged_says_why(blip2: Path, pictures: list[np.ndarray],
     assert [one.reason.startswith(s) for one, s in zip(judged[4:], starts, strict=True)] == [True] * 7
     overall = scorer.score_pairs(sources, texts).overall
     assert np.isnan(overall).tolist() == [False] * 4 + [True] * 7
-    with pytest.raises(InputError, match=r"2 images, 1 texts"):
+    with pytest.raises(InputError, match=r"2 images, 1 text"):
         scorer.score_pairs(sources[:2], ["a"])
     with pytest.raises(InputError, match="uint8"):
         scorer.score_pairs([np.zeros((3, 3))], ["a"])

@@ -162,11 +162,9 @@ def test_what_a_checkpoint_may_not_lack(other: dict[str, Any], blip2: Path, tmp_
         return {k: v for k, v in other.items() if k not in names}
 
     block = "visual_encoder.blocks.1"
-    refuse(
-        without(f"{block}.norm1.weight"), r"lacks 1 weights, among them vision_model.*layers.1.layer_norm1"
-    )
+    refuse(without(f"{block}.norm1.weight"), r"lacks 1 weight, among them vision_model.*layers.1.layer_norm1")
     refuse(without(f"{block}.attn.v_bias"), r"only q_bias of visual_encoder.blocks.1.attn")
-    refuse(without("Qformer.bert.encoder.layer.0.output.dense.weight"), r"lacks 1 weights")
+    refuse(without("Qformer.bert.encoder.layer.0.output.dense.weight"), r"lacks 1 weight")
     refuse(without("itm_head.weight"), r"no checkpoint of FGA-BLIP2.*lacks itm_head.weight.*Qformer")
     refuse({"conv1.weight": torch.zeros(2), "fc.bias": torch.zeros(2)}, r"it holds 2 tensors under conv1, fc")
     refuse({}, r"it holds 0 tensors under no name")

@@ -130,7 +130,7 @@ def test_ratings_weigh_by_the_variance_of_their_prompt(model: FgaModel) -> None:
         ([Rating(None, "a dog", 3.0, {"dog": 3})], r"rating 0: element 'dog' has 3"),
         (
             [Rating(None, "a dog", 3.0, {"cat": 1.0})],
-            r"none of 1 ratings .* rating 0: 'cat' is not in the caption",
+            r"none of 1 rating .* rating 0: 'cat' is not in the caption",
         ),
         ([], "none of 0 ratings can be learned from: there are none"),
     ],

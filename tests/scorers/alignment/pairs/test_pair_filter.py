@@ -243,7 +243,7 @@ def test_bad_input_is_told() -> None:
     images, texts = make_pairs(20)
     with pytest.raises(InputError, match="of each are meant"):
         train_joint(images, texts[:19])
-    with pytest.raises(InputError, match="1 pairs: it takes 4"):
+    with pytest.raises(InputError, match="1 pair: it takes 4"):
         train_joint(images[:1], texts[:1])
     with pytest.raises(InputError, match="2 groups of pairs"):
         train_joint(images, texts, groups=np.arange(20) % 2)

@@ -121,7 +121,7 @@ def test_a_log_of_something_else_is_not_gone_on_with(tmp_path: Path) -> None:
     given = {"ids": IDS, "labels": LABELS, "classes": ["cat", "dog"], "dtype": "float32"}
     for change, message in (
         ({"ids": ["a", "x", "c"]}, "row 1 is b in the log, x"),
-        ({"labels": [0, 1, 0]}, "1 labels are not those of the log, as c"),
+        ({"labels": [0, 1, 0]}, "1 label is not those of the log, as c"),
         ({"classes": ["cat", "eel"]}, "classes"),
         ({"dtype": "float16"}, "dtype"),
         ({"ids": ["a", "b"], "labels": [0, 1]}, "of 3 items, not 2"),

@@ -165,7 +165,7 @@ def test_logits_in_a_column_may_have_gaps() -> None:
     fitted = TrainingDynamics(logits="z").fit(view)
     assert fitted.table["dynamics_epochs"].to_pylist() == [3, 2, None, 3]
     assert fitted.table["training_dynamics_reason"].to_pylist()[2] == "no z"
-    assert any("1 items were seen in fewer epochs" in note for note in fitted.notes)
+    assert any("1 item was seen in fewer epochs" in note for note in fitted.notes)
     wider = TrainingDynamics(logits="z", classes=("b", "a", "c"))
     assert wider.fit(view).table["dynamics_epochs"].to_pylist() == [2, 1, None, 2]
     turned = np.full((4, 6), -9.0, np.float32)

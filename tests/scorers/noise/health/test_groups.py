@@ -76,7 +76,7 @@ def test_what_cannot_be_compared_is_not_tested() -> None:
     assert len(compare_groups(np.empty(0), np.empty(0, int)).size) == 0
     with pytest.raises(InputError, match="both"):
         compare_groups(np.ones(3), np.zeros(2, int))
-    with pytest.raises(InputError, match="1 values are infinite"):
+    with pytest.raises(InputError, match="1 value is infinite"):
         compare_groups(np.array([1, np.inf]), np.zeros(2, int))
 
 

@@ -152,7 +152,7 @@ def test_many_classes_are_cut_to_the_worst() -> None:
 def test_bad_input_is_named() -> None:
     data = planted(40)
     for changed, message in (
-        ({"label": ["ant"] * 40}, "columns, the labels have 1 classes"),
+        ({"label": ["ant"] * 40}, "columns, the labels have 1 class"),
         ({"label": [None] * 40}, "columns, the labels have 0 classes|none of 40"),
         ({"pred_probs": np.full((40, 4), np.nan, np.float32)}, "none of 40 items can be judged"),
         ({"pred_probs": np.log(data["pred_probs"])}, r"items 0000.*softmax"),

@@ -129,7 +129,7 @@ def test_ensembles_other_columns_and_rows_left_out() -> None:
     other = ArrayView({"label": labels}, {"mine": turned})
     found = LabelAudit(pred_probs="mine", classes=("eel", "cat", "dog")).analyse(other)
     assert found.summary.startswith("30 of 599") and found.summary.endswith(
-        "1 items without a label or probabilities are left out"
+        "1 item is left out, without a label or probabilities"
     )
 
 

@@ -129,7 +129,7 @@ def test_other_input_is_refused(found: tuple[LabelIssues, np.ndarray]) -> None:
             estimate_errors(plan, answers)
     with pytest.raises(InputError, match="confidence"):
         plan_audit(issues, 10, confidence=95)
-    with pytest.raises(InputError, match="2000 labels"):
+    with pytest.raises(InputError, match="2,000 labels"):
         audit_curve(issues, wrong=wrong[:3])
     for bound, errors in ((0.0, 0), (1.0, 0), (0.5, -1)):
         with pytest.raises(InputError, match="bound"):

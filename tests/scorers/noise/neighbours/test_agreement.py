@@ -103,7 +103,7 @@ def test_in_a_tie_the_given_label_stands() -> None:
         ({"labels": np.array([0, 1])}, "shape"),
         ({"labels": np.array([0, 1, 0, 1, 0, 0.5])}, "row 5 has 0.5"),
         ({"rule": "guess"}, "rule 'guess'"),
-        ({"x": np.vstack([np.zeros((1, 2)), np.ones((5, 2))])}, "1 rows of x"),
+        ({"x": np.vstack([np.zeros((1, 2)), np.ones((5, 2))])}, "1 row of x"),
     ],
 )
 def test_what_is_refused(change: dict[str, object], message: str) -> None:
@@ -172,7 +172,7 @@ def test_rows_that_cannot_be_scored_say_why_and_change_nothing_else() -> None:
 
 def test_too_few_items_and_one_label_are_errors() -> None:
     x, given, _ = rings()
-    with pytest.raises(InputError, match="k=10 neighbours: there are 6 rows"):
+    with pytest.raises(InputError, match="k=10 neighbours: 6 rows are there"):
         KnnAgreement().fit(view_of(x[:6], given[:6]))
     with pytest.raises(InputError, match="'c1'"):
         KnnAgreement().fit(view_of(x, np.ones(300, int)))

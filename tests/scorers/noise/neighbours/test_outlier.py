@@ -151,5 +151,5 @@ def test_rows_without_a_vector_say_why() -> None:
     assert reasons[2].as_py() == "no pixel_embedding"
     assert reasons[5].as_py() == reasons[7].as_py() == "pixel_embedding is zero or not finite"
     assert scored["outlier"].null_count == 3
-    with pytest.raises(InputError, match="k=17 neighbours: there are 16"):
+    with pytest.raises(InputError, match="k=17 neighbours: 16"):
         Outlier(k=17).fit(ArrayView({"n": list(range(20))}, {"pixel_embedding": x}))

@@ -156,18 +156,18 @@ def test_usable_rows() -> None:
     ("change", "message"),
     [
         ({"k": 0}, "k=0"),
-        ({"k": 4}, "k=4 neighbours: there are 3 rows"),
+        ({"k": 4}, "k=4 neighbours: 3 rows are there"),
         (
             {"x": np.array([[0, 0], [1, 1], [0, 0.0]]), "k": 1},
             "2 rows of x are NaN, infinite or zero, as 0, 2",
         ),
-        ({"x": np.array([[np.nan], [1.0]]), "k": 1}, "1 rows of x"),
+        ({"x": np.array([[np.nan], [1.0]]), "k": 1}, "1 row of x"),
         ({"queries": np.ones((1, 3))}, "3 dimensions, x has 2"),
-        ({"queries": np.zeros((1, 2))}, "1 rows of queries"),
+        ({"queries": np.zeros((1, 2))}, "1 row of queries"),
         ({"x": np.ones(4)}, "shape"),
         ({"metric": "manhattan"}, "metric 'manhattan'"),
         ({"queries": np.ones((1, 2)), "include_self": True}, "include_self"),
-        ({"x": np.ones((1, 2)), "k": 1}, "there are 0 rows"),
+        ({"x": np.ones((1, 2)), "k": 1}, "0 rows are there"),
     ],
 )
 def test_what_cannot_be_searched(change: dict[str, object], message: str) -> None:

@@ -144,7 +144,7 @@ def test_many_items_without_faiss_are_searched_exactly(monkeypatch: pytest.Monke
     ("change", "message"),
     [
         ({"k": 0}, "k=0"),
-        ({"k": 6}, "k=6 neighbours: there are 5 items"),
+        ({"k": 6}, "k=6 neighbours: 5 items vote"),
         ({"k": 3, "width": 2}, "width=2"),
         ({"form": "rough"}, "form 'rough'"),
         ({"search": "guess"}, "search 'guess'"),
