@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from curate.counting import counted
 from curate.errors import SchemaError
 from curate.formats.arrays import Bad, plain, to_text
 from curate.formats.mapping import Plan
@@ -189,9 +190,7 @@ def _check_sizes(columns: dict[str, pa.Array], bad: Bad, limit: int) -> None:
             continue
         lengths = pc.binary_length(array)
         for row in _rows(pc.greater(lengths, limit)):
-            reason = (
-                f"column {name!r} has {lengths[row].as_py()} bytes, the limit is {limit} (max_text_bytes)"
-            )
+            reason = f"column {name!r} has {counted(lengths[row].as_py(), 'byte')}, the limit is {limit} (max_text_bytes)"
             bad.setdefault(row, ("too-long", reason))
 
 
