@@ -8,6 +8,7 @@ import lzma
 import os
 import zlib
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ __all__ = [
     "BrokenFile",
     "Stream",
     "absolute",
+    "check_address",
     "file_system",
     "find_files",
     "fingerprint_files",
@@ -63,6 +65,23 @@ def file_system(url: str) -> tuple[Any, str]:
         return cast("tuple[Any, str]", fsspec.core.url_to_fs(url))
     except (ValueError, ImportError, OSError) as error:
         raise InputError(f"{url} cannot be opened: {error}") from error
+
+
+def check_address(url: str) -> None:
+    """Raises InputError for a protocol that is unknown or not installed, and for an archive that is not on this machine; asks
+    no other."""
+    from fsspec.registry import available_protocols, known_implementations, registry
+
+    links, known = url.split("::"), available_protocols()
+    for link in links:
+        protocol = link.partition("://")[0] if "://" in link else link if link in known else "file"
+        told = known_implementations.get(protocol, {})
+        if protocol not in known:
+            raise InputError(f"{url} cannot be opened: Protocol not known: {protocol}")
+        if protocol not in registry and told and find_spec(told["class"].partition(".")[0]) is None:
+            raise InputError(f"{url} cannot be opened: {told.get('err', f'{protocol} is not installed')}")
+    if len(links) > 1 and not is_url(absolute(links[-1])):
+        find_files(absolute(links[-1]))
 
 
 def _split_chain(source: str) -> tuple[str, str]:

@@ -8,10 +8,20 @@ from typing import Any
 
 import pyarrow as pa
 
+from curate.counting import counted
 from curate.errors import InputError, UnknownNameError
 from curate.formats.exported import Exported, find_export
 from curate.formats.frames import frame_reader
-from curate.formats.locate import absolute, find_files, is_folder, is_url, suffix_of, walk_folder, within
+from curate.formats.locate import (
+    absolute,
+    check_address,
+    find_files,
+    is_folder,
+    is_url,
+    suffix_of,
+    walk_folder,
+    within,
+)
 from curate.formats.mapping import plan_columns
 from curate.formats.rows import REJECTED, Asked, Reader
 from curate.formats.scan import ScannedReader
@@ -19,7 +29,7 @@ from curate.formats.shape import SourceBatch, shape_chunk
 from curate.kinds import Kind
 from curate.kinds import kind as kind_of
 
-__all__ = ["FORMATS", "Source", "SourceBatch", "columns_ahead", "open_source"]
+__all__ = ["FORMATS", "Source", "SourceBatch", "check_source", "columns_ahead", "open_source"]
 
 FORMATS = ("parquet", "csv", "tsv", "jsonl", "json", "folder", "webdataset", "datasets")
 
@@ -74,7 +84,7 @@ class Source:
         """All rows in order, in batches of `rows` (fewer in the last, and where they are large), each row either in
         the table or among the rejected."""
         if rows < 1:
-            raise InputError(f"batches of {rows} rows: at least 1 is needed")
+            raise InputError(f"batches of {counted(rows, 'row')}: at least 1 is needed")
         tables: list[pa.Table] = []
         rejected: list[pa.Table] = []
         for chunk in self._reader.chunks(rows, self._plan.hints()):
@@ -133,8 +143,7 @@ def open_source(
     Raises InputError where there is nothing, SchemaError or UnknownNameError where columns do not fit.
     """
     kind = kind_of(kind) if isinstance(kind, str) else kind
-    if format is not None and format not in FORMATS:
-        raise UnknownNameError("format", format, FORMATS)
+    _check_format(format)
     asked = Asked(kind, columns or {}, id, texts, max_text_bytes)
     exported = None
     if isinstance(source, (str, os.PathLike)):
@@ -157,6 +166,7 @@ def columns_ahead(
     """The columns that `open_source` with the same would bring, `id` first; None where telling them takes long: for files
     on other machines, and for much text, which has to be read through. Raises what `open_source` raises."""
     asked = Asked(kind_of(kind) if isinstance(kind, str) else kind, columns or {}, id, texts)
+    check_source(source, format=format)
     if is_url(absolute(source)):
         return None
     exported = _export_at(absolute(source), format)
@@ -164,6 +174,23 @@ def columns_ahead(
     if isinstance(reader, ScannedReader) and sum(map(os.path.getsize, reader.files)) > _QUICKLY:
         return None
     return tuple(dict.fromkeys(["id", *Source(reader, asked, exported=exported).mapping]))
+
+
+def check_source(source: str, *, format: str | None = None) -> None:
+    """Raises InputError where there is surely nothing to read, UnknownNameError for a format; nothing is listed or read."""
+    _check_format(format)
+    place = absolute(source)
+    if is_url(place):
+        check_address(place)
+    elif not is_folder(place):
+        files = find_files(place)
+        if format is None and find_export(place) is None:
+            _guess_format(place, files, False, False)
+
+
+def _check_format(format: str | None) -> None:
+    if format is not None and format not in FORMATS:
+        raise UnknownNameError("format", format, FORMATS)
 
 
 def _export_at(source: str, format: str | None) -> Exported | None:

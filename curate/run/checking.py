@@ -150,10 +150,9 @@ def _check_annotate(outlook: Outlook, step: AnnotateStep) -> None:
 
 
 def _check_export(outlook: Outlook, step: ExportStep) -> None:
-    target = located(outlook.base, step.export)
     with outlook.noting():
-        check_export(Path(target), step.format, step.media)
-    outlook.written.append(target)
+        check_export(Path(located(outlook.base, step.export)), step.format, step.media)
+    outlook.write(step.export)
     for column in step.columns:
         with outlook.noting():
             if column not in outlook.columns and outlook.complete:
@@ -163,6 +162,7 @@ def _check_export(outlook: Outlook, step: ExportStep) -> None:
 def _check_report(outlook: Outlook, step: ReportStep) -> None:
     with outlook.noting():
         check_file(Path(located(outlook.base, step.report)).expanduser())
+    outlook.write(step.report)
     with outlook.noting():
         if step.map_by == "t-sne":
             check_installed("sklearn", "noise")

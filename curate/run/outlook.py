@@ -12,15 +12,16 @@ import pyarrow as pa
 from curate import registry
 from curate.contracts import reason_name, role_of
 from curate.errors import CurateError, SchemaError, UnknownNameError
+from curate.formats.locate import absolute
 from curate.formats.mapping import media_facts
-from curate.formats.source import columns_ahead
+from curate.formats.source import check_source, columns_ahead
 from curate.kinds import ROLES
 from curate.kinds import kind as kind_of
 from curate.recipe.model import AttachStep, ImportStep, ScoreStep
 from curate.run.components import giver_of, has, made_for, refuse, settle
 from curate.run.context import located
 from curate.run.readiness import check_weights
-from curate.run.steps.attaching import check_free
+from curate.run.steps.attaching import check_file, check_free
 from curate.run.steps.scoring import bind
 from curate.store import ColumnSet, Expression, PartStore
 
@@ -34,8 +35,7 @@ class Outlook:
     """Columns, kinds and selections as a step will find them; each step that is looked at adds what it gives.
 
     `fields` has every column, None where no more is known than its name. Where not `complete` there may be others, and
-    none is refused. `rows` are the items that there are, None where an import may add to them. `written` are the places that
-    steps write to. `faults` is what was found wrong so far. Sources are looked at only with `look`, or where an import comes
+    none is refused. `rows` are the items that there are, None where an import may add to them. `faults` is what was found wrong so far. Sources are looked at only with `look`, or where an import comes
     after work that may take hours; of others that is known which any source of its kind has.
     """
 
@@ -50,7 +50,7 @@ class Outlook:
         self.rows: int | None = view.snapshot.rows
         self.complete = True
         self._kinds = dict.fromkeys(view.kinds())
-        self.written: list[str] = []
+        self._written: list[str] = []
         self.faults: list[CurateError] = []
         self._look = look
         self._made = {made.digest for made in view.snapshot.sets.values()}
@@ -163,15 +163,14 @@ class Outlook:
 
     def bring(self, step: ImportStep) -> None:
         """The columns of an import, and what is found out about its media."""
-        kind, source = kind_of(step.kind), located(self.base, step.source)
-        made_here = any(source == place or source.startswith(f"{place}/") for place in self.written)
-        names: Collection[str] | None = ("id", *kind.required)
-        if self._look or made_here:
-            names = None
-            with self.noting():
-                names = None if made_here else _ahead(source, step)
-        self._kinds.setdefault(kind.name)
-        self.rows = None
+        self.rows = names = None
+        try:
+            kind = kind_of(step.kind)
+            self._kinds.setdefault(kind.name)
+            names = self._ahead(step)
+        except CurateError as error:
+            self.faults.append(error)
+        self._look = True  # what comes next comes after work
         if names is None:
             self.complete = False
             return
@@ -182,11 +181,49 @@ class Outlook:
         for name in (*OWN, *media_facts(kind, names)):  # or not: that depends on what the media are
             self.fields.setdefault(name, None)
 
+    def _ahead(self, step: ImportStep) -> Collection[str] | None:
+        """The columns of a source as it is now, only those of its kind where it is not looked at; None where it is written by
+        an earlier step, is on another machine, or would take long to read. Raises what the step would."""
+        source = located(self.base, step.source)
+        if self._made_before(source):
+            return None
+        if not self._look:
+            check_source(source, format=step.format)
+            return ("id", *kind_of(step.kind).required)
+        try:
+            return columns_ahead(
+                source,
+                step.kind,
+                format=step.format,
+                columns=step.columns or None,
+                id=step.id,
+                texts=step.texts,
+            )
+        except OSError:
+            return None  # the step will say what is wrong
+
+    def write(self, path: str) -> None:
+        """Something is written to this place: what lies there now need not lie there then."""
+        self._written.append(absolute(located(self.base, path)))
+
+    def _made_before(self, path: str) -> bool:
+        """Whether a file, or one that a glob means, may be there only once the steps before have run."""
+        place = absolute(path.rpartition("::")[2])  # an archive, if it lies in one
+        stem = place[: min((place.find(c) for c in "*?[" if c in place), default=len(place))]
+        for made in self._written:
+            if place == made or place.startswith(f"{made}/") or (stem != place and made.startswith(stem)):
+                return True
+        return False
+
     def attach(self, step: AttachStep) -> None:
         """A column of vectors, of what type only the file tells."""
         name = step.name.replace("-", "_")
         with self.noting():
             check_free(name, self)
+        with self.noting():
+            files = [located(self.base, path) for path in (step.attach, step.ids) if path]
+            if not any(map(self._made_before, files)):
+                check_file(step, self.base, self.rows)
         fields = pa.schema([pa.field(name, pa.null()), pa.field(reason_name(name), pa.string())])
         self._give(ColumnSet(name, "", fields.serialize().to_pybytes(), "attach", 1))
 
@@ -197,26 +234,6 @@ class Outlook:
         for field in made.schema():
             self.column_home[field.name] = made
             self.fields[field.name] = None if pa.types.is_null(field.type) else field
-
-
-def _ahead(source: str, step: ImportStep) -> Collection[str] | None:
-    """The columns of a source as it is now; None where it is not there, is on another machine, or would take long to read.
-
-    Raises SchemaError or UnknownNameError where it does not fit what is asked.
-    """
-    try:
-        return columns_ahead(
-            source,
-            step.kind,
-            format=step.format,
-            columns=step.columns or None,
-            id=step.id,
-            texts=step.texts,
-        )
-    except (SchemaError, UnknownNameError):
-        raise
-    except (CurateError, OSError):
-        return None  # the step will say what is wrong, or the file will be there by then
 
 
 def _is_list(type_: pa.DataType) -> bool:

@@ -129,6 +129,7 @@ ROWS = pa.table(
 )
 IMPORT = {"import": "rows.parquet", "kind": "label", "columns": {"text": "sentence"}}
 FIRST = [IMPORT, {"score": "text-basics"}, {"score": "exact-duplicate", "as": "same"}]
+ATTACH = {"attach": "v.npy", "as": "vec", "ids": "rows"}
 COLUMNS = [
     ({"keep": "text_word > 2"}, UnknownNameError, "Did you mean 'text_words'"),
     ({"keep": "ratin > 2"}, UnknownNameError, "Did you mean 'rating'"),
@@ -141,7 +142,7 @@ COLUMNS = [
     ({"score": "confident-learning"}, UnknownNameError, "The scorer out-of-fold gives it"),
     ({"score": "text-basics", "as": "minhash"}, SchemaError, "another scorer"),
     ({"score": "minhash", "as": "label"}, SchemaError, "the items themselves"),
-    ({"attach": "v.npy", "as": "text_words"}, SchemaError, "'text_words' already"),
+    ({**ATTACH, "as": "text_words"}, SchemaError, "'text_words' already"),
     ({"select": "top", "budget": 1, "with": {"by": "2 * ratings"}}, UnknownNameError, "'rating'"),
     ({"select": "stratified", "budget": 1, "with": {"by": "labels"}}, UnknownNameError, "'label'"),
     ({"select": "random", "budget": 1, "where": "label"}, ExpressionError, "not true or false"),
@@ -169,6 +170,7 @@ COLUMNS = [
 def recipe(tmp_path, store) -> Any:
     """Checks a list of steps whose files lie in `tmp_path`, before anything is imported."""
     pq.write_table(ROWS, tmp_path / "rows.parquet")
+    np.save(tmp_path / "v.npy", np.eye(3, dtype=np.float32))
 
     def check(*steps: dict[str, Any]) -> None:
         built = build_recipe({"store": "s", "steps": [{**step} for step in steps]}).steps
@@ -194,7 +196,7 @@ def test_what_earlier_steps_give_is_there(recipe, tmp_path) -> None:
         {"keep": "text_words > 0 and rating < 3 and not same and length(text) > 1", "as": "kept"},
         {"score": "near-duplicate", "with": {"by": "text"}},
         {"keep": "minhash_reason is null and near_duplicate is not null"},  # minhash was made first
-        {"attach": "v.npy", "as": "pred-probs"},
+        {**ATTACH, "as": "pred-probs"},
         {"score": "confident-learning"},
         {"score": "text-basics", "as": "again"},
         {"select": "top", "with": {"by": "again_text_words + rating"}, "budget": 1},
@@ -219,10 +221,8 @@ def test_columns_that_a_scorer_gave_before_under_the_name_are_gone(recipe) -> No
 
 def test_where_an_import_cannot_be_known_no_column_is_refused(recipe, tmp_path) -> None:
     step = {"keep": "whatever > 1"}
-    for source in ("absent.parquet", "s3://nowhere/rows.parquet"):
-        recipe(
-            {**IMPORT, "import": source}, {"score": "text-basics"}, step, {"export": "o", "columns": ["x"]}
-        )
+    source = {**IMPORT, "import": "memory://nowhere/rows.parquet"}
+    recipe(source, {"score": "text-basics"}, step, {"export": "o", "columns": ["x"]})
     (tmp_path / "rows.jsonl").write_text('{"sentence": "a", "label": "b", "kind": 1}\n')
     lines = {**IMPORT, "import": "rows.jsonl"}
     recipe(lines, {"keep": "kind = 1"})
@@ -277,6 +277,85 @@ def test_a_store_without_items_has_no_map_to_refuse(recipe) -> None:
     recipe({"report": "r.html", "map_of": "whatever"}, IMPORT)
 
 
+# --- Files --------------------------------------------------------------------------------------------------------
+
+FILES = [
+    ({**IMPORT, "import": "row.parquet"}, InputError, "no file or folder .* Did you mean .*rows.parquet"),
+    ({**IMPORT, "import": "*.jsonl"}, InputError, "no file matches"),
+    ({**IMPORT, "import": "v.npy"}, InputError, "the format of .npy files is not known"),
+    ({**IMPORT, "format": "arrow"}, UnknownNameError, "unknown format 'arrow'"),
+    ({**IMPORT, "import": "zip://a.csv::absent.zip"}, InputError, "no file or folder .*absent.zip"),
+    ({**IMPORT, "import": "nosuch://a/rows.csv"}, InputError, "Protocol not known: nosuch"),
+    ({**IMPORT, "import": "pictures", "kind": "image-text", "texts": "t.csv"}, InputError, "no file .*t.csv"),
+    ({**ATTACH, "attach": "w.npy"}, InputError, "no file or folder .* Did you mean .*v.npy"),
+    ({**ATTACH, "attach": "rows.csv"}, InputError, "vectors are read from .npy"),
+    ({**ATTACH, "attach": "rows.parquet"}, InputError, "no vector column"),
+    ({**ATTACH, "attach": "rows.parquet", "key": "p"}, UnknownNameError, "vector column of .* 'p'"),
+    ({**ATTACH, "attach": "torn.npy"}, InputError, "torn.npy cannot be read"),
+    ({**ATTACH, "attach": "torn.npz"}, InputError, "torn.npz cannot be read"),
+    ({**ATTACH, "attach": "flat.npy"}, InputError, "expected .rows, columns."),
+    ({**ATTACH, "attach": "words.npz"}, InputError, "words.npz is of dtype <U1: expected numbers"),
+    ({**ATTACH, "attach": "two.npz"}, InputError, r"holds a \(3, 3\), b \(3, 1\), c_ .* say which"),
+    ({**ATTACH, "attach": "two.npz", "key": "c"}, UnknownNameError, "array of .* 'c'"),
+    ({**ATTACH, "key": "a"}, InputError, "holds one array"),
+    ({**ATTACH, "ids": None}, InputError, "3 vectors have no ids"),
+    ({**ATTACH, "ids": "id.csv"}, InputError, "no file or folder .*id.csv"),
+    ({**ATTACH, "ids": "two.npz"}, InputError, "ids are read from"),
+    ({**ATTACH, "ids": "ids.txt"}, InputError, "has 3 rows, and 2 ids are given"),
+]
+
+
+@pytest.mark.parametrize(("step", "error", "told"), FILES, ids=lambda value: str(value)[:60])
+def test_files_that_cannot_be_read_are_told_at_once(recipe, tmp_path, step, error, told) -> None:
+    (tmp_path / "rows.csv").write_text("id\na\n")
+    (tmp_path / "ids.txt").write_text("a\nb\n")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").touch()
+    (tmp_path / "torn.npz").write_bytes(b"PK")
+    (tmp_path / "torn.npy").write_bytes((tmp_path / "v.npy").read_bytes()[:-4])
+    np.save(tmp_path / "flat.npy", np.ones(3))
+    np.savez(tmp_path / "words.npz", w=np.array([["a"], ["b"]]))
+    np.savez(tmp_path / "two.npz", a=np.eye(3), b=np.ones((3, 1)), c_=np.ones(3))
+    with pytest.raises(error, match=told) as caught:
+        recipe(*FIRST, step)
+    assert str(caught.value).startswith("step 4 of 4 (")
+
+
+def test_files_that_can_be_read_are_not_refused(recipe, tmp_path) -> None:
+    table = pa.table({"id": ["a", "b", "c"], "p0": [0.1] * 3, "p1": [0.9] * 3, "v": [[1.0], [2.0], [3.0]]})
+    pq.write_table(table, tmp_path / "p.parquet")
+    with pa.ipc.new_file(tmp_path / "p.arrow", table.schema) as file:
+        file.write_table(table)
+    np.savez(tmp_path / "p.npz", ids=np.array(["a", "b", "c"]), p=np.eye(3), n=np.ones(3))
+    (tmp_path / "ids.csv").write_text("id\na\nb\nc\n")
+    archive = tmp_path / "made" / "data" / "media.zip"
+    made = {"export": "made/data"}
+    for step in (
+        {**ATTACH, "ids": "ids.csv"},
+        {"attach": "p.npz", "as": "p"},
+        {"attach": "p.npz", "as": "p", "key": "p", "ids": "rows"},
+        {"attach": "p.parquet", "as": "p", "key": "v"},
+        {"attach": "p.arrow", "as": "p", "key": "p"},
+        {"attach": "memory://p.npy", "as": "p"},
+        {"attach": "./made/data/data.parquet", "as": "p"},
+        {**ATTACH, "ids": "made/../made/data/data.parquet"},
+        {**IMPORT, "import": "ma*/data/*.parquet"},
+        {**IMPORT, "import": f"zip://a.csv::{archive}"},
+    ):
+        recipe(*FIRST, made, step)
+
+
+def test_vectors_in_the_order_of_import_are_counted_where_the_items_are_known(
+    recipe, store, tmp_path
+) -> None:
+    np.save(tmp_path / "four.npy", np.eye(4))
+    step = {**ATTACH, "attach": "four.npy"}
+    recipe(IMPORT, step)  # nobody knows how many it brings
+    store.run({"steps": [{**IMPORT, "import": str(tmp_path / "rows.parquet")}]})
+    with pytest.raises(InputError, match=r"step 1 of 1 .*4 vectors for 3 items"):
+        recipe(step)
+
+
 # --- Places, packages, weights, addresses ---------------------------------------------------------------------------
 
 
@@ -316,7 +395,7 @@ def test_a_folder_of_others_is_told_at_once(recipe, tmp_path) -> None:
 
 def test_missing_packages_weights_and_addresses_are_told_at_once(recipe, tmp_path, monkeypatch) -> None:
     head = {"score": "reward-head", "with": {"weights": str(tmp_path / "head.pt"), "features": "vec"}}
-    steps = [*FIRST, {"attach": "v.npy", "as": "vec"}]
+    steps = [*FIRST, ATTACH]
     with pytest.raises(MissingModelError, match=r"step 5 of 5 .* no file .*head\.pt"):
         recipe(*steps, head)
     (tmp_path / "head.pt").touch()
