@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,6 +95,51 @@ HEAVY = [
 
 HEAVY_FOR_HELP = (*HEAVY, "PIL", "duckdb", "numpy", "polars", "pyarrow", "soundfile")
 """Not imported by `curate --help` or `import curate`."""
+
+
+THINGS = (
+    "annotators|answers|bytes|cells|characters|checkpoints|classes|columns|dimensions|elements|entries|"
+    "epochs|errors|examples|files|findings|folds|frames|generators|gradients|groups|ids|images|intervals|"
+    "items|keys|labels|lists|models|neighbours|numbers|options|pages|pairs|parameters|parts|people|"
+    "pieces|pixels|places|positions|prompts|questions|rates|ratings|rounds|rows|runs|scores|seconds|"
+    "sentences|shards|steps|tasks|texts|times|tokens|values|vectors|versions|votes|weights|words"
+)
+"""What messages count, several of them."""
+
+NO_ADJECTIVES = {
+    *[
+        "all",
+        "and",
+        "at",
+        "by",
+        "chose",
+        "few",
+        "for",
+        "give",
+        "in",
+        "mix",
+        "must",
+        "name",
+        "no",
+        "of",
+        "or",
+        "to",
+        "where",
+        "with",
+    ]
+}
+"""What stands between a value and such a word where the value does not count it."""
+
+NO_COUNT = {
+    ("curate.choosing.constraints", "what"),
+    ("curate.formats.folder", "' or '.join(_wanted(kind)) or 'media'"),
+    ("curate.formats.source", "format"),
+    ("curate.formats.source", "shown"),
+    ("curate.report.galleries", "kept"),
+    ("curate.scorers.influence.curvature", "widths"),
+    ("curate.selectors.pruning.items", "name"),
+}
+"""What stands before such a word in a message and is no number: the name of something, or several numbers."""
 
 
 def modules() -> list[Path]:
@@ -271,3 +317,54 @@ def test_every_module_says_what_it_is_and_exports_what_exists(path: Path) -> Non
             exported = ast.literal_eval(node.value)
             assert len(exported) == len(set(exported)), "a name is exported twice"
             assert set(exported) <= defined(tree), set(exported) - defined(tree)
+
+
+def uncounted(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """What a tree's f-strings put before a plural as it is, as in f"{n} rows", and the words that follow it."""
+    told = re.compile(
+        rf" ((?:[a-z-]*[a-rt-z-] ){{0,2}}?)(?:{THINGS})\b"
+    )  # at most two words between: no verbs in s
+    for node in (node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)):
+        texts = [part.value if isinstance(part, ast.Constant) else "" for part in node.values]
+        for before, part, after in zip(["", *texts], node.values, texts[1:], strict=False):
+            found = told.match(after)
+            if isinstance(part, ast.FormattedValue) and found and not NO_ADJECTIVES & set(found[1].split()):
+                size = before.endswith(" x ")  # 640 x 1 pixels
+                if not size and may_be_one(part):
+                    yield ast.unparse(part.value), found[0]
+
+
+def may_be_one(part: ast.FormattedValue) -> bool:
+    """Whether what stands in an f-string could be the whole number 1: no share, shape, list or constant."""
+    value, spec = ast.unparse(part.value), ast.unparse(part.format_spec) if part.format_spec else "f','"
+    several = isinstance(part.value, ast.ListComp) or (
+        isinstance(part.value, ast.Subscript) and isinstance(part.value.slice, ast.Slice)
+    )
+    several = several or value.endswith((".shape", ".tolist()")) or value.startswith("sorted(")
+    return spec == "f','" and not several and not value.isupper()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{len(rows)} rows are empty", True),
+        ("of {n:,} usable items", True),
+        ("{counted(n, 'row')} of {k} classes", True),
+        ("{counted(n, 'row')} of {counted(k, 'class', 'classes')}", False),
+        ("{share:.1%} labels", False),
+        ("{counts['rows']} rows", True),
+        ("{sorted(widths)} columns, as {bad[:5]} values", False),
+        ("{a.shape} rows, {w} x {h} pixels, {LIMIT} bytes at most", False),
+        ("{name} holds rows, {n} of these rows", False),
+    ],
+)
+def test_a_count_before_a_plural_is_seen(text: str, found: bool) -> None:
+    assert bool(list(uncounted(ast.parse(f'f"{text}"')))) == found
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_one_thing_is_not_told_as_one_things(path: Path) -> None:
+    for value, words in uncounted(ast.parse(path.read_text())):
+        assert (dotted(path), value) in NO_COUNT, (
+            f'{path.relative_to(ROOT)}: "{{{value}}}{words}" would say "1{words}": write it with curate.counting.counted'
+        )
