@@ -106,28 +106,7 @@ THINGS = (
 )
 """What messages count, several of them."""
 
-NO_ADJECTIVES = {
-    *[
-        "all",
-        "and",
-        "at",
-        "by",
-        "chose",
-        "few",
-        "for",
-        "give",
-        "in",
-        "mix",
-        "must",
-        "name",
-        "no",
-        "of",
-        "or",
-        "to",
-        "where",
-        "with",
-    ]
-}
+NO_ADJECTIVES = "all and are at by chose few for give in mix must name no of or to where with"
 """What stands between a value and such a word where the value does not count it."""
 
 NO_COUNT = {
@@ -328,7 +307,11 @@ def uncounted(tree: ast.AST) -> Iterator[tuple[str, str]]:
         texts = [part.value if isinstance(part, ast.Constant) else "" for part in node.values]
         for before, part, after in zip(["", *texts], node.values, texts[1:], strict=False):
             found = told.match(after)
-            if isinstance(part, ast.FormattedValue) and found and not NO_ADJECTIVES & set(found[1].split()):
+            if (
+                isinstance(part, ast.FormattedValue)
+                and found
+                and not set(NO_ADJECTIVES.split()) & set(found[1].split())
+            ):
                 size = before.endswith(" x ")  # 640 x 1 pixels
                 if not size and may_be_one(part):
                     yield ast.unparse(part.value), found[0]

@@ -131,7 +131,9 @@ def settle(
     names = name_labels(labels, classes, width)
     for column, other in zip(columns[1:], others, strict=True):
         if other != width:
-            raise InputError(f"{column!r} has {counted(other or 0, 'class', 'classes')}, {columns[0]!r} {width}")
+            raise InputError(
+                f"{column!r} has {counted(other or 0, 'class', 'classes')}, {columns[0]!r} {width}"
+            )
     return names, np.asarray(np.sum(held.tell("settle", names), axis=0))
 
 
