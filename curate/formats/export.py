@@ -126,9 +126,7 @@ class _Job:
         if format_ not in FORMATS:
             raise UnknownNameError("export format", format_, FORMATS)
         chosen = kind_named(kind) if isinstance(kind, str) else kind
-        media = check_media(format_, media)
-        if format_ == "webdataset" and media == "reference" and chosen.media:
-            raise InputError(_THEMSELVES)
+        media = check_media(format_, media, chosen)
         if limits.rows < 1 or limits.bytes < 1:
             raise InputError(
                 f"a shard needs at least 1 row and 1 byte, got {counted(limits.rows, 'row')} and "
@@ -232,8 +230,9 @@ class _Tally:
             yield batch
 
 
-def check_media(format: str, media: str | None) -> str:
-    """How media are exported, the default where nothing is asked. Raises InputError where a format cannot hold them so."""
+def check_media(format: str, media: str | None, kind: Kind | None = None) -> str:
+    """How media are exported, the default where nothing is asked. Raises InputError where a format cannot hold those of a
+    kind so (None: of any kind)."""
     media = media or ("embed" if format == "webdataset" else "reference")
     if media not in get_args(Media):
         raise UnknownNameError("way to export media", media, get_args(Media))
@@ -241,14 +240,17 @@ def check_media(format: str, media: str | None) -> str:
         raise InputError(
             f"{format} cannot hold the bytes of media: use media='copy' or 'reference', or Parquet"
         )
-    if format == "webdataset" and media == "copy":
+    if format == "webdataset" and (media == "copy" or (media == "reference" and kind and kind.media)):
         raise InputError(_THEMSELVES)
     return media
 
 
-def check_target(target: Path) -> None:
-    """Raises InputError where something lies at `target` that no export replaces: a file, or a folder of other files."""
-    _look(target)
+def check_target(target: Path, format: str, media: str, *, overwrite: bool = False) -> None:
+    """Raises InputError where something lies at `target` that an export would not replace: a file, a folder of other files,
+    or, unless it may be replaced, an export that is surely another."""
+    found = _look(target)
+    if found is not None and (found["format"], found["media"]) != (format, media):
+        _refuse(target, found, overwrite)
 
 
 def _place(

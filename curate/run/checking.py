@@ -10,6 +10,7 @@ from curate import registry
 from curate.budgets import Budget, read_budget, resolve_budget
 from curate.contracts import role_of
 from curate.errors import CurateError, UnknownNameError
+from curate.formats.locate import absolute
 from curate.recipe.model import (
     AnalyseStep,
     AnnotateStep,
@@ -28,6 +29,7 @@ from curate.run.hints import giver_hint
 from curate.run.outlook import Outlook
 from curate.run.readiness import check_export, check_file, check_installed
 from curate.run.steps.annotating import question
+from curate.run.steps.exporting import check_kinds
 from curate.run.steps.selecting import check_after, spends
 from curate.store import PartStore
 
@@ -57,6 +59,7 @@ def check_steps(store: PartStore, steps: Sequence[Step], base: str | Path = ".",
 def _faults(outlook: Outlook, steps: Sequence[Step], done: int) -> list[CurateError]:
     """All that is wrong with steps, each fault told with the number of its step."""
     told: dict[str, CurateError] = {}
+    outlook.narrowed = any(isinstance(step, KeepStep) for step in steps[:done])
     for number, step in enumerate(steps[done:], start=done + 1):
         with outlook.noting():
             _check(outlook, step)
@@ -85,7 +88,9 @@ def _retell(error: CurateError, text: str) -> None:
 
 def _check_keep(outlook: Outlook, step: KeepStep) -> None:
     outlook.check_where(step.keep)
-    outlook.selections |= {step.name} if step.name else set()
+    outlook.narrowed = True
+    if step.name:
+        outlook.choose(step.name)
 
 
 def _check_select(outlook: Outlook, step: SelectStep) -> None:
@@ -97,7 +102,7 @@ def _check_select(outlook: Outlook, step: SelectStep) -> None:
         selector = outlook.component("selectors", step.select, step.params)
         if step.budget is not None:
             _check_budget(outlook, step.budget, spent=spends(selector))
-    outlook.selections.add(name)
+    outlook.choose(name)
 
 
 def _check_budget(outlook: Outlook, budget: Budget, *, spent: bool = False) -> None:
@@ -150,9 +155,14 @@ def _check_annotate(outlook: Outlook, step: AnnotateStep) -> None:
 
 
 def _check_export(outlook: Outlook, step: ExportStep) -> None:
+    kinds = outlook.exported(step.selection)
     with outlook.noting():
-        check_export(Path(located(outlook.base, step.export)), step.format, step.media)
-    outlook.write(step.export)
+        check_kinds(kinds, outlook.columns)
+    place = absolute(located(outlook.base, step.export))
+    with outlook.noting():
+        check_export(step, Path(place), kinds[0] if len(kinds) == 1 else None, outlook.exports.get(place))
+        outlook.exports[place] = step
+    outlook.write(place)
     for column in step.columns:
         with outlook.noting():
             if column not in outlook.columns and outlook.complete:

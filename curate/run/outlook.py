@@ -17,11 +17,12 @@ from curate.formats.mapping import media_facts
 from curate.formats.source import check_source, columns_ahead
 from curate.kinds import ROLES
 from curate.kinds import kind as kind_of
-from curate.recipe.model import AttachStep, ImportStep, ScoreStep
+from curate.recipe.model import AttachStep, ExportStep, ImportStep, ScoreStep
 from curate.run.components import giver_of, has, made_for, refuse, settle
 from curate.run.context import located
 from curate.run.readiness import check_weights
 from curate.run.steps.attaching import check_file, check_free
+from curate.run.steps.exporting import item_kinds
 from curate.run.steps.scoring import bind
 from curate.store import ColumnSet, Expression, PartStore
 
@@ -35,8 +36,10 @@ class Outlook:
     """Columns, kinds and selections as a step will find them; each step that is looked at adds what it gives.
 
     `fields` has every column, None where no more is known than its name. Where not `complete` there may be others, and
-    none is refused. `rows` are the items that there are, None where an import may add to them. `faults` is what was found wrong so far. Sources are looked at only with `look`, or where an import comes
-    after work that may take hours; of others that is known which any source of its kind has.
+    none is refused. `rows` are the items that there are, None where an import may add to them; `narrowed`, whether a step
+    keeps some of them. `exports` are those that steps write, by their places. `faults` is what was found wrong so far.
+    Sources are looked at only with `look`, or where an import comes after work that may take hours; of others that is known
+    which any source of its kind has.
     """
 
     def __init__(self, store: PartStore, base: Path, *, look: bool) -> None:
@@ -49,7 +52,12 @@ class Outlook:
         self.selections = set(view.snapshot.selections)
         self.rows: int | None = view.snapshot.rows
         self.complete = True
+        self.narrowed = False
+        self.exports: dict[str, ExportStep] = {}
+        self._view = view
         self._kinds = dict.fromkeys(view.kinds())
+        self._brought: list[str] = []
+        self._chosen: set[str] = set()
         self._written: list[str] = []
         self.faults: list[CurateError] = []
         self._look = look
@@ -63,6 +71,13 @@ class Outlook:
     def kinds(self) -> tuple[str, ...]:
         """Kinds of item, those of the store first."""
         return tuple(self._kinds)
+
+    def exported(self, selection: str | None) -> list[str]:
+        """The kinds of the items in a selection, or in the current set; none where only running tells."""
+        if selection is None and not self.narrowed:
+            return list(dict.fromkeys([*item_kinds(self._view), *self._brought]))
+        stored = selection in self._view.snapshot.selections and selection not in self._chosen
+        return item_kinds(self._view.within(selection)) if selection and stored else []
 
     @contextmanager
     def noting(self) -> Iterator[None]:
@@ -167,6 +182,7 @@ class Outlook:
         try:
             kind = kind_of(step.kind)
             self._kinds.setdefault(kind.name)
+            self._brought.append(kind.name)
             names = self._ahead(step)
         except CurateError as error:
             self.faults.append(error)
@@ -201,6 +217,11 @@ class Outlook:
             )
         except OSError:
             return None  # the step will say what is wrong
+
+    def choose(self, name: str) -> None:
+        """A selection of this name, made by a step."""
+        self.selections.add(name)
+        self._chosen.add(name)
 
     def write(self, path: str) -> None:
         """Something is written to this place: what lies there now need not lie there then."""

@@ -386,6 +386,59 @@ def test_places_that_cannot_be_written_are_told_at_once(recipe, tmp_path) -> Non
     recipe(*FIRST, {"export": "new/deep/out"}, {"report": "rows.parquet.html"}, {"report": "new/r.html"})
 
 
+def test_items_of_several_kinds_are_refused_where_nothing_narrows_them(
+    recipe, store, tmp_path, captions
+) -> None:
+    late = [{"import": "texts.jsonl", "kind": "instruction"}, {"score": "text-basics"}]
+    (tmp_path / "texts.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
+    out = {"export": "out", "format": "webdataset"}
+    told = (
+        r"step 4 of 4 .*several kinds \(label, instruction\): keep one first, as with keep: label is not null"
+    )
+    with pytest.raises(InputError, match=told):
+        recipe(IMPORT, *late, out)
+    recipe(IMPORT, *late, {"keep": "instruction is null"}, out)
+    recipe(IMPORT, *late, {"select": "random", "budget": 1}, {**out, "selection": "random"})
+    store.run({"steps": [{**IMPORT, "import": str(tmp_path / "rows.parquet")}]})
+    store.keep("rating > 1", name="labelled")
+    store.add(str(tmp_path / "texts.jsonl"), kind="instruction")
+    store.select("random", budget="100%", name="both")
+    recipe({**out, "selection": "labelled"})
+    with pytest.raises(InputError, match="several kinds"):
+        recipe({**out, "selection": "both"})
+    recipe({"select": "random", "budget": 1, "as": "both"}, {**out, "selection": "both"})
+    store.delete(where="label is null")
+    recipe(out)  # the parts are still there, with no row that lives
+
+
+def test_what_was_kept_before_an_import_stays_kept(store, tmp_path) -> None:
+    (tmp_path / "texts.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
+    store.add(ITEMS, kind="label")
+    steps = [
+        {"keep": "label = 'a'"},
+        {"import": str(tmp_path / "texts.jsonl"), "kind": "instruction"},
+        {"export": str(tmp_path / "out")},
+    ]
+    assert store.run({"steps": steps}).steps[-1].counts["rows"] == 3
+
+
+def test_exports_that_are_surely_others_are_told_at_once(recipe, store, tmp_path) -> None:
+    store.add(ITEMS, kind="label")
+    store.export(tmp_path / "there")
+    with pytest.raises(InputError, match=r"step 1 of 1 .* holds a different export .* as parquet"):
+        recipe({"export": "there", "format": "csv"})
+    with pytest.raises(InputError, match="holds a different export"):
+        recipe({"export": "there", "media": "copy"})
+    recipe({"export": "there"}, {"export": "there", "format": "csv", "overwrite": True})
+    with pytest.raises(InputError, match=r"step 2 of 2 .* will hold another export, .* as parquet"):
+        recipe({"export": "o"}, {"export": "./o", "format": "csv"})
+    keep = {"keep": "label = 'a'", "as": "as"}
+    for second in ({"export": "o"}, {"export": "o", "selection": "as"}, {"export": "o", "overwrite": True}):
+        recipe(keep, {"export": "o"}, second)
+    with pytest.raises(InputError, match="hold the bytes of media themselves"):
+        recipe({"export": "o", "format": "webdataset", "media": "reference"})
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_of_others_is_told_at_once(recipe, tmp_path) -> None:
     (tmp_path / "theirs").mkdir(mode=0o555)

@@ -28,12 +28,8 @@ def run_export(context: RunContext, step: ExportStep) -> StepRecord:
     """Execute one `export` step: complete or absent; what is there already and intact is left alone."""
     name = step.selection or context.kept
     view = context.selection(step.selection) if step.selection else context.view()
-    kinds = list(dict.fromkeys(part.kind for part, _ in rows_by_part(view, view.snapshot) if part.kind))
-    if len(kinds) > 1:
-        raise InputError(
-            f"the items to export are of several kinds ({', '.join(kinds)}): keep one first, "
-            f"as with keep: {_telling(kinds, view.columns)} is not null"
-        )
+    kinds = item_kinds(view)
+    check_kinds(kinds, view.columns)
     kinds = kinds or list(view.kinds())[:1]  # an empty selection is a data set too, of no rows
     if not kinds:
         raise InputError("there is nothing to export: the store holds no items")
@@ -73,6 +69,22 @@ def _telling(kinds: Sequence[str], there: Sequence[str]) -> str:
             if column in there and column not in others:
                 return column
     return "label"
+
+
+def item_kinds(view: StoreView) -> list[str]:
+    """The kinds of the items of a view, in order of first appearance."""
+    if len(view.kinds()) < 2:
+        return list(view.kinds()) if len(view) else []
+    return list(dict.fromkeys(part.kind for part, _ in rows_by_part(view, view.snapshot) if part.kind))
+
+
+def check_kinds(kinds: Sequence[str], columns: Sequence[str]) -> None:
+    """Raises InputError for items of several kinds: a data set has one schema."""
+    if len(kinds) > 1:
+        raise InputError(
+            f"the items to export are of several kinds ({', '.join(kinds)}): keep one first, "
+            f"as with keep: {_telling(kinds, columns)} is not null"
+        )
 
 
 def allowed_hosts(context: RunContext) -> frozenset[str]:
