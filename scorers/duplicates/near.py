@@ -82,8 +82,8 @@ class NearDuplicate:
     def resolve(self, columns: Sequence[str], kind: str) -> NearDuplicate:
         """A copy with `by` decided for a kind of item and the columns there are.
 
-        Raises InputError if an embedding is asked for and none is named, or the kind has neither image nor text to
-        compare (two people may well read one sentence, so speech is not compared by its text).
+        Raises InputError if an embedding is asked for and none is named, or there is neither image nor text to compare
+        (two people may well read one sentence, so what has a sound and no image is not compared by its text unasked).
         """
         if self.by == "embedding" and not self.embedding:
             raise InputError(
@@ -96,9 +96,16 @@ class NearDuplicate:
             return replace(self, by="embedding")._checked()
         roles = KINDS[kind].roles if kind in KINDS else {"image": ("image",), "text": ("text",)}
         ready = {"image": {"phash"}, "text": {"minhash"}}
+        spoken = bool(set(roles.get("audio", ())) & set(columns)) and "image" not in columns
         for role, by in _BY_ROLE.items():
-            if kind != "speech" and (ready[role] | set(roles.get(role, ()))) & set(columns):
+            if not spoken and (ready[role] | set(roles.get(role, ()))) & set(columns):
                 return replace(self, by=by)._checked()
+        if spoken:
+            raise InputError(
+                "near-duplicate: sounds are compared by an embedding: score or attach one and name its column, as "
+                "embedding='voice'. By their text alone, as if nothing were said twice: by='text'. "
+                f"Columns: {', '.join(columns)}"
+            )
         raise InputError(
             f"near-duplicate: items of kind {kind!r} have neither image nor text to compare. Score an encoder and name "
             f"its column: embedding=... Columns: {', '.join(columns)}"

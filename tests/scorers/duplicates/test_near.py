@@ -100,9 +100,13 @@ def test_auto_follows_the_kind_and_the_columns() -> None:
     )
     assert named.needs == ("clip_image", "q")
     assert NearDuplicate(by="text").resolve(["id", "image", "caption"], "image-text").by == "text"
-    for kind, columns in (("speech", ["id", "audio", "text"]), ("label", ["id", "audio", "label"])):
-        with pytest.raises(InputError, match=f"kind '{kind}' have neither.*embedding=.*Columns: id"):
+    spoken = ["id", "audio", "text", "label"]  # of 2,000 spoken digits 1,990 say the same as another
+    for kind, columns in (("speech", spoken[:3]), ("label", spoken), ("label", ["id", "audio", "label"])):
+        with pytest.raises(InputError, match=r"sounds are compared by an embedding.*by='text'.*Columns: id"):
             auto.resolve(columns, kind)
+    assert auto.resolve(["id", "audio", "image", "label"], "label").by == "image"
+    with pytest.raises(InputError, match=r"kind 'label' have neither.*embedding=.*Columns: id"):
+        auto.resolve(["id", "label"], "label")
     with pytest.raises(InputError, match="name its column"):
         NearDuplicate(by="embedding").resolve(["id"], "speech")
 
