@@ -311,8 +311,10 @@ class Annotator(Protocol):
 
     `push` (template, params, where, within, ids, round, guesses, dry_run) makes a task for each item meant that has none
     in this round; `pull` records every answer that is not recorded yet (`records.ANSWERS`). Both are idempotent, survive being
-    killed and give receipts; `status` has a row for each round. `curate.testing.check_annotator` tries all that. It may have
-    `ready()`, which raises where an address or a token is missing: a recipe asks before its first step runs.
+    killed and give receipts; `status` has a row for each round. `curate.testing.check_annotator` tries all that. Before the
+    first step of a recipe runs it is asked what can be told then, where it has the methods: `ready()` raises where an address,
+    a token or a folder is missing, `check(dataset, columns, template, params, round, guesses)` what `push` will raise
+    whatever the items of the store `dataset` hold; `columns` are those that they will have, None where nobody knows.
     """
 
     name: ClassVar[str]

@@ -5,7 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["publish", "sync", "write_whole"]
+from curate.errors import InputError
+
+__all__ = ["check_writable", "publish", "sync", "write_whole"]
+
+
+def check_writable(target: Path) -> None:
+    """Raises InputError where no file of this name can be made: of its folders, the nearest that is there must take it."""
+    place = next(folder for folder in target.absolute().parents if folder.exists())
+    if not place.is_dir():
+        raise InputError(f"{target} cannot be written: {place} is a file")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"{target} cannot be written: {place} takes no new files from this user")
 
 
 def sync(path: Path) -> None:

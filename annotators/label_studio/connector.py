@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import InitVar, dataclass
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 from curate.annotators.label_studio.ledger import Ledger, exclusive
 from curate.annotators.label_studio.server import Server
-from curate.annotators.label_studio.serving import Media
+from curate.annotators.label_studio.serving import Media, check_way
 from curate.annotators.label_studio.wire import Wire
 from curate.annotators.tasks import PreAnnotations, PullReceipt, PushReceipt, Template
-from curate.annotators.tasks.guesses import read_question
+from curate.annotators.tasks.guesses import check_question, check_round, read_question
 from curate.annotators.tasks.items import chosen_items
 from curate.contracts import Scorer
 from curate.errors import InputError, require
@@ -82,6 +82,7 @@ class LabelStudio:
         """
         from curate.annotators.label_studio.pushing import Asked, push
 
+        check_round(round)
         view = _meant(store, where, within, ids)
         asked, given = read_question(view, template, params, guesses)
         whole = Asked(
@@ -198,8 +199,25 @@ class LabelStudio:
                 server.remove_model(number)
 
     def ready(self) -> None:
-        """Raises InputError where address or token are missing; the server is not asked."""
-        self._address()
+        """Raises InputError where address or token are missing or can be none, or media cannot be shown as asked; the server
+        is not asked."""
+        check_way(self.media, self.files)
+        self.wire().close()
+
+    def check(
+        self,
+        dataset: str,
+        columns: Sequence[str] | None,
+        *,
+        template: str | Template,
+        params: Mapping[str, Any] | None = None,
+        round: int = 1,
+        guesses: PreAnnotations | Mapping[str, Any] | None = None,
+    ) -> None:
+        """Raises what `push` will raise for items with these columns (None: nobody knows them yet), whatever they hold; the
+        server is not asked."""
+        check_round(round)
+        check_question(columns, template, params, guesses)
 
     @property
     def _secret(self) -> str:

@@ -23,7 +23,7 @@ from curate.annotators.tasks.files import content_name, inline
 from curate.errors import AnnotatorError, InputError
 from curate.media import open_bytes
 
-__all__ = ["Media", "Serving"]
+__all__ = ["Media", "Serving", "check_way"]
 
 Media = Literal["auto", "url", "local", "upload", "data"]
 
@@ -44,11 +44,7 @@ class Serving:
     _allowed: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        if self.how == "local" and not self.files:
-            raise InputError(
-                "media='local' needs `files`: the folder that the server was told to show files of "
-                "(LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT)"
-            )
+        check_way(self.how, self.files)
 
     def serve(self, address: str) -> str:
         """The address for the task. Raises MediaError where there is nothing to show, AnnotatorError, Lost."""
@@ -85,10 +81,7 @@ class Serving:
 
     @cached_property
     def _root(self) -> Path:
-        root = Path(self.files).expanduser().resolve()
-        if not root.is_dir():
-            raise InputError(f"files={self.files!r} is no folder")
-        return root
+        return files_root(self.files)
 
     def _local(self, address: str) -> str:
         path = Path(address)
@@ -121,6 +114,25 @@ class Serving:
         if path not in {str(s.get("path")) for s in self.server.local_storages(self.project.id)}:
             self.server.add_local_storage(self.project.id, path)
         self._allowed.add(folder)
+
+
+def check_way(how: Media, files: str) -> None:
+    """Raises InputError where media cannot get there in this way."""
+    if how == "local":
+        if not files:
+            raise InputError(
+                "media='local' needs `files`: the folder that the server was told to show files of "
+                "(LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT)"
+            )
+        files_root(files)
+
+
+def files_root(files: str) -> Path:
+    """The folder of which the server shows files. Raises InputError where there is none."""
+    root = Path(files).expanduser().resolve()
+    if not root.is_dir():
+        raise InputError(f"files={files!r} is no folder")
+    return root
 
 
 def media_project(server: Server, dataset: str) -> int:

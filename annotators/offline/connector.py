@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -18,9 +18,13 @@ from curate.annotators.tasks import (
     PushReceipt,
     Template,
     answer_table,
+    build_template,
+    check_question,
+    check_round,
     read_question,
 )
 from curate.annotators.tasks.items import chosen_items
+from curate.durable import check_writable
 from curate.errors import InputError
 
 __all__ = ["Offline"]
@@ -66,6 +70,8 @@ class Offline:
         another data set's.
         """
         folder = Folder(Path(self.folder))
+        check_round(round)
+        self.ready()
         view = chosen_items(store, where=where, within=within, ids=ids)
         asked, given = read_question(view, template, params, guesses)
         with folder.exclusive("push"):
@@ -80,6 +86,31 @@ class Offline:
         return PushReceipt(
             **made.counts, round=round, place=place, planned=dry_run, reasons=dict(made.reasons)
         )
+
+    def ready(self) -> None:
+        """Raises InputError where tasks cannot be put into the folder."""
+        check_writable(Path(self.folder) / "project.json")
+        Folder(Path(self.folder)).project()
+
+    def check(
+        self,
+        dataset: str,
+        columns: Sequence[str] | None,
+        *,
+        template: str | Template,
+        params: Mapping[str, Any] | None = None,
+        round: int = 1,
+        guesses: PreAnnotations | Mapping[str, Any] | None = None,
+    ) -> None:
+        """Raises what `push` will raise for items with these columns (None: nobody knows them yet), whatever they hold."""
+        check_round(round)
+        named = build_template(template, params)
+        asked = check_question(columns, named, guesses=guesses)
+        folder = Folder(Path(self.folder))
+        if (project := folder.project()) is not None:
+            folder.check_dataset(project, dataset)
+            if asked is named:  # otherwise the items tell what is asked
+                _check_asked(folder, project, asked, round)
 
     def pull(self, store: Any, *, template: Template | None = None) -> PullReceipt:
         """Record every answer under `answers/` that is not recorded yet.
@@ -127,14 +158,20 @@ class Offline:
 
     def _begin(self, folder: Folder, dataset: str, asked: Template, round: int) -> Project:
         project = folder.begin(dataset)
-        before = project.rounds.get(str(round))
-        if before is not None and before["digest"] != asked.digest:
-            raise InputError(
-                f"round {round} in {folder.path} asks by template {before['template']!r} with {before['params']}: "
-                "go on with the same, or ask something else in another round or folder"
-            )
+        before = _check_asked(folder, project, asked, round)
         if before is None:
             spec = {"template": asked.name, "params": dataclasses.asdict(asked), "digest": asked.digest}
             project = dataclasses.replace(project, rounds={**project.rounds, str(round): spec})
             folder.write_project(project)
         return project
+
+
+def _check_asked(folder: Folder, project: Project, asked: Template, round: int) -> Mapping[str, Any] | None:
+    """What the round asks already, None where it was not begun. Raises InputError where that is something else."""
+    before = project.rounds.get(str(round))
+    if before is not None and before["digest"] != asked.digest:
+        raise InputError(
+            f"round {round} in {folder.path} asks by template {before['template']!r} with {before['params']}: "
+            "go on with the same, or ask something else in another round or folder"
+        )
+    return before

@@ -88,11 +88,15 @@ class Folder:
             known = Project(f"offline:{secrets.token_hex(8)}", dataset)
             self.write_project(known)
             self.answers.mkdir(exist_ok=True)
-        if known.dataset != dataset:
-            raise InputError(
-                f"{self.path} holds tasks of another data set ({known.dataset}): use a folder for each"
-            )
+        self.check_dataset(known, dataset)
         return known
+
+    def check_dataset(self, project: Project, dataset: str) -> None:
+        """Raises InputError where the tasks are those of another data set."""
+        if project.dataset != dataset:
+            raise InputError(
+                f"{self.path} holds tasks of another data set ({project.dataset}): use a folder for each"
+            )
 
     def write_project(self, project: Project) -> None:
         """Write `project.json`."""

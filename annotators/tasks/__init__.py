@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from curate.annotators.tasks.config import Config, config_problems, read_config
     from curate.annotators.tasks.control import Control
     from curate.annotators.tasks.custom import Custom
-    from curate.annotators.tasks.guesses import PreAnnotations, read_guesses, read_question
+    from curate.annotators.tasks.guesses import (
+        PreAnnotations,
+        check_question,
+        check_round,
+        read_guesses,
+        read_question,
+    )
     from curate.annotators.tasks.labels import ImageClassification, MultiLabel, TextClassification
     from curate.annotators.tasks.pairs import ImageTextAlignment
     from curate.annotators.tasks.preference import PairwisePreference
@@ -48,7 +54,9 @@ _HOMES = {
     "annotator_of": "annotation",
     "answer_table": "answer",
     "build_template": "template",
+    "check_question": "guesses",
     "check_result": "result",
+    "check_round": "guesses",
     "config_problems": "config",
     "make_task": "task",
     "read_annotation": "annotation",
@@ -87,7 +95,9 @@ __all__ = [
     "annotator_of",
     "answer_table",
     "build_template",
+    "check_question",
     "check_result",
+    "check_round",
     "config_problems",
     "make_task",
     "read_annotation",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from curate.annotators.tasks.template import Template, build_template
 from curate.contracts import View
 from curate.errors import InputError, UnknownNameError
 
-__all__ = ["PreAnnotations", "read_guesses", "read_question"]
+__all__ = ["PreAnnotations", "check_question", "check_round", "read_guesses", "read_question"]
 
 YES_NO = (0.4, 0.6)
 """A score for an element below the first is a no, above the second a yes, between them unsure."""
@@ -146,6 +146,29 @@ def read_question(
     if given is not None:
         given.check(asked)
     return asked, given
+
+
+def check_question(
+    columns: Sequence[str] | None,
+    template: str | Template,
+    params: Mapping[str, Any] | None = None,
+    guesses: PreAnnotations | Mapping[str, Any] | None = None,
+) -> Template:
+    """The template as far as it is known before there are items, of which no more is known than their columns (or None).
+
+    Raises what `read_question` will raise, whatever the items.
+    """
+    asked, given = build_template(template, params).foresee(columns), read_guesses(guesses)
+    asked.parsed  # noqa: B018 - read for what it raises
+    if given is not None:
+        given.check(asked)
+    return asked
+
+
+def check_round(round: Any) -> None:
+    """Raises InputError for what is no number of a round."""
+    if not isinstance(round, int) or isinstance(round, bool) or round < 1:
+        raise InputError(f"round {round!r}: rounds are numbered from 1")
 
 
 def read_guesses(guesses: PreAnnotations | Mapping[str, Any] | None) -> PreAnnotations | None:

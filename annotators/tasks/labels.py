@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -15,6 +15,8 @@ __all__ = ["ImageClassification", "MultiLabel", "TextClassification"]
 
 MOST = 500
 """No more classes than this are taken from the data: nobody finds one among more."""
+STAND_INS = ("one label", "another")
+"""Stand for labels that are in the data."""
 Shown = Literal["image", "text", "audio"]
 
 
@@ -29,11 +31,7 @@ class _Labels(Template):
         """With the distinct values of the column `label` as labels, where none were named."""
         if self.labels:
             return self
-        if self.label not in view.columns:
-            raise InputError(
-                f"{self.name}: name the labels, or a column `label` that holds them: {self.label!r} is none of "
-                f"{', '.join(view.columns)}"
-            )
+        self._check_label(view.columns)
         quoted = '"' + self.label.replace('"', '""') + '"'
         found = view.sql(f"SELECT DISTINCT CAST({quoted} AS VARCHAR) AS l FROM view ORDER BY l", [self.label])
         labels = tuple(v for v in found.column("l").to_pylist() if v is not None)
@@ -43,6 +41,21 @@ class _Labels(Template):
                 f"{MOST})"
             )
         return replace(self, labels=labels)
+
+    def foresee(self, columns: Sequence[str] | None) -> Template:
+        """With two stand-ins for labels that `fit` will take from the column."""
+        if self.labels:
+            return super().foresee(columns)
+        if columns is not None:
+            self._check_label(columns)
+        return replace(self, labels=STAND_INS).foresee(columns)
+
+    def _check_label(self, columns: Sequence[str]) -> None:
+        if self.label not in columns:
+            raise InputError(
+                f"{self.name}: name the labels, or a column `label` that holds them: {self.label!r} is none of "
+                f"{', '.join(columns)}"
+            )
 
     def _config(self, shows: Shown, asks: str, several: bool) -> str:
         what = {

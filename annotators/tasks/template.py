@@ -16,7 +16,7 @@ from curate.annotators.tasks.control import Control
 from curate.annotators.tasks.result import Parsed, read_result, write_result
 from curate.annotators.tasks.task import Task, make_task
 from curate.contracts import View, digest
-from curate.errors import InputError, UnknownNameError
+from curate.errors import CurateError, InputError, UnknownNameError
 
 __all__ = ["TEMPLATES", "Template", "build_template", "choices", "element", "question", "xml_of"]
 
@@ -105,6 +105,13 @@ class Template:
         """The same template with what it takes from the data (labels that nobody named) filled in."""
         return self
 
+    def foresee(self, columns: Sequence[str] | None) -> Template:
+        """The same template for items that will have these columns (None: nobody knows them yet), with stand-ins for what only
+        the items tell. Raises what `fit` and `columns` raise, as far as columns tell it."""
+        if columns is not None:
+            self.columns(columns)
+        return self
+
     def task(
         self,
         row: Mapping[str, Any],
@@ -165,6 +172,9 @@ def build_template(name: str | Template, params: Mapping[str, Any] | None = None
         made: Template = TypeAdapter(cls).validate_python(dict(params or {}))
     except ValidationError as error:
         first = error.errors()[0]
+        own = first.get("ctx", {}).get("error")
+        if isinstance(own, CurateError):  # what the template said itself
+            raise InputError(f"template {name}: {str(own).removeprefix(f'{name}: ')}") from error
         where, given, why = ".".join(str(part) for part in first["loc"]) or name, first["input"], first["msg"]
         if isinstance(given, str) and first["type"] == "tuple_type":
             why = f"a list is meant, such as {json.dumps(given.split(','), ensure_ascii=False)}"

@@ -146,12 +146,27 @@ def _check_annotate(outlook: Outlook, step: AnnotateStep) -> None:
     registry.load("annotators", step.annotate)
     asked, own = question(step)
     annotator = registry.build("annotators", step.annotate, own)
-    if hasattr(annotator, "ready"):
-        annotator.ready()
-    guesses = asked.get("guesses")
+    with outlook.noting():
+        if hasattr(annotator, "ready"):
+            annotator.ready()
+    with outlook.noting():
+        if hasattr(annotator, "check"):
+            known = outlook.complete and outlook.kinds()  # of no items nothing is asked
+            annotator.check(outlook.dataset, outlook.columns if known else None, **asked)
+    for column in _guessed(asked.get("guesses")):
+        with outlook.noting():
+            outlook.field(column)
+    for place in own.values():  # tasks are written somewhere
+        if isinstance(place, str):
+            outlook.write(absolute(place))
+
+
+def _guessed(guesses: Any) -> list[str]:
+    """The columns that fill in answers in advance."""
     columns = guesses.get("columns") if isinstance(guesses, Mapping) else None
-    for column in columns.values() if isinstance(columns, Mapping) else ():
-        outlook.field(str(column))
+    if not isinstance(columns, Mapping):
+        return []
+    return [str(name) for name in (*columns.values(), guesses.get("score")) if name]
 
 
 def _check_export(outlook: Outlook, step: ExportStep) -> None:

@@ -45,6 +45,7 @@ class Outlook:
     def __init__(self, store: PartStore, base: Path, *, look: bool) -> None:
         view = store.view()
         self.base = base
+        self.dataset = store.uuid
         self.column_home: dict[str, ColumnSet | None] = dict(view.snapshot.column_home)
         self.fields: dict[str, pa.Field | None] = {
             f.name: None if pa.types.is_null(f.type) else f for f in view.layout.schema
@@ -85,7 +86,12 @@ class Outlook:
         try:
             yield
         except CurateError as error:
-            self.faults.append(error)
+            self._note(error)
+
+    def _note(self, error: CurateError) -> None:
+        # It is told, not traced: what raised it would hold the frames that hold it, for good where pydantic's errors do.
+        error.__cause__ = error.__context__ = None
+        self.faults.append(error.with_traceback(None))
 
     # --- What steps ask for -----------------------------------------------------------------------------------------
 
@@ -168,7 +174,7 @@ class Outlook:
         try:
             made = bind(self.component("scorers", step.score, step.params), step.name, self)
         except CurateError as error:
-            self.faults.append(error)
+            self._note(error)
             self.complete = False  # nobody knows what was meant to come of it
             return
         with self.noting():
@@ -185,7 +191,7 @@ class Outlook:
             self._brought.append(kind.name)
             names = self._ahead(step)
         except CurateError as error:
-            self.faults.append(error)
+            self._note(error)
         self._look = True  # what comes next comes after work
         if names is None:
             self.complete = False

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from curate.durable import check_writable
 from curate.errors import InputError, MissingExtraError, MissingModelError
 from curate.formats.export import check_media, check_target
 from curate.kinds import KINDS
@@ -30,7 +30,7 @@ def check_export(step: ExportStep, target: Path, kind: str | None, earlier: Expo
             f"{target} will hold another export, which an earlier step writes there as {earlier.format}; pass "
             "overwrite: true to replace it, or choose another place"
         )
-    _check_writable(target)
+    check_writable(target)
 
 
 def _is_same(step: ExportStep, other: ExportStep) -> bool:
@@ -44,7 +44,7 @@ def check_file(target: Path) -> None:
     """Raises InputError where a file cannot be written to `target`."""
     if target.is_dir():
         raise InputError(f"{target} is a folder: name the file to write")
-    _check_writable(target)
+    check_writable(target)
 
 
 def check_installed(module: str, extra: str) -> None:
@@ -65,12 +65,3 @@ def check_weights(params: Mapping[str, Any]) -> None:
             and not Path(value).is_file()
         ):
             raise MissingModelError(f"{name}: there is no file {value!r} (looked for in {Path.cwd()})")
-
-
-def _check_writable(target: Path) -> None:
-    """The nearest folder that is there must take what is to be made in it."""
-    place = next(folder for folder in target.absolute().parents if folder.exists())
-    if not place.is_dir():
-        raise InputError(f"{target} cannot be written: {place} is a file")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise InputError(f"{target} cannot be written: {place} takes no new files from this user")

@@ -156,7 +156,7 @@ COLUMNS = [
     ({"annotate": "offline", "when": "ratin > 1"}, UnknownNameError, "'rating'"),
     ({"annotate": "offline", "with": {"folder": "x"}}, RecipeError, "what is asked"),
     (
-        {"annotate": "offline", "with": {"template": "label-check", "foldr": "x"}},
+        {"annotate": "offline", "with": {"template": "text-classification", "foldr": "x"}},
         UnknownNameError,
         "'folder'",
     ),
@@ -454,7 +454,10 @@ def test_missing_packages_weights_and_addresses_are_told_at_once(recipe, tmp_pat
     (tmp_path / "head.pt").touch()
     recipe(*steps, head)
     monkeypatch.delenv("LABEL_STUDIO_API_KEY", raising=False)
-    push = {"annotate": "label-studio", "with": {"url": "http://localhost:1", "template": "label-check"}}
+    push = {
+        "annotate": "label-studio",
+        "with": {"url": "http://localhost:1", "template": "text-classification"},
+    }
     with pytest.raises(InputError, match="Set LABEL_STUDIO_API_KEY"):
         recipe(*FIRST, push)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "x")
@@ -464,3 +467,91 @@ def test_missing_packages_weights_and_addresses_are_told_at_once(recipe, tmp_pat
         recipe(*steps, {"compare": ["random"], "embedding": "vec"})
     with pytest.raises(MissingExtraError, match=r"curate\[noise\]"):
         recipe(*steps, {"report": "r.html", "map_by": "t-sne"})
+
+
+# --- Questions ------------------------------------------------------------------------------------------------------
+
+GUESSES = {"columns": {"label": "label"}, "model_version": "m"}
+ASK = {"folder": "tasks", "template": "text-classification"}
+QUESTIONS = [
+    ({"template": "text-clasification"}, UnknownNameError, "Did you mean 'text-classification'"),
+    ({"params": {"lables": ["a"]}}, UnknownNameError, "Did you mean 'labels'"),
+    ({"params": {"labels": "a,b"}}, InputError, "a list is meant"),
+    ({"params": {"label": "class"}}, InputError, "name the labels, .* 'class' is none of"),
+    ({"params": {"text": "sentence"}}, UnknownNameError, "column for template .* 'sentence'"),
+    ({"template": "image-text-alignment"}, UnknownNameError, "column for template .* 'image'"),
+    ({"template": "image-text-alignment", "params": {"limit": 1}}, InputError, "limit=1: ratings go"),
+    ({"template": "custom", "params": {"xml": "<View>"}}, InputError, "no well-formed XML"),
+    ({"guesses": {**GUESSES, "columns": {"lable": "label"}}}, UnknownNameError, "control of .* 'lable'"),
+    ({"guesses": {**GUESSES, "columns": {"label": "lable"}}}, UnknownNameError, "Did you mean 'label'"),
+    ({"guesses": {**GUESSES, "score": "sure"}}, UnknownNameError, "unknown column 'sure'"),
+    ({"guesses": {"columns": {"label": "label"}}}, InputError, "model_version: Field required"),
+    ({"round": 0}, InputError, "round 0: rounds are numbered from 1"),
+    ({"round": "two"}, InputError, "round 'two'"),
+    ({"folder": "rows.parquet"}, InputError, "rows.parquet is a file"),
+]
+SERVER = {"url": "http://localhost:1", "template": "text-classification"}
+ADDRESSES = [
+    ({"url": "localhost:8080"}, InputError, "no address of a Label Studio server"),
+    ({"media": "local"}, InputError, "media='local' needs `files`"),
+    ({"media": "local", "files": "nowhere"}, InputError, "files='nowhere' is no folder"),
+    ({"round": -1}, InputError, "rounds are numbered"),
+    ({"params": {"label": "class"}}, InputError, "'class' is none of"),
+]
+
+
+@pytest.mark.parametrize(("asked", "error", "told"), QUESTIONS, ids=lambda value: str(value)[:60])
+def test_a_question_that_cannot_be_asked_is_told_at_once(
+    recipe, tmp_path, monkeypatch, asked, error, told
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=f"step 4 of 4 .annotate offline.: .*{told}"):
+        recipe(*FIRST, {"annotate": "offline", "with": {**ASK, **asked}})
+
+
+@pytest.mark.parametrize(("asked", "error", "told"), ADDRESSES, ids=lambda value: str(value)[:60])
+def test_what_a_server_will_not_be_asked_is_told_at_once(recipe, monkeypatch, asked, error, told) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "x")
+    with pytest.raises(error, match=f"step 4 of 4 .annotate label-studio.: .*{told}"):
+        recipe(*FIRST, {"annotate": "label-studio", "with": {**SERVER, **asked}})
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "two words")
+    with pytest.raises(InputError, match="the token is empty or has spaces"):
+        recipe(*FIRST, {"annotate": "label-studio", "with": SERVER})
+
+
+def test_questions_that_can_be_asked_are_not_refused(recipe, store, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sentences = {"params": {"text": "sentence", "label": "rating"}}
+    xml = "<View><Text name='t' value='$what'/><Choices name='c' toName='t'><Choice value='a'/></Choices></View>"
+    custom = {"template": "custom", "params": {"xml": xml, "fields": {"what": "text"}}}
+    scored = {**GUESSES, "score": "text_basics"}
+    for asked in ({}, {"round": 2, "guesses": scored}, {"params": {"labels": ["a"]}}, custom):
+        recipe(*FIRST, {"annotate": "offline", "with": {**ASK, **asked}})
+    unknown = {**IMPORT, "import": "memory://nowhere.parquet"}
+    recipe(unknown, {"annotate": "offline", "with": {**ASK, **sentences}})
+    recipe({"annotate": "offline", "with": ASK})  # no items, nothing to ask
+    # What is put into its folder may be imported later.
+    recipe(
+        *FIRST,
+        {"annotate": "offline", "with": ASK},
+        {**IMPORT, "import": str(tmp_path / "tasks/answers/a.csv")},
+    )
+
+
+def test_a_round_that_was_begun_goes_on_with_the_same_question(recipe, store, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store.add(ITEMS, kind="label")
+    step = {"annotate": "offline", "with": {**ASK, "params": {"labels": ["a", "b"]}}}
+    store.run({"steps": [step]})
+    recipe(step)
+    recipe({"annotate": "offline", "with": ASK})  # the labels of the items are these
+    with pytest.raises(
+        InputError, match=r"step 1 of 1 .*round 1 in tasks asks by template 'text-classification'"
+    ):
+        recipe({"annotate": "offline", "with": {**ASK, "params": {"labels": ["a", "c"]}}})
+    recipe({"annotate": "offline", "with": {**ASK, "params": {"labels": ["a", "c"]}, "round": 2}})
+    (tmp_path / "tasks" / "project.json").write_text(
+        (tmp_path / "tasks" / "project.json").read_text().replace(store.parts.uuid, "0" * 32)
+    )
+    with pytest.raises(InputError, match="tasks of another data set"):
+        recipe(step)
