@@ -11,10 +11,13 @@ import numpy as np
 
 from curate import registry
 from curate.contracts import column_name, digest
-from curate.errors import SchemaError, UnknownNameError
+from curate.errors import InputError, SchemaError, UnknownNameError
 from curate.kinds import KINDS, ROLES
 from curate.recipe.model import ScoreStep
 from curate.store import ColumnSet, Part, Snapshot, StoreView
+
+SETS = "labels"
+"""The column that holds several labels of an item."""
 
 
 class Columns(Protocol):
@@ -67,10 +70,13 @@ def supply(component: Any, view: StoreView, make: Callable[[ScoreStep], object])
 
 
 def has(view: Columns, need: str) -> bool:
-    """Whether a view has this column, or its kinds play this role."""
+    """Whether a view has this column, or one that plays this role for its kinds: texts with labels have no image."""
     if need in view.columns:
         return True
-    return need in ROLES and any(KINDS[kind].roles.get(need) for kind in view.kinds())
+    if need == "label":  # items of that kind may have several in place of one
+        return False
+    playing = {column for kind in view.kinds() for column in KINDS[kind].roles.get(need, ())}
+    return need in ROLES and bool(playing & set(view.columns))
 
 
 def applies(component: Any, part: Part, snapshot: Snapshot) -> bool:
@@ -89,6 +95,13 @@ def giver_of(column: str) -> str | None:
 def refuse(component: Any, need: str, view: Columns) -> None:
     """Say that a component needs what is not there. Raises SchemaError for a role, UnknownNameError for a column."""
     name = component.name
+    if need == "label" and SETS in view.columns:
+        raise SchemaError(
+            f"{name} needs one label of each item, and these items have several (the column {SETS!r}). Of sets of labels "
+            "multilabel-errors says which are wrong and which are lacking, missing-labels makes soft labels, and "
+            "label-probs predicts each label for both; positive-unlabelled takes one of the labels by itself"
+            f"{_another(component, need)}"
+        )
     if need in ROLES:
         kinds = ", ".join(view.kinds()) or "no items at all"
         raise SchemaError(f"{name} needs {need}, which these items do not have (they are: {kinds})")
@@ -103,8 +116,10 @@ def made_for(component: Any, need: str) -> Iterator[None]:
     """Say whose need it was where a column cannot be made of these items, and how to name another column."""
     try:
         yield
-    except SchemaError as error:
-        raise SchemaError(
+    except InputError as error:
+        if type(error) not in (InputError, SchemaError):
+            raise  # it names what is unknown or wrong by itself
+        raise type(error)(
             f"{component.name} needs the column {need!r}, and {error}{_another(component, need)}"
         ) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from run_spies import Spy
 
-from curate.errors import RunError, SchemaError, UnknownNameError
+from curate.errors import InputError, RunError, SchemaError, UnknownNameError
 from curate.run.aligned import NOT_ASKED
 
 pytestmark = pytest.mark.usefixtures("spies")
@@ -203,11 +203,24 @@ def test_a_scorer_that_does_not_apply_says_what_it_lacks(store, captions):
         store.score("audio-basics")
 
 
+def test_texts_with_labels_have_no_image_to_embed(store):
+    store.add([{"id": f"i{n}", "text": f"text {n}", "label": "ab"[n % 2]} for n in range(8)], kind="label")
+    said = "out-of-fold needs the column 'pixel_embedding', and .* these items do not have .* parameter 'embedding'"
+    with pytest.raises(SchemaError, match=said):
+        store.score("out-of-fold")
+    with pytest.raises(SchemaError, match="image-basics needs image"):
+        store.score("image-basics")
+    assert store.score("text-basics").counts["rows"] == 8  # what a kind may lack, and these items have
+
+
 def test_what_is_missing_is_told_with_the_parameter_that_names_another(store):
     store.add([{"id": "a", "instruction": "say hi", "output": "hi"}], kind="instruction")
     said = "drift needs the column 'pixel_embedding', and pixel-embedding needs image, .* by the parameter 'embedding'"
     with pytest.raises(SchemaError, match=said):
         store.analyse("drift")
+    said = "less needs the column 'model_gradients', and model-gradients: parameter 'model' is needed.*'gradients'"
+    with pytest.raises(InputError, match=said):
+        store.score("less", gradients="model_gradients", target="id = 'a'")
     with pytest.raises(UnknownNameError, match="or name another column by the parameter 'answers'"):
         store.score("consensus")
     with pytest.raises(UnknownNameError, match=r"run the scorer that gives it\.$"):
