@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from pickle import UnpicklingError
@@ -29,6 +29,8 @@ __all__ = ["ModelGradients"]
 
 Floats = npt.NDArray[np.float32]
 
+_PROMPT = ("instruction", "input")
+
 
 @dataclass(frozen=True)
 class ModelGradients:
@@ -39,6 +41,7 @@ class ModelGradients:
     `adapters`    folders of LoRA adapters saved by peft, one for each checkpoint; none: the model as it is.
     `moments`     optimizer.pt of each adapter, for gradients as Adam would step along them (LESS); none: plain gradients.
     `prompt`, `answer`  the columns: the loss is that of the answer's tokens, given the prompt's. Prompts are joined by newlines.
+                  By default `instruction` and, where there is such a column, `input`.
     `parameters`  patterns of the parameters that count; none: the adapters', or all that are trained.
     `dim`, `seed`, `projection`  as in `projection.Projection`, the same for every checkpoint: the vector has `dim` x checkpoints numbers.
     `normalise`   each checkpoint's part to length 1.
@@ -49,7 +52,7 @@ class ModelGradients:
     model: str
     adapters: tuple[str, ...] = ()
     moments: tuple[str, ...] = ()
-    prompt: tuple[str, ...] = ("instruction", "input")
+    prompt: tuple[str, ...] = _PROMPT
     answer: str = "output"
     parameters: tuple[str, ...] = ()
     dim: int = 2048
@@ -79,6 +82,12 @@ class ModelGradients:
                 f"{counted(len(self.adapters), 'adapter')}: one for each, or none"
             )
         Projection(self.dim, self.seed, self.projection)
+
+    def resolve(self, columns: Sequence[str], kind: str) -> ModelGradients:
+        """A copy for the columns there are: of the default prompt, instructions may do without `input`."""
+        if self.prompt != _PROMPT or "instruction" not in columns:
+            return self
+        return replace(self, prompt=tuple(name for name in _PROMPT if name in columns))
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -244,3 +244,11 @@ def test_what_is_not_there_is_said(folder, trained, tmp_path):
     for wrong in ({"model": ""}, {"batch_size": 0}, {"max_length": 1}, {"moments": ("a",)}, {"dim": 0}):
         with pytest.raises(InputError):
             ModelGradients(**{"model": folder, **wrong})
+
+
+def test_instructions_may_have_no_input():
+    made = ModelGradients("a model")
+    assert made.resolve(["id", "instruction", "output"], "instruction").needs == ("instruction", "output")
+    assert made.resolve(["id", "instruction", "input", "output"], "instruction") == made
+    named = ModelGradients("a model", prompt=("instruction", "context"))
+    assert named.resolve(["id", "instruction", "output"], "instruction") == named  # what was named is meant
