@@ -158,11 +158,8 @@ def _decide(
         table = store.selection_table(step.selection)
         index = pc.index(table["seq"], pa.scalar(seq, pa.int64())).as_py()
         if index < 0:
-            return Decision(
-                step.title,
-                "not selected",
-                f"{counted(len(table), 'other was', 'others were')}, under the name {step.selection!r}",
-            )
+            others = f"{counted(len(table), 'other was', 'others were')}, under the name {step.selection!r}"
+            return Decision(step.title, "not selected", others + _beside(view, position, step, table))
         chosen = table.slice(index, 1).to_pylist()[0]
         parts = [f"rank {chosen['rank']} of {len(table):,}"]
         parts += [f"{k} {chosen[k]:.4g}" for k in ("weight", "gain") if chosen[k] is not None]
@@ -172,6 +169,17 @@ def _decide(
     if step.kind == "import" and row.get("_source") is not None:
         return None  # told in the headline: the row's own source is more exact than the step's
     return None
+
+
+def _beside(view: StoreView, position: int, step: StepRecord, table: pa.Table) -> str:
+    """What `top` went by: the item's own value, and those of the chosen. Of other selectors no number says so much."""
+    by = step.params.get("by")
+    if step.name != "top" or not by or any(c not in view.columns for c in Expression(by).columns):
+        return ""
+    own = view.at(view.seqs()[position : position + 1]).compute(by)[0].as_py()
+    ends = pc.min_max(table["gain"]).as_py()
+    there = "" if ends["min"] is None else f"; theirs lie from {_short(ends['min'])} to {_short(ends['max'])}"
+    return f": {by} is {'unknown' if own is None else _short(own)}{there}"
 
 
 def _judged(view: StoreView, position: int, row: dict[str, Any], step: StepRecord) -> Decision | None:
@@ -206,5 +214,12 @@ def _short(value: Any) -> str:
         return f"{value + 0.0:.4g}"  # -0 is 0
     if isinstance(value, bytes):
         return value.hex()[:16] + "…"
+    if isinstance(value, list) and value and all(_is_answer(one) for one in value):
+        value = "; ".join(f"{one['annotator']}: {_short(one['value'])}" for one in value)
     text = str(value)
     return text if len(text) <= 120 else text[:117] + "…"
+
+
+def _is_answer(value: Any) -> bool:
+    """Whether this is what somebody said; when and how fast is told by the table of answers."""
+    return isinstance(value, dict) and {"annotator", "value"} <= value.keys()

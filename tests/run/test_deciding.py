@@ -193,7 +193,9 @@ def test_explain_tells_each_step_with_values(filled):
     filled.select("top", by="width", budget=2, within="wide", name="best")
     dropped, chosen = str(filled.explain("i1")), str(filled.explain("i8"))
     assert "width > 20 is false: width = 10" in dropped
-    assert "not selected" in dropped
+    assert (
+        "not selected. 2 others were, under the name 'best': width is 10; theirs lie from 70 to 80" in dropped
+    )
     assert "kept. text_basics = " in chosen
     assert "rank 0 of 2" in chosen
     assert "width > 20 is unknown: width = None" in str(filled.explain("i9"))
@@ -204,6 +206,13 @@ def test_explain_tells_each_step_with_values(filled):
         InputError, match=r"'torn' is no item: .* refused it, row 0: missing, no such file: /nowhere"
     ):
         filled.explain("torn")
+
+
+def test_explain_tells_who_said_what(filled):
+    said = {"item": ["i1"] * 2, "annotator": ["ann", "ben"], "value": ["a dog", "a cat"]}
+    filled.record_answers(said)
+    filled.gather_answers()
+    assert "answers = ann: a dog; ben: a cat" in str(filled.explain("i1"))
 
 
 def test_explain_tells_what_a_column_says_now_and_not_what_it_said(filled):
