@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
-from curate.annotators.consensus.answers import Answers, read_answers
+from curate.annotators.consensus.answers import Answers, numeric, read_answers
 from curate.annotators.consensus.fairness import drop_effect, group_errors
 from curate.annotators.consensus.kappa import Level
 from curate.annotators.consensus.quality import annotator_table, confusion_table
@@ -166,6 +166,11 @@ def _confusion(read: Answers) -> Finding:
     index = "consensus"
     while index in frame["given"].cast(pl.String):  # the values become columns beside it
         index += "_"
+    numbers = numeric(read.values)
+    if numbers is not None and read.values.is_sorted():  # by letters 10 comes before 2
+        place = pl.DataFrame({"true": read.values, "place": numbers})
+        frame = frame.join(place, "true").join(place.rename({"true": "given", "place": "by"}), "given")
+        frame = frame.sort("place", "by")
     plain = frame.select(pl.col("true").cast(pl.String).alias(index), "given", "share")
     wide = plain.pivot("given", index=index, values="share")
     worst = frame.filter(pl.col("true") != pl.col("given")).sort(

@@ -16,7 +16,7 @@ from curate.errors import InputError, SchemaError
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Answers", "encode", "read_answers"]
+__all__ = ["Answers", "encode", "numeric", "read_answers"]
 
 Codes = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -139,6 +139,14 @@ def read_answers(answers: Any, *, values: Any = None, control: str | None = None
         _floats(frame, "touched", order),
         frame.height - len(order),
     )
+
+
+def numeric(values: pl.Series) -> pl.Series | None:
+    """Values as numbers, also where they came as text; None where one of them is none."""
+    import polars as pl
+
+    numbers = values.cast(pl.String).cast(pl.Float64, strict=False)
+    return None if numbers.null_count() else numbers
 
 
 def encode(column: pl.Series) -> tuple[pl.Series, Codes]:

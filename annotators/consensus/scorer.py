@@ -9,13 +9,16 @@ import numpy as np
 import pyarrow as pa
 
 from curate.annotators.consensus.aggregation import consensus
-from curate.annotators.consensus.answers import read_answers
+from curate.annotators.consensus.answers import Answers, numeric, read_answers
 from curate.annotators.consensus.viewing import needed_columns, view_answers
 from curate.contracts import View, detail, flag, reason_name, score
 from curate.errors import InputError
 from curate.fitting import FittedTable
 
 __all__ = ["Consensus"]
+
+_MANY = 10
+"""Different numbers beyond which answers may be ratings."""
 
 LabelMethod = Literal[
     "auto",
@@ -78,7 +81,8 @@ class Consensus:
         import polars as pl
 
         ids = pl.Series("item", view.to_arrow(["id"]).column("id"))
-        found = self._settle(view) if len(ids) else None
+        read = self._read(view) if len(ids) else None
+        found = self._settle(read) if read is not None else None
         if found is None:
             found = pl.DataFrame(
                 schema={"item": pl.String, "value": pl.String, "probability": pl.Float64, "n": pl.Int64}
@@ -103,16 +107,18 @@ class Consensus:
         table = pa.table(
             [*arrays, pa.array(reasons.to_arrow(), pa.string())], [*columns, reason_name(self.name)]
         )
-        return FittedTable(self.name, self.version, self.gives, table)
+        notes = () if read is None or self.values else _ratings_for_labels(read)
+        return FittedTable(self.name, self.version, self.gives, table, notes)
 
-    def _settle(self, view: View) -> Any:
-        """`item`, `value`, `probability`, `n` of the items with answers; None where nobody answered any."""
+    def _read(self, view: View) -> Answers | None:
+        """None where nobody answered anything."""
+        frame = view_answers(view, self.answers, self.columns)
+        return read_answers(frame, values=self.values or None) if frame.height else None
+
+    def _settle(self, read: Answers) -> Any:
+        """`item`, `value`, `probability`, `n` of the items with answers."""
         import polars as pl
 
-        frame = view_answers(view, self.answers, self.columns)
-        if not frame.height:
-            return None
-        read = read_answers(frame, values=self.values or None)
         settled = consensus(read, self.method, seed=self.seed)
         return pl.DataFrame(
             {
@@ -122,3 +128,14 @@ class Consensus:
                 "n": read.per_item,
             }
         )
+
+
+def _ratings_for_labels(read: Answers) -> tuple[str, ...]:
+    """A note where so many different numbers were given that they are rather measured than named."""
+    numbers = numeric(read.values)
+    if numbers is None or len(numbers) <= _MANY:
+        return ()
+    return (
+        f"the answers are {len(numbers):,} different numbers, and were taken for names of classes: none is nearer to one "
+        "than to another. For ratings `rating-agreement` gives their mean and spread, and rounds settle by method 'mean'",
+    )

@@ -30,6 +30,7 @@ def rating_spread(ratings: Any) -> Spread:
     """Lowest, highest and mean rating and how many there are, of each item.
 
     `ratings`: (n, raters) numbers, NaN where one did not rate, or an Arrow list array, or n sequences of any lengths.
+    An Arrow list may hold answers in place of numbers: structs of which `value` is the rating, a number or its text.
     Raises InputError for a rating that is infinite or no number.
     """
     items = ratings if isinstance(ratings, (pa.Array, pa.ChunkedArray)) else _listed(ratings)
@@ -39,7 +40,7 @@ def rating_spread(ratings: Any) -> Spread:
         raise InputError(f"ratings are {items.type}: a list of numbers for each item is expected")
     try:
         parents = items.value_parent_indices() if hasattr(items, "value_parent_indices") else None
-        values = np.array(items.flatten().cast(pa.float64()).fill_null(float("nan")), np.float64)
+        values = np.array(_rated(items.flatten()).cast(pa.float64()).fill_null(float("nan")), np.float64)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(f"ratings are no numbers: {error}") from None
     owner = np.asarray(parents if parents is not None else _parents(items), np.int64)
@@ -54,6 +55,15 @@ def rating_spread(ratings: Any) -> Spread:
     total = np.bincount(owner, values, len(items))
     mean = np.divide(total, count, out=np.full(len(items), np.nan), where=count > 0)
     return Spread(np.where(count > 0, low, np.nan), np.where(count > 0, high, np.nan), mean, count)
+
+
+def _rated(values: pa.Array) -> pa.Array:
+    """The ratings themselves, of answers their `value`."""
+    import pyarrow.compute as pc
+
+    if not pa.types.is_struct(values.type) or values.type.get_field_index("value") < 0:
+        return values
+    return pc.struct_field(values, "value")
 
 
 def _listed(ratings: Any) -> pa.Array:

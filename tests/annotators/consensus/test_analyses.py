@@ -69,6 +69,18 @@ def test_labels_may_be_called_like_the_columns_of_a_confusion(labels: tuple[str,
     assert sorted(first) == sorted(labels) and table.column_names[0] not in labels
 
 
+def test_confusions_of_numbers_are_in_their_order() -> None:
+    columns = rows()
+    columns["answers"] = [
+        [{**one, "value": ("2", "10", "1")[int(one["value"])]} for one in said] for said in columns["answers"]
+    ]
+    table = check_analysis(Annotators(resamples=50), ArrayView(columns)).findings[3].table
+    assert table is not None and table.column_names == ["consensus", "1", "2", "10"]
+    assert table.column(0).to_pylist() == ["1", "2", "10"]
+    rates = [table.column(i + 1).to_pylist()[i] for i in range(3)]
+    assert min(rates) > 0.5  # what is answered where it is true stays on the diagonal
+
+
 def test_honest_crowds_are_not_accused_and_may_be_rested_on() -> None:
     table = rows(60)
     table["answers"] = [

@@ -122,3 +122,17 @@ def test_columns_that_are_no_answers() -> None:
     twice = [[{"annotator": "a", "value": "x"}, {"annotator": "a", "value": "y"}]]
     with pytest.raises(InputError, match="item '0' by 'a'"):
         Consensus().fit(ArrayView({"id": ["0"], "answers": twice}))
+
+
+def test_many_different_numbers_may_be_ratings() -> None:
+    def noted(votes: list[list[Any]], **parameters: Any) -> tuple[str, ...]:
+        said = [[{"annotator": w, "value": v} for w, v in zip("abc", row, strict=True)] for row in votes]
+        view = ArrayView({"id": [f"{i:02d}" for i in range(len(said))], "answers": said})
+        return Consensus(**parameters).fit(view).notes
+
+    rated = [[str(10 * i), str(10 * i + 2), str(10 * i + 3)] for i in range(6)]
+    assert "18 different numbers" in noted(rated)[0] and "`rating-agreement`" in noted(rated)[0]
+    assert noted([[str(i % 5)] * 3 for i in range(6)]) == ()  # stars
+    assert noted([[f"class {v}" for v in row] for row in rated]) == ()
+    inorder = tuple(value for row in rated for value in row)
+    assert noted(rated, method="ordinal-median", values=inorder) == ()

@@ -29,6 +29,16 @@ def test_spread_by_hand() -> None:
     assert rating_spread(pa.chunked_array([sliced, sliced])).raters.tolist() == [3, 1, 3, 1]
 
 
+def test_answers_hold_ratings() -> None:
+    said = [[{"annotator": "a", "value": "25"}, {"annotator": "b", "value": "80.5"}], [], None]
+    found = rating_spread(pa.array(said))
+    assert found.low[0] == 25 and found.high[0] == 80.5 and found.raters.tolist() == [2, 0, 0]
+    with pytest.raises(InputError, match="no numbers"):
+        rating_spread(pa.array([[{"annotator": "a", "value": "good"}]]))
+    with pytest.raises(InputError, match="no numbers"):
+        rating_spread(pa.array([[{"annotator": "a", "score": 1}]]))
+
+
 def test_the_rule() -> None:
     assert needs_more_ratings(LISTS).tolist() == [False, True, True, True, True, False]
     assert needs_more_ratings(LISTS, spread=1).tolist() == [True, True, True, True, True, True]
