@@ -137,10 +137,22 @@ class RoundStatus:
                 f"{counted(row['people'], 'person', 'people')} about {counted(row['items'], 'item')}, {row['skips']:,} "
                 f"skips{alpha}, {row['hours']:.1f} h{cost}"
             )
+        lines += self._waiting()
         lines += [
             f"  next: {counted(len(ids), 'item')} in round {round}" for round, ids in self.next().items()
         ]
         return "\n".join(lines)
+
+    def _waiting(self) -> list[str]:
+        """How many answers are missing, and of how many: fewer people may have been asked than the rules wait for."""
+        missing = int(self.units["missing"].sum())
+        if not missing:
+            return []
+        first, more = self.plan.first, self.plan.more
+        return [
+            f"  waiting for {counted(missing, 'more answer')}: {first:,} of each item in the first round and {more:,} in "
+            "a further one; where you asked fewer people say so by `first` and `more`"
+        ]
 
     def _repr_html_(self) -> str:
         from curate.annotators.rounds.drawing import draw

@@ -143,6 +143,14 @@ def test_a_status_is_drawn_and_printed() -> None:
     )
 
 
+def test_a_status_says_for_how_many_answers_it_waits() -> None:
+    frame = {"item": ["x", "x", "y"], "annotator": ["a", "b", "a"], "value": ["yes", "yes", "no"]}
+    plan = Rounds("label", rules=(Agreement(),))
+    assert "waiting for 3 more answers: 3 of each item in the first round" in str(plan.judge(frame))
+    text = str(Rounds("label", rules=(Agreement(),), first=1).judge(frame))
+    assert "waiting" not in text and "2 settled" in text
+
+
 def test_hostile_names_are_escaped_and_nothing_asked_is_said() -> None:
     empty = pl.DataFrame(schema={"item": pl.String, "annotator": pl.String, "value": pl.String})
     status = Rounds('<script>"x"</script>').judge(empty)
