@@ -12,7 +12,7 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("interrupted before anything was done", file=sys.stderr)
         sys.exit(130)
 
 

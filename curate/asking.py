@@ -8,10 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from curate.console import interruptible, pair, parameters, print_table, say
+from curate.console import pair, parameters, print_table, say
+from curate.durable import write_whole
+from curate.interruption import Interruptible
 
 app = typer.Typer(
-    no_args_is_help=True, help="Send items to people, fetch every answer, see how the rounds stand."
+    cls=Interruptible,
+    no_args_is_help=True,
+    help="Send items to people, fetch every answer, see how the rounds stand.",
 )
 
 StorePath = Annotated[Path, typer.Argument(help="The store, e.g. pets.curate")]
@@ -69,7 +73,7 @@ def push(
     made = registry.build("annotators", annotator, parameters(with_))
     listed = ids.read_text(encoding="utf-8").split("\n") if ids else None
     chosen = [line.rstrip("\r") for line in listed if line.strip()] if listed is not None else None
-    with interruptible(), curate.open(store) as opened:
+    with curate.open(store) as opened:
         receipt = made.push(opened, where=when, within=selection, ids=chosen, dry_run=dry_run, **asked)
         say(f"{'would be: ' if dry_run else ''}{receipt}")
         if receipt.get("place"):
@@ -89,7 +93,7 @@ def pull(
     from curate.errors import InputError
 
     made = registry.build("annotators", annotator, parameters(with_))
-    with interruptible(), curate.open(store) as opened:
+    with curate.open(store) as opened:
         if not follow:
             say(str(made.pull(opened)))
         elif hasattr(made, "follow"):
@@ -113,7 +117,7 @@ def record(
     import curate
 
     columns = dict(pair(text, "--column") for text in column or ())
-    with interruptible(), curate.open(store) as opened:
+    with curate.open(store) as opened:
         done = opened.record_answers(answers, columns=columns, control=control, source=source)
         say(f"{done['new']:,} new, {done['present']:,} present")
 
@@ -127,7 +131,7 @@ def gather(
     """Bring recorded answers to the items, as the column that `consensus` and `annotators` read."""
     import curate
 
-    with interruptible(), curate.open(store) as opened:
+    with curate.open(store) as opened:
         say(str(opened.gather_answers(control=control, name=name)))
 
 
@@ -167,7 +171,7 @@ def rounds(
     from curate import registry
 
     plan = registry.tool("rounds")({"control": control, **parameters(with_)})
-    with interruptible(), curate.open(store) as opened:
+    with curate.open(store) as opened:
         status = plan.judge(opened.answers)
         say(str(status))
         if again:
@@ -179,7 +183,7 @@ def rounds(
 def _write_ids(path: Path, open_: Mapping[int, list[str]]) -> None:
     """The ids of the earliest round that is to be pushed, a line each."""
     round, ids = min(open_.items(), default=(0, []))
-    path.write_text("".join(f"{id}\n" for id in ids), encoding="utf-8")
+    write_whole(path, "".join(f"{id}\n" for id in ids))
     if ids:
         say(f"push them: --ids {path} --round {round}")
 

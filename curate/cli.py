@@ -12,7 +12,6 @@ from curate import asking, finding, moving, removing
 from curate.console import (
     Version,
     amount,
-    interruptible,
     log_progress,
     number,
     parameters,
@@ -22,12 +21,14 @@ from curate.console import (
 )
 from curate.counting import counted
 from curate.errors import CurateError
+from curate.interruption import Interruptible
 
 if TYPE_CHECKING:
     from curate.api import Store
 
 app = typer.Typer(
     name="curate",
+    cls=Interruptible,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -85,7 +86,7 @@ def run(
     runner = choose_runner(on, workers, gpus)
     loaded = read_recipe(recipe, set or ())
     base = recipe.parent.absolute()
-    with interruptible(), open_shared(base / loaded.store, through) as store:
+    with open_shared(base / loaded.store, through) as store:
         context = begin(
             store, recipe=loaded.plain(), seed=loaded.seed, base=base, runner=runner, through=through
         )
@@ -285,7 +286,7 @@ def compact(
     dry_run: Annotated[bool, typer.Option(help="Only say what would be merged")] = False,
 ) -> None:
     """Merge small parts, and leave out the content of deleted items; then `gc` frees the space."""
-    with interruptible(), _open(store) as opened:
+    with _open(store) as opened:
         say(str(opened.compact(part_rows=part_rows, alongside=alongside, dry_run=dry_run)))
 
 
@@ -295,7 +296,7 @@ def publish(
     url: Annotated[str, typer.Argument(help="A folder, s3://, gs://, az:// or fsspec address")],
 ) -> None:
     """Upload what is new of a store, so that others can clone it; credentials come from the environment."""
-    with interruptible(), _open(store) as opened:
+    with _open(store) as opened:
         say(str(opened.publish(url)))
 
 
@@ -307,10 +308,9 @@ def clone(
     """Make a store of what was published, or fetch what is new of it; every file is checked."""
     from curate.store import PartStore
 
-    with interruptible():
-        opened, report = PartStore.clone(url, path)
-        opened.close()
-        say(str(report))
+    opened, report = PartStore.clone(url, path)
+    opened.close()
+    say(str(report))
 
 
 @app.command()

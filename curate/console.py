@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,16 +52,6 @@ def log_progress() -> None:
     """Log how far our own work is to standard error; of other packages only warnings."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("curate").setLevel(logging.INFO)
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Ctrl-C ends the command with a sentence in place of a traceback, and exit code 130."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        say("interrupted; what was committed is kept, the same command goes on from there", err=True)
-        raise typer.Exit(130) from None
 
 
 def parameters(pairs: list[str] | None, option: str = "--with") -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from curate.console import amount, interruptible, pair, parameters, print_table, say
+from curate.console import amount, pair, parameters, print_table, say
 from curate.errors import InputError, UnknownNameError
 
 StorePath = Annotated[Path, typer.Argument(help="The store, e.g. pets.curate")]
@@ -30,7 +30,7 @@ def analyse(
     import curate
     from curate.show import finding_table
 
-    with interruptible(), curate.open(store) as opened:
+    with curate.open(store) as opened:
         found = opened.analyse(analysis, where=where, within=within, **parameters(with_))
         say(f"{found.name}: {found.summary}")
         for finding in found.findings:
@@ -74,7 +74,7 @@ def compare(
         check_ending(path)  # before the work, not after it
     asked = selectors_with(selectors, with_)
     listed = [amount(text) for text in budgets.split(",") if text.strip()]
-    with interruptible(), curate.open(store, seed=seed) as opened:
+    with curate.open(store, seed=seed) as opened:
         found = opened.compare(
             asked if any(asked.values()) else list(asked),  # as in Python: what was trained is found again
             budgets=listed,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.console import interruptible, pair, say
+from curate.console import pair, say
 
 if TYPE_CHECKING:
     from curate.api import Store
@@ -94,7 +94,7 @@ def take_step(path: Path, step: Callable[[Store], StepRecord], *, create: bool =
     """Take one step in a store and say what came of it; of an interrupted one, what is there by now."""
     import curate
 
-    with interruptible(), curate.open(path, create=create) as opened:
+    with curate.open(path, create=create) as opened:
         try:
             say(str(step(opened)))
         except KeyboardInterrupt:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from curate.console import interruptible, say
+from curate.console import say
 from curate.errors import InputError
 
 
@@ -27,7 +27,7 @@ def delete(
     named = ids or None
     if listed is not None:
         named = [line for line in listed.read_text(encoding="utf-8").splitlines() if line]
-    with interruptible(), curate.open(store) as opened:
+    with curate.open(store) as opened:
         done = opened.delete(named, where=where)
         say(str(done))
         if done.counts["deleted"]:

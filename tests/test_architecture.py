@@ -36,6 +36,7 @@ RANKS = (
     ("opened",),
     ("api",),
     ("show", "demo", "console"),
+    ("interruption",),
     ("asking", "finding", "moving", "removing"),
     ("cli",),
     ("__main__",),
@@ -72,6 +73,7 @@ FAMILIES_MAY = {
     "curate.annotators.label_studio": ("curate.annotators.tasks",),
     "curate.annotators.offline": ("curate.annotators.tasks",),
     "curate.annotators.rounds": ("curate.annotators.consensus", "curate.annotators.tasks"),
+    "curate.scorers.noise": ("curate.annotators.consensus",),
 }
 """Other families that a family may know."""
 

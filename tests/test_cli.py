@@ -223,38 +223,6 @@ def test_what_other_packages_log_of_their_loading_is_not_shown():
     assert done.stderr == "progress\n"
 
 
-def test_ctrl_c_while_it_starts_is_told_in_a_sentence():
-    """Where the command line itself is still being imported."""
-    early = (
-        "import sys\n"
-        "class Impatient:\n"
-        "    def find_spec(self, name, *more):\n"
-        "        if name == 'typer': raise KeyboardInterrupt\n"
-        "sys.meta_path.insert(0, Impatient())\n"
-        "from curate.__main__ import main\n"
-        "main()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", early], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
-
-
-def test_ctrl_c_while_the_store_is_opened_is_told_in_a_sentence(folder, monkeypatch):
-    import curate as package
-
-    def impatient(*args, **more):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(package, "open", impatient, raising=False)
-    for command in (
-        ["add", "s", "rows.jsonl", "--kind=instruction"],
-        ["delete", "s", "a"],
-        ["annotate", "gather", "s"],
-    ):
-        done = CliRunner().invoke(app, command)
-        assert done.exit_code == 130
-        assert "interrupted; what was committed is kept" in done.output
-
-
 def test_an_interrupted_add_says_what_is_in_the_store(folder, monkeypatch):
     from curate.run.steps import importing
 

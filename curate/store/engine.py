@@ -147,11 +147,12 @@ _blank = Engine(Path(os.devnull), "100MB")  # nothing lies under a file
 @contextmanager
 def blank_cursor() -> Iterator[DuckDBPyConnection]:
     """A connection that sees no file at all, for asking DuckDB about types. Its errors are DuckDB's own."""
-    cursor = _blank.connect().cursor()
-    try:
-        yield cursor
-    finally:
-        cursor.close()
+    with _interruptible():
+        cursor = _blank.connect().cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
 
 
 def _after_fork() -> None:
@@ -171,7 +172,8 @@ def translated() -> Iterator[None]:
     import duckdb
 
     try:
-        yield
+        with _interruptible():
+            yield
     except duckdb.OutOfMemoryException as error:
         raise _too_little(error) from error
     except duckdb.PermissionException as error:
@@ -188,6 +190,17 @@ def translated() -> Iterator[None]:
         raise _refused(error) from error  # the same errors, met half-way through a stream
     except OSError as error:
         raise (_too_little(error) if "Out of Memory" in str(error) else _damaged(error)) from error
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C while DuckDB works comes out of it as an error of its own: make it what it is."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":
+            raise KeyboardInterrupt from error
+        raise
 
 
 def _too_little(error: Exception) -> CurateError:

@@ -12,7 +12,7 @@ from store_examples import add, captions, ids, new_store
 
 from curate.errors import CorruptionError, CurateError, InputError
 from curate.store import PartStore
-from curate.store.engine import Engine, default_memory, engine, translated
+from curate.store.engine import Engine, blank_cursor, default_memory, engine, translated
 from curate.store.view import StoreView
 
 
@@ -135,6 +135,15 @@ def test_too_little_memory_half_way_through_a_stream_says_what_to_do() -> None:
         raise OSError("Out of Memory Error: failed to pin block of size 256.0 KiB")
     with pytest.raises(CorruptionError), translated():
         raise OSError("read error")
+
+
+def test_ctrl_c_while_duckdb_works_is_no_failed_query() -> None:
+    with pytest.raises(KeyboardInterrupt), translated():
+        raise RuntimeError("Query interrupted")
+    with pytest.raises(KeyboardInterrupt), blank_cursor():
+        raise RuntimeError("Query interrupted")
+    with pytest.raises(RuntimeError, match="another"), translated():
+        raise RuntimeError("another")
 
 
 def test_one_engine_per_store(store: PartStore) -> None:
