@@ -83,6 +83,9 @@ SCORERS = {
     "elements": Example(columns=("text",), planted=("item-0", "item-5")),
     "element-judge": Example(STAND_IN_JUDGE, ("image", "questions")),
     "exact-duplicate": Example({"columns": ["text"]}, ("text",), planted=("item-0", "item-4")),
+    "expected-answers": Example(
+        {"answers": "seen_as"}, ("label", "pred_probs", "seen_as"), planted=("item-0", "item-5")
+    ),
     "faulty-questions": Example(columns=("key", "answers"), planted=("item-0", "item-5")),
     "fga-blip2": Example({"model": SMALL_BLIP2, "device": "cpu"}, ("image", "text"), torch=True),
     "image-basics": Example(columns=("image",), planted=("item-0", "item-5")),
@@ -95,6 +98,7 @@ SCORERS = {
         ("pixel_embedding", "pred_probs"),
         planted=("item-3", "item-4"),
     ),
+    "label-probs": Example({"folds": 3}, ("label", "pixel_embedding")),
     "ldr-loss": Example(BRIEF, ("label", "pixel_embedding"), planted=("item-3", "item-5")),
     "local-elements": Example({"model": SMALL_LANGUAGE_MODEL, "device": "cpu"}, ("text",), torch=True),
     "memorisation": Example({"runs": 20}, ("label", "pixel_embedding"), planted=("item-0", "item-5")),
@@ -303,6 +307,10 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "log_probs": [[None, -1.0 - i, -0.1, -3.0] if i != 5 else [None, -0.1] for i in range(n)],
         "votes": [
             [{"annotator": f"a{j}", "value": "xyz"[j if i == 5 else i % 3]} for j in range(3)]
+            for i in range(n)
+        ],
+        "seen_as": [
+            [{"annotator": f"a{j}", "value": f"class-{(labels[i] + (i == 5)) % 3}"} for j in range(i % 3)]
             for i in range(n)
         ],
         "picture": list("aabbccddd"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from curate.scorers.noise.dynamics.memorisation import influence, memorisation, subset_runs
     from curate.scorers.noise.dynamics.rescaling import self_taught_weights
     from curate.scorers.noise.dynamics.thresholds import aum_cut, aum_errors, threshold_samples
+    from curate.scorers.noise.expected.people import Expectation, expected_answers
     from curate.scorers.noise.label_noise.audit import audit_curve, audit_size, estimate_errors, plan_audit
     from curate.scorers.noise.label_noise.finder import LabelIssues, label_errors
     from curate.scorers.noise.label_noise.transition import fit_transition
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from curate.scorers.noise.neighbours.search import nearest
     from curate.scorers.noise.neighbours.shapley import knn_shapley, shapley_of_neighbours
     from curate.scorers.noise.out_of_fold import out_of_fold_probabilities
+    from curate.scorers.noise.structure.label_probs import label_probabilities
     from curate.scorers.noise.structure.mixture import positive_unlabelled
     from curate.scorers.noise.structure.multilabel import multilabel_errors
     from curate.scorers.noise.structure.outre import outre
@@ -66,6 +68,8 @@ _HOMES = {
     "knn_agreement": "neighbours.agreement",
     "knn_distance": "neighbours.outlier",
     "knn_shapley": "neighbours.shapley",
+    "Expectation": "expected.people",
+    "expected_answers": "expected.people",
     "LabelIssues": "label_noise.finder",
     "audit_curve": "label_noise.audit",
     "audit_size": "label_noise.audit",
@@ -76,6 +80,7 @@ _HOMES = {
     "estimate_errors": "label_noise.audit",
     "fit_transition": "label_noise.transition",
     "label_errors": "label_noise.finder",
+    "label_probabilities": "structure.label_probs",
     "label_quality": "confident.quality",
     "plan_audit": "label_noise.audit",
     "ldr_kl": "losses.ldr",
@@ -100,6 +105,7 @@ _HOMES = {
 __all__ = [
     "AldrKl",
     "Elr",
+    "Expectation",
     "Head",
     "LabelIssues",
     "LogitCallback",
@@ -120,12 +126,14 @@ __all__ = [
     "ensemble_quality",
     "estimate_errors",
     "estimate_noise_rates",
+    "expected_answers",
     "fit_transition",
     "influence",
     "knn_agreement",
     "knn_distance",
     "knn_shapley",
     "label_errors",
+    "label_probabilities",
     "label_quality",
     "ldr_kl",
     "ldr_kl_multilabel",

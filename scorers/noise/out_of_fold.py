@@ -14,11 +14,11 @@ from curate.arrays.conversion import as_rows
 from curate.arrays.labels import as_codes, check_several
 from curate.contracts import View, detail, reason_name, vector
 from curate.counting import counted
-from curate.errors import InputError, require
+from curate.errors import InputError, check_installed, require
 from curate.fitting import FittedTable, order_by_id, read_labels, read_vectors
 from curate.scorers.noise.probabilities import encode_labels
 
-__all__ = ["Model", "OutOfFold", "Predictions", "assign_folds", "out_of_fold_probabilities"]
+__all__ = ["Model", "OutOfFold", "Predictions", "assign_folds", "group_codes", "out_of_fold_probabilities"]
 
 Model = Literal["logistic-regression", "knn", "random-forest"]
 
@@ -27,9 +27,11 @@ Model = Literal["logistic-regression", "knn", "random-forest"]
 class OutOfFold:
     """Predicts each item's class by models that have not seen it, for confident-learning.
 
-    A scikit-learn `model` is cross-validated on an `embedding`, the items dealt to `folds` by `seed`. Writes the vector `pred_probs`, its columns being the distinct labels sorted by code point (as strings), and
+    A scikit-learn `model` is cross-validated on an `embedding`, the items dealt to `folds` by `seed`, to say the column
+    `label` (by default that of the kind). Writes the vector `pred_probs`, its columns being the distinct labels sorted by code point (as strings), and
     `predicted_label`. Items of one group (column `groups`: near-duplicates, a speaker) stay in one fold, for a copy in
-    the training folds would give a wrong label away. An item whose class no other fold holds is not scored.
+    the training folds would give a wrong label away. An item whose class no other fold holds is not scored, nor is one
+    without a label, unless `unlabelled`: then the mean of the models of all folds tells what it would be.
     """
 
     embedding: str = "pixel_embedding"
@@ -37,6 +39,8 @@ class OutOfFold:
     folds: int = 5
     seed: int = 0
     groups: str | None = None
+    label: str = "label"
+    unlabelled: bool = False
 
     name: ClassVar[str] = "out-of-fold"
     version: ClassVar[int] = 1
@@ -47,49 +51,63 @@ class OutOfFold:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("label", self.embedding, *((self.groups,) if self.groups else ()))
+        return (self.label, self.embedding, *((self.groups,) if self.groups else ()))
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
         return (vector("pred_probs"), detail("predicted_label", pa.string()))
 
+    def ready(self) -> None:
+        """Raises MissingExtraError where scikit-learn is not installed."""
+        check_installed("sklearn", "noise")
+
     def fit(self, view: View) -> FittedTable:
         """Predict a whole view out of fold. Raises InputError where there is nothing to learn from."""
         order = order_by_id(view)
-        labels, x = read_labels(view, "label", order), read_vectors(view, self.embedding, order)
+        labels, x = read_labels(view, self.label, order), read_vectors(view, self.embedding, order)
         reasons = np.full(len(order), None, object)
+        reasons[np.asarray(labels.is_null())] = "no label" if self.label == "label" else f"no {self.label}"
         reasons[~np.isfinite(x).all(1)] = f"no {self.embedding}"
-        reasons[np.asarray(labels.is_null())] = "no label"
         usable = np.flatnonzero(reasons == None)  # noqa: E711 - element by element
-        groups = _group_codes(view, self.groups, order)[usable] if self.groups else None
+        asked = np.flatnonzero(np.isfinite(x).all(1) & np.asarray(labels.is_null()))
+        asked = asked[: len(asked) if self.unlabelled and len(usable) else 0]
+        groups = group_codes(view, self.groups, order)[usable] if self.groups else None
         codes, classes = encode_labels(labels.take(pa.array(usable)), (), None)
         found, notes = _empty(len(classes)), tuple[str, ...]()
         if len(usable):
             kept = x if len(usable) == len(x) else x[usable]
             found = out_of_fold_probabilities(
-                kept, codes, model=self.model, folds=self.folds, seed=self.seed, groups=groups
+                kept,
+                codes,
+                model=self.model,
+                folds=self.folds,
+                seed=self.seed,
+                groups=groups,
+                unlabelled=x[asked] if len(asked) else None,
             )
             other = "group" if self.groups else "item"
             for i in np.flatnonzero(~found.seen):
                 reasons[usable[i]] = f"no other {other} with label {classes[codes[i]]!r} to learn it from"
             notes = _notes(found, codes)
-        return self._table(order, usable, reasons, found, classes, notes)
+        reasons[asked] = None
+        told = np.concatenate([found.probabilities, found.unlabelled])
+        return self._table(order, np.concatenate([usable, asked]), reasons, told, (classes, notes))
 
     def _table(
         self,
         order: npt.NDArray[np.int64],
         usable: npt.NDArray[np.int64],
         reasons: npt.NDArray[np.object_],
-        found: Predictions,
-        classes: tuple[str, ...],
-        notes: tuple[str, ...],
+        told: npt.NDArray[np.float32],
+        named: tuple[tuple[str, ...], tuple[str, ...]],
     ) -> FittedTable:
-        k = len(classes)
+        """`told` (m, k) are the probabilities of the `usable` rows, `named` the classes and the notes."""
+        (classes, notes), k = named, len(named[0])
         probabilities = np.zeros((len(order), k), np.float32)
-        probabilities[order[usable]] = found.probabilities
+        probabilities[order[usable]] = told
         predicted = np.full(len(order), None, object)
         if k:
-            predicted[order[usable]] = np.array(classes, object)[found.probabilities.argmax(1)]
+            predicted[order[usable]] = np.array(classes, object)[told.argmax(1)]
         why = np.full(len(order), None, object)
         why[order] = reasons
         null = pa.array(why != None)  # noqa: E711 - element by element
@@ -107,11 +125,13 @@ class OutOfFold:
 
 class Predictions(NamedTuple):
     """`probabilities` (n, k) float32, rows sum to 1; `fold` (n,) int64; `seen` (n,) bool: false where the item's own
-    class was in no training fold, so that its probability is 0 for want of a chance; `warnings` by the model."""
+    class was in no training fold, so that its probability is 0 for want of a chance; `unlabelled` (u, k) float32 the mean
+    of all models for items without a label; `warnings` by the model."""
 
     probabilities: npt.NDArray[np.float32]
     fold: npt.NDArray[np.int64]
     seen: npt.NDArray[np.bool_]
+    unlabelled: npt.NDArray[np.float32]
     warnings: tuple[str, ...] = ()
 
 
@@ -123,10 +143,12 @@ def out_of_fold_probabilities(
     folds: int = 5,
     seed: int = 0,
     groups: npt.NDArray[np.int64] | None = None,
+    unlabelled: npt.NDArray[Any] | None = None,
 ) -> Predictions:
     """Probabilities by models that have not seen the item: stratified cross-validation, features standardised.
 
-    `x` (n, d) finite numbers, `labels` (n,) in 0 ... k - 1, `groups` (n,) integers or None. Deterministic given the
+    `x` (n, d) finite numbers, `labels` (n,) in 0 ... k - 1, `groups` (n,) integers or None. `unlabelled` (u, d), the
+    features of items without a label, get the mean of what the models of all folds say. Deterministic given the
     seed and the order of rows. Models: L2-regularised logistic regression (C = 0.1: label noise wants a stiff one), 20
     nearest neighbours, a forest of 200 trees. All on one thread: sums in another order give other digits, and many small
     products on threads that wait for each other are slower than on one.
@@ -137,7 +159,8 @@ def out_of_fold_probabilities(
     k = int(labels.max()) + 1
     check_several(labels)
     fold = assign_folds(labels, folds, seed, groups)
-    probabilities = np.zeros((len(labels), k), np.float32)
+    others = np.empty((0, x.shape[1]), x.dtype) if unlabelled is None else _finite(unlabelled, x.shape[1])
+    probabilities, mean_of_all = np.zeros((len(labels), k), np.float32), np.zeros((len(others), k))
     seen = np.zeros(len(labels), bool)
     told: set[str] = set()
     threads: Any = require("threadpoolctl", "noise")
@@ -148,6 +171,7 @@ def out_of_fold_probabilities(
         if len(known) < 2:  # one class in training: no model, and nobody is told anything
             seen[held] = False
             probabilities[held] = 1 / k
+            mean_of_all += 1 / (k * folds)
             continue
         mean, scale = x[train].mean(0), x[train].std(0)
         scale[scale <= 1e-6 * np.abs(mean)] = 1  # constant, but for rounding
@@ -155,24 +179,36 @@ def out_of_fold_probabilities(
             warnings.simplefilter("always")
             warnings.filterwarnings("ignore", message=".*(IProgress|ipywidgets).*")  # not about the data
             fitted = _estimator(model, seed, len(train)).fit((x[train] - mean) / scale, labels[train])
-            predicted = fitted.predict_proba((x[held] - mean) / scale)
+            predicted = fitted.predict_proba((np.concatenate([x[held], others]) - mean) / scale)
         told |= {str(w.message).strip().partition("\n")[0] for w in caught}
-        probabilities[np.ix_(held, known)] = predicted / predicted.sum(1, keepdims=True)
-    return Predictions(probabilities, fold, seen, tuple(sorted(told)))
+        predicted /= predicted.sum(1, keepdims=True)
+        probabilities[np.ix_(held, known)] = predicted[: len(held)]
+        mean_of_all[:, known] += predicted[len(held) :] / folds
+    return Predictions(probabilities, fold, seen, mean_of_all.astype(np.float32), tuple(sorted(told)))
 
 
 def _checked(x: Any, labels: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     """Features and labels as arrays."""
-    features = as_rows(x, "features")
+    features = _finite(x)
     given = as_codes(labels, len(features), of="items")
+    if not features.size:
+        raise InputError(f"features have shape {features.shape}: there is nothing to learn from")
+    return features, given
+
+
+def _finite(x: Any, width: int | None = None) -> npt.NDArray[Any]:
+    """Features (n, d) as an array. Raises InputError where they are not finite, or not `width` to an item."""
+    features = as_rows(x, "features")
+    if width is not None and features.shape[1] != width:
+        raise InputError(
+            f"features of items without a label have {counted(features.shape[1], 'column')}, the others {width}"
+        )
     bad = np.flatnonzero(~np.isfinite(features).all(1))
     if len(bad):
         raise InputError(
             f"features of {counted(len(bad), 'item')} are not finite, as row {bad[0]}: leave them out"
         )
-    if not features.size:
-        raise InputError(f"features have shape {features.shape}: there is nothing to learn from")
-    return features, given
+    return features
 
 
 def assign_folds(
@@ -211,7 +247,7 @@ def _estimator(model: Model, seed: int, n: int) -> Any:
     return ensemble.RandomForestClassifier(n_estimators=200, random_state=seed)
 
 
-def _group_codes(view: View, column: str, order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def group_codes(view: View, column: str, order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """A number per group; an item without one is a group by itself."""
     import polars as pl
 
@@ -224,7 +260,8 @@ def _group_codes(view: View, column: str, order: npt.NDArray[np.int64]) -> npt.N
 
 
 def _empty(k: int) -> Predictions:
-    return Predictions(np.empty((0, k), np.float32), np.empty(0, np.int64), np.empty(0, bool))
+    nothing = np.empty((0, k), np.float32)
+    return Predictions(nothing, np.empty(0, np.int64), np.empty(0, bool), nothing)
 
 
 def _notes(found: Predictions, codes: npt.NDArray[np.int64]) -> tuple[str, ...]:

@@ -26,8 +26,8 @@ WHAT = "predicted probabilities"
 
 
 class Pool(NamedTuple):
-    """How several models are heard: each with one of `weights`, which sum to 1, and its probabilities as no less than one
-    of `least`, so that no model alone rules out a class."""
+    """How models are heard: each to the power of one of `weights` (which sum to 1, unless they say how sure the pool is,
+    too), and its probabilities as no less than one of `least`, so that no model alone rules out a class."""
 
     weights: tuple[float, ...]
     least: tuple[float, ...]
@@ -56,7 +56,7 @@ class Evidence:
     def take(self, rows: slice | npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """The pooled probabilities of these rows, (rows, k) float32. Those of a single model are checked as they are read
         (the pool was when it was formed): InputError for rows that are no distribution."""
-        if len(self.members) == 1:
+        if self.pool == ALONE:
             part = in_floats(self.members[0][rows])
             if faults_of(part).any():
                 check_distributions(self.members[0], WHAT)  # names all rows at fault
@@ -75,7 +75,7 @@ class Evidence:
         self, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.floating[Any]]:
         """The pooled probabilities at these places."""
-        if len(self.members) == 1:
+        if self.pool == ALONE:
             return np.asarray(self.members[0][rows, columns], np.float32)
         found = np.empty(len(rows), np.float32)
         for block in blocks(len(rows), self.shape[1]):

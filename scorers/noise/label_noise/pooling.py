@@ -11,7 +11,16 @@ import numpy.typing as npt
 from curate.scorers.noise.label_noise.evidence import ALONE, Pool
 from curate.scorers.noise.label_noise.rivals import blocks
 
-__all__ = ["Slopes", "fit_weights", "learn_pool", "least_said", "pool_slopes", "smallest", "spaced"]
+__all__ = [
+    "Slopes",
+    "fit_exponents",
+    "fit_weights",
+    "learn_pool",
+    "least_said",
+    "pool_slopes",
+    "smallest",
+    "spaced",
+]
 
 SAMPLE = 20_000
 """Rows the weights are learnt from, evenly spread."""
@@ -52,13 +61,20 @@ def least_said(smallest: Sequence[float]) -> tuple[float, ...]:
 
 
 def fit_weights(count: int, slopes: Slopes) -> tuple[float, ...]:
-    """Weights of `count` models, not negative, that sum to 1.
+    """Weights of `count` models, not negative, that sum to 1: `fit_exponents` scaled. How sure the pool should be is not
+    settled by them: the noise model searches its sharpness."""
+    found = fit_exponents(count, slopes)
+    total = sum(found)
+    return tuple(one / total if total > 0 else 1 / count for one in found)
 
-    They are the exponents of the product of the models' probabilities, scaled to 1 for each item, under which the given
-    labels are likeliest: a logarithmic opinion pool (Heskes: Selecting weighting factors in logarithmic opinion pools,
-    1998), fitted by maximum likelihood and drawn towards equal weights by as much as one item could. So a model counts
-    for what it knows beside the others, and neither for being sure of itself nor for being alike. How sure the pool
-    should be is not settled here: the noise model searches its sharpness.
+
+def fit_exponents(count: int, slopes: Slopes) -> tuple[float, ...]:
+    """Exponents of `count` models, not negative: how much each counts, and together how sure the pool is.
+
+    They are those of the product of the models' probabilities, scaled to 1 for each item, under which the given labels
+    are likeliest: a logarithmic opinion pool (Heskes: Selecting weighting factors in logarithmic opinion pools, 1998),
+    fitted by maximum likelihood and drawn towards equal weights by as much as one item could. So a model counts for what
+    it knows beside the others, and neither for being sure of itself nor for being alike.
     """
     from scipy.optimize import minimize
 
@@ -70,8 +86,7 @@ def fit_weights(count: int, slopes: Slopes) -> tuple[float, ...]:
         return PRIOR * away @ away / 2 - told[0], PRIOR * away - told[1:]
 
     found = minimize(loss, equal, jac=True, method="L-BFGS-B", bounds=[(0, None)] * count).x
-    total = found.sum()
-    return tuple((found / total if total > 0 else equal).tolist())
+    return tuple(found.tolist())
 
 
 def pool_slopes(
