@@ -217,6 +217,9 @@ def show(
         str, typer.Argument(help="items, columns, selections, runs, history, rejected, failed or answers")
     ] = "items",
     where: Annotated[str | None, typer.Option(help="Only items (or answers) for which this holds")] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option(help="A column of items to show, default: all; may be repeated")
+    ] = None,
     scorer: Annotated[str | None, typer.Option(help="With `failed`: the scorer")] = None,
     limit: Annotated[int, typer.Option(help="Rows to show")] = 20,
 ) -> None:
@@ -228,7 +231,9 @@ def show(
         say(repr(opened))
         if tip := hint(opened.parts.snapshot()):
             say(tip)
-        for header, rows in tables(opened, what, where=where, scorer=scorer, limit=limit):
+        for header, rows in tables(
+            opened, what, where=where, scorer=scorer, limit=limit, named=columns or ()
+        ):
             print_table(header, rows, least=10)
 
 

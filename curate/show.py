@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from curate.contracts import reason_name, role_of
@@ -16,10 +16,18 @@ Rows = tuple[list[str], list[list[str]]]
 _FACTS = ("bytes", "width", "height", "seconds", "rate", "channels")
 
 
-def tables(store: Store, what: str, *, where: str | None, scorer: str | None, limit: int) -> Iterator[Rows]:
-    """Tables of `what`, at most `limit` rows each; UnknownNameError lists what can be shown."""
+def tables(
+    store: Store,
+    what: str,
+    *,
+    where: str | None,
+    scorer: str | None,
+    limit: int,
+    named: Sequence[str] = (),
+) -> Iterator[Rows]:
+    """Tables of `what`, at most `limit` rows each, of items the columns `named`; UnknownNameError lists what can be shown."""
     shown = {
-        "items": lambda: items(store, where, limit),
+        "items": lambda: items(store, where, limit, named),
         "columns": lambda: columns(store),
         "selections": lambda: selections(store),
         "runs": lambda: runs(store, limit),
@@ -33,9 +41,14 @@ def tables(store: Store, what: str, *, where: str | None, scorer: str | None, li
     yield shown[what]()
 
 
-def items(store: Store, where: str | None, limit: int) -> Rows:
-    """The first rows, vectors left out; what they hold first, then scores and verdicts, then everything else."""
+def items(store: Store, where: str | None, limit: int, named: Sequence[str] = ()) -> Rows:
+    """The first rows: the columns `named`; without them all but vectors, what items hold first, then scores and verdicts,
+    then everything else.
+    """
     view = store.items.where(where) if where else store.items
+    if named:
+        table = view.limit(limit).to_arrow(list(dict.fromkeys(["id", *named])))
+        return table.column_names, [[_cell(value) for value in row.values()] for row in table.to_pylist()]
     homes = store.parts.snapshot().column_home
     fields = [
         f for f in view.schema if role_of(f) != "vector" and not f.name.endswith(("_sha256", "_reason"))

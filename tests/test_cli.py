@@ -200,6 +200,8 @@ def test_a_wide_table_names_the_columns_that_have_no_room(folder):
     assert "more columns, for which there is no room: " in left and "text_links" in left
     told = left.partition(": ")[2].split(", ")
     assert not {"id", "instruction", "output", "text_basics"} & set(told)  # what items hold, then scores
+    asked = curate("show", "s.curate", "--columns", "text_links", "--columns", "text_words", cwd=folder)
+    assert asked.stdout.splitlines()[1].split() == ["id", "text_links", "text_words"]
 
 
 def test_a_place_that_cannot_be_written_is_told_in_a_line(folder):

@@ -168,8 +168,16 @@ def _step(step: Mapping[str, Any]) -> tuple[str, str, str, str]:
     )
     name = " ".join(str(step.get(key, "")) for key in ("kind", "name")).strip()
     shown = f"{what} {_code(params)}" if params and not step.get("expression") else what
+    return escape(name), shown, *_sizes(step)
+
+
+def _sizes(step: Mapping[str, Any]) -> tuple[str, str]:
+    """How many items there were before and after; of a select, which leaves the run's items as they are, the chosen."""
+    counts = step.get("counts") or {}
+    if step.get("kind") == "select" and {"kept", "dropped"} <= counts.keys():
+        return f"{counts['kept'] + counts['dropped']:,}", f"{counts['kept']:,}"
     before, after = (f"{step[key]:,}" if key in step else "" for key in ("before", "after"))
-    return escape(name), shown, before, after
+    return before, after
 
 
 _MEANINGS = {

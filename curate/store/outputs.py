@@ -166,10 +166,11 @@ def vectors(query: Query, chosen: RowSet | None, name: str) -> PartVectors:
     layout, place = query.layout, query.home
     field = layout.field(name)
     if not layout.is_vector(name) or not pa.types.is_fixed_size_list(field.type):
-        known = [f.name for f in layout.visible if layout.is_vector(f.name)]
+        known = [f.name for f in layout.visible if layout.is_vector(f.name) and f.name != name]
+        lacks = "no vector for any item" if layout.is_vector(name) else f"{field.type}, not vectors"
         raise SchemaError(
-            f"{name!r} holds {field.type}, not vectors. Columns with vectors: {', '.join(known) or 'none'}; "
-            "an encoder such as `pixels` or `minilm` makes one"
+            f"{name!r} holds {lacks}. Columns with vectors: {', '.join(known) or 'none'}; "
+            "an encoder such as `pixel-embedding` or `minilm` makes one"
         )
     home = layout.homes.get(name)
     pieces: list[Piece | Blank] = []

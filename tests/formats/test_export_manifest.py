@@ -44,7 +44,8 @@ STEPS = [
         "title": "top",
         "params": {"budget": 0.5, "by": None},
         "before": 4,
-        "after": 2,
+        "after": 4,  # a select leaves the current set as it is
+        "counts": {"kept": 2, "dropped": 2},
     },
 ]
 GIVEN: dict[str, Any] = {
