@@ -124,8 +124,14 @@ def order_by_id(view: View) -> npt.NDArray[np.int64]:
 
 
 def read_labels(view: View, column: str, rows: npt.NDArray[np.int64]) -> pa.Array:
-    """Labels as strings of these rows, in their order."""
-    labels = view.to_arrow([column]).column(0).take(pa.array(rows)).cast(pa.string())
+    """Labels as strings of these rows, in their order. Raises SchemaError for a column of lists."""
+    labels = view.to_arrow([column]).column(0)
+    if pa.types.is_nested(labels.type):
+        raise SchemaError(
+            f"column {column!r} holds {labels.type}: one label of each item is meant. Sets of labels are for "
+            "multilabel-errors, missing-labels and label-probs"
+        )
+    labels = labels.take(pa.array(rows)).cast(pa.string())
     return labels.combine_chunks() if isinstance(labels, pa.ChunkedArray) else labels
 
 

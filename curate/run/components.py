@@ -73,8 +73,6 @@ def has(view: Columns, need: str) -> bool:
     """Whether a view has this column, or one that plays this role for its kinds: texts with labels have no image."""
     if need in view.columns:
         return True
-    if need == "label":  # items of that kind may have several in place of one
-        return False
     playing = {column for kind in view.kinds() for column in KINDS[kind].roles.get(need, ())}
     return need in ROLES and bool(playing & set(view.columns))
 
@@ -96,10 +94,14 @@ def refuse(component: Any, need: str, view: Columns) -> None:
     """Say that a component needs what is not there. Raises SchemaError for a role, UnknownNameError for a column."""
     name = component.name
     if need == "label" and SETS in view.columns:
+        what = "Items with sets of labels can be chosen by their scores, as top by multilabel_errors does"
+        if not hasattr(component, "select"):
+            what = (
+                "Of sets of labels multilabel-errors says which are wrong and which are lacking, missing-labels makes soft "
+                "labels, and label-probs predicts each label for both; positive-unlabelled takes one of the labels by itself"
+            )
         raise SchemaError(
-            f"{name} needs one label of each item, and these items have several (the column {SETS!r}). Of sets of labels "
-            "multilabel-errors says which are wrong and which are lacking, missing-labels makes soft labels, and "
-            "label-probs predicts each label for both; positive-unlabelled takes one of the labels by itself"
+            f"{name} needs one label of each item, and these items have several (the column {SETS!r}). {what}"
             f"{_another(component, need)}"
         )
     if need in ROLES:

@@ -97,6 +97,11 @@ def plain_type(type_: pa.DataType) -> pa.DataType:
     return type_
 
 
+def holds_texts(type_: pa.DataType) -> bool:
+    """Whether a column of this type holds lists of texts, as sets of labels are."""
+    return bool(pa.types.is_list(type_) and pa.types.is_string(type_.value_type))
+
+
 def _is_numbers(type_: pa.DataType) -> bool:
     """Whether a column of this type is kept as vectors: a list of numbers."""
     types = pa.types

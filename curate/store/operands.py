@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from curate.errors import ExpressionError
 from curate.store.engine import blank_cursor, empty_table
+from curate.store.layout import holds_texts
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -17,6 +18,7 @@ _COMPARISONS = frozenset(
     {"EQ", "NEQ", "GT", "GTE", "LT", "LTE", "NullSafeEQ", "NullSafeNEQ", "Between", "In"}
 )
 _LOGIC = frozenset({"And", "Or", "Not"})
+_OF_LISTS = frozenset({"Contains", "Length", "Is"})
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 
 
@@ -44,9 +46,7 @@ def _infer(text: str, tree: Any, serialised: bytes) -> str:
     schema = pa.ipc.read_schema(pa.py_buffer(serialised))
     for field in schema:
         if pa.types.is_nested(field.type):
-            raise ExpressionError(
-                f"{text!r} reads {field.name!r}, which is a {field.type}; an expression reads plain values only"
-            )
+            _check_list(text, tree, field)
     if len({name.lower() for name in schema.names}) < len(schema):
         raise ExpressionError(f"{text!r} reads columns that differ by case alone: {', '.join(schema.names)}")
     with blank_cursor() as cursor:
@@ -56,6 +56,17 @@ def _infer(text: str, tree: Any, serialised: bytes) -> str:
         for node in tree.walk():
             _check(cursor, text, node)
         return _type(cursor, text, tree)
+
+
+def _check_list(text: str, tree: Any, field: pa.Field) -> None:
+    """Of a list of texts an expression may ask what it contains, how long it is, and whether it is there."""
+    texts = holds_texts(field.type)
+    uses = [node for node in tree.walk() if type(node).__name__ == "Column" and node.name == field.name]
+    if not texts or any(type(use.parent).__name__ not in _OF_LISTS or use.arg_key != "this" for use in uses):
+        may = "contains({0}, 'a'), length({0}) or {0} is null" if texts else "plain values only"
+        raise ExpressionError(
+            f"{text!r} reads {field.name!r}, which is a {field.type}; an expression reads {may.format(field.name)}"
+        )
 
 
 def _type(cursor: DuckDBPyConnection, text: str, node: Any) -> str:

@@ -18,7 +18,7 @@ from curate.counting import counted
 from curate.errors import InputError, SchemaError
 from curate.store.engine import quote_name
 from curate.store.expression import Expression
-from curate.store.layout import Home, Layout
+from curate.store.layout import Home, Layout, holds_texts
 from curate.store.query import Query, declared
 from curate.store.relation import SEQ
 from curate.store.rowset import RowSet, int64_array, int64_values
@@ -44,9 +44,10 @@ def schema_of(layout: Layout, names: Sequence[str]) -> pa.Schema:
 
 
 def check_scalars(layout: Layout, names: Iterable[str]) -> None:
-    """Raise UnknownNameError or SchemaError unless all are columns of plain values."""
+    """Raise UnknownNameError or SchemaError unless all are columns of plain values, or of lists of texts."""
     for name in names:
-        if pa.types.is_nested(layout.field(name).type):
+        type_ = layout.field(name).type
+        if pa.types.is_nested(type_) and not holds_texts(type_):
             raise SchemaError(f"{name!r} holds {layout.field(name).type}, not plain values")
 
 

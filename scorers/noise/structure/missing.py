@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from curate.contracts import View, detail, flag, score, vector
 from curate.errors import InputError
 from curate.fitting import FittedTable, answered, order_by_id, read_vectors
 from curate.scorers.noise.structure.plausible import MissingFound, missing_labels
-from curate.scorers.noise.structure.ragged import read_strings
+from curate.scorers.noise.structure.ragged import choose_sets, names_of, read_sets
 from curate.scorers.noise.structure.sets import label_matrix, names_where, validate_label_probs
 
 __all__ = ["MissingLabels"]
@@ -25,14 +26,15 @@ class MissingLabels:
     """Finds classes that an item should have beside its own, and writes soft labels.
 
     The score is 1 - the share of the soft label that goes to the likeliest class the item lacks, higher = keep.
-    `labels` is the column of labels: one, several split by `delimiter`, or a list; an empty one is allowed.
+    `labels` is the column of labels: one, several split by `delimiter`, or a list; an empty one is allowed. Of several
+    columns the first that has one counts; left alone, that is `labels`, then `label`, as far as they are there.
     `pred_probs` names the vector columns of out-of-sample probabilities, one per model, in the order `classes`
     (default: the distinct labels sorted by code point). `threshold`, `trust`, `exclusive` and `calibrated` as in
     `missing_labels`. Beside the score: `label_missing`, `missing_classes` and the vector `soft_label`, in the order of
     the classes.
     """
 
-    labels: str = "label"
+    labels: str | tuple[str, ...] = "label"
     pred_probs: tuple[str, ...] = ("pred_probs",)
     delimiter: str = ";"
     classes: tuple[str, ...] = ()
@@ -52,9 +54,17 @@ class MissingLabels:
                 f"missing-labels: threshold={self.threshold}, trust={self.trust}: shares between 0 and 1 are meant"
             )
 
+    def resolve(self, columns: Sequence[str], kind: str) -> MissingLabels:
+        """A copy that reads `labels` where items have such a column (`choose_sets`); where they have sets alone and no
+        probabilities are named, by those of `label-probs`."""
+        chosen = replace(self, labels=choose_sets(self.labels, columns))
+        if chosen.labels == "labels" and self.pred_probs == ("pred_probs",) and "pred_probs" not in columns:
+            return replace(chosen, pred_probs=("label_probs",), exclusive=False)
+        return chosen
+
     @property
     def needs(self) -> tuple[str, ...]:
-        return (self.labels, *self.pred_probs)
+        return (*names_of(self.labels), *self.pred_probs)
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
@@ -68,7 +78,7 @@ class MissingLabels:
     def fit(self, view: View) -> FittedTable:
         """Find what is missing in a view. Raises InputError where the whole input is wrong, not a few rows."""
         order = order_by_id(view)
-        sets = read_strings(view, self.labels, order, self.delimiter)
+        sets = read_sets(view, self.labels, order, self.delimiter)
         members = [read_vectors(view, column, order) for column in self.pred_probs]
         if not len(order):
             return self._table(order, np.empty(0, object), None, ())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from curate.scorers.noise.structure.binary import (
     binary_thresholds,
     exponential_average,
 )
-from curate.scorers.noise.structure.ragged import read_strings
+from curate.scorers.noise.structure.ragged import choose_sets, names_of, read_sets
 from curate.scorers.noise.structure.sets import label_matrix, names_where, validate_label_probs
 
 __all__ = ["MultilabelErrors", "MultilabelFound", "Quality", "multilabel_errors"]
@@ -33,13 +34,14 @@ class MultilabelErrors:
     """Scores sets of labels against the probability of each label, and names what to add and to remove.
 
     The score in [0, 1] is the quality of an item's set, mostly that of its most doubtful label; higher = keep.
-    `labels` is a column of lists, or of strings split by `delimiter`; an empty set is a set. `pred_probs` is the
+    `labels` is a column of lists, or of strings split by `delimiter`; an empty set is a set. Of several columns the first
+    that has a set counts; left alone, that is `labels`, then `label`, as far as they are there. `pred_probs` is the
     vector column of out-of-sample probabilities, one per label and each by itself, in the order `classes` (default:
     the distinct labels sorted by code point). `method`, `alpha` and `filter_by` as in `multilabel_errors`.
     Beside the score: `label_set_issue`, `labels_to_add`, `labels_to_remove`.
     """
 
-    labels: str = "label"
+    labels: str | tuple[str, ...] = "label"
     pred_probs: str = "label_probs"
     delimiter: str = ";"
     classes: tuple[str, ...] = ()
@@ -50,9 +52,13 @@ class MultilabelErrors:
     name: ClassVar[str] = "multilabel-errors"
     version: ClassVar[int] = 1
 
+    def resolve(self, columns: Sequence[str], kind: str) -> MultilabelErrors:
+        """A copy that reads `labels` where items have such a column (`choose_sets`)."""
+        return replace(self, labels=choose_sets(self.labels, columns))
+
     @property
     def needs(self) -> tuple[str, ...]:
-        return (self.labels, self.pred_probs)
+        return (*names_of(self.labels), self.pred_probs)
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
@@ -67,7 +73,7 @@ class MultilabelErrors:
     def fit(self, view: View) -> FittedTable:
         """Find the wrong and missing labels of a view. Raises InputError where the whole input is wrong."""
         order = order_by_id(view)
-        sets = read_strings(view, self.labels, order, self.delimiter)
+        sets = read_sets(view, self.labels, order, self.delimiter)
         probs = read_vectors(view, self.pred_probs, order)
         if not len(order):
             return self._table(order, np.empty(0, object), np.empty((0, 0), bool), None, ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,11 @@ from curate.errors import InputError, SchemaError
 
 __all__ = [
     "Ragged",
+    "choose_sets",
     "is_list",
+    "names_of",
     "read_column",
+    "read_sets",
     "read_strings",
     "split",
     "starts_of",
@@ -101,6 +105,45 @@ def read_strings(
         return Ragged(values, found.lengths)
     fewer = np.bincount(found.owner[empty], minlength=len(found.lengths))
     return Ragged(values.filter(pa.array(~empty)), found.lengths - fewer)
+
+
+def choose_sets(labels: str | tuple[str, ...], columns: Sequence[str]) -> str | tuple[str, ...]:
+    """Which columns hold the labels where nobody said otherwise (`label`): `labels` where there is such a column, and for
+    items without a set in it their one label."""
+    if labels != "label" or "labels" not in columns:
+        return labels
+    return ("labels", "label") if "label" in columns else "labels"
+
+
+def names_of(labels: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The columns, one or several."""
+    return (labels,) if isinstance(labels, str) else labels
+
+
+def read_sets(
+    view: View, columns: str | tuple[str, ...], rows: npt.NDArray[np.int64], delimiter: str
+) -> Ragged:
+    """`read_strings` of the first of the columns that has a list for the item."""
+    first, *others = (read_strings(view, column, rows, delimiter) for column in names_of(columns))
+    for other in others:
+        first = _filled(first, other)
+    return first
+
+
+def _filled(sets: Ragged, others: Ragged) -> Ragged:
+    """The sets, with the others where there is none."""
+    none = sets.lengths < 0
+    if not none.any():
+        return sets
+    more = others.keep(none)
+    owner = np.concatenate([sets.owner, more.owner])
+    values = pa.concat_arrays([_whole(sets.values), _whole(more.values)])
+    order = np.argsort(owner, kind="stable")
+    return Ragged(values.take(pa.array(order)), np.where(none, others.lengths, sets.lengths))
+
+
+def _whole(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 
 def to_lists(values: pa.Array, lengths: npt.NDArray[np.int64], null: npt.NDArray[np.bool_]) -> pa.ListArray:

@@ -19,12 +19,12 @@ __all__ = ["label_matrix", "names_where", "validate_label_probs"]
 
 
 def label_matrix(
-    sets: Ragged, classes: Sequence[str], columns: int
+    sets: Ragged, classes: Sequence[str], columns: int | None
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.object_], tuple[str, ...]]:
     """Which item has which label (n, l) bool, why an item's set is unusable (n,) (None where it is not), the labels.
 
-    `classes` is the order of the probabilities' `columns`; empty means the distinct labels in the order of their code
-    points. An empty set is a set; a missing one, one with a null, or with a label that is none of the classes is not.
+    `classes` is the order of the probabilities' `columns` (None: as many as there are); empty means the distinct labels in
+    the order of their code points. An empty set is a set; a missing one, one with a null, or with a label that is none of the classes is not.
     Raises InputError if the counts differ, a class is named twice, or most labels are none of the classes.
     """
     codes, values = dictionary(sets.values)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.arrays.labels import listed
 from curate.contracts import View, detail, flag, score
 from curate.counting import counted
-from curate.errors import InputError
+from curate.errors import InputError, check_installed
 from curate.fitting import FittedTable, answered, order_by_id, read_labels, read_vectors
 from curate.scorers.noise.out_of_fold import Model, out_of_fold_probabilities
 from curate.scorers.noise.structure.mixture import Estimate, UnlabelledFound, positive_unlabelled
+from curate.scorers.noise.structure.ragged import is_list, read_strings
 from curate.scorers.noise.structure.regression import read_numbers
 
 __all__ = ["PositiveUnlabelled"]
@@ -26,7 +29,8 @@ class PositiveUnlabelled:
     """Scores how far to trust that an item is negative, where only the label `positive` can be relied on.
 
     The score is 1 - the probability that the item is positive, higher = keep as a negative; a known positive has 1.
-    `labels` is the column of labels: `positive` marks the known positives, every other value, and none, is unlabelled.
+    `labels` is the column of labels, one or a list for each item: `positive` marks the known positives, or is among
+    their labels; every other value, and none, is unlabelled. Left alone it is `label`, or `labels` where items have sets.
     `probabilities` names a column of out-of-sample P(labelled) numbers; left None, a `model` (as in `out-of-fold`)
     tells labelled from unlabelled by the vector column `embedding`, in `folds` dealt by `seed`. `estimate` (best-bin or
     elkan-noto) and `cut` as in `positive_unlabelled`. Beside the score: `hidden_positive`, `positive_probability`.
@@ -52,6 +56,11 @@ class PositiveUnlabelled:
         if not 0 < self.cut < 1:
             raise InputError(f"positive-unlabelled: cut={self.cut}: a probability between 0 and 1 is meant")
 
+    def resolve(self, columns: Sequence[str], kind: str) -> PositiveUnlabelled:
+        """A copy that reads `labels` where items have sets of labels alone."""
+        alone = self.labels == "label" and "labels" in columns and "label" not in columns
+        return replace(self, labels="labels") if alone else self
+
     @property
     def needs(self) -> tuple[str, ...]:
         return (self.labels, self.probabilities or self.embedding)
@@ -64,11 +73,14 @@ class PositiveUnlabelled:
             detail("positive_probability", pa.float32()),
         )
 
+    def ready(self) -> None:
+        """Raises MissingExtraError where scikit-learn, or what it brings, is not installed."""
+        check_installed("scipy" if self.probabilities else "sklearn", "noise")
+
     def fit(self, view: View) -> FittedTable:
         """Find the hidden positives of a view. Raises InputError where no item, or each, is labelled positive."""
         order = order_by_id(view)
-        labels = read_labels(view, self.labels, order)
-        labelled = np.array([value == self.positive for value in labels.to_pylist()], bool)
+        labelled, labels = self._labelled(view, order)
         reasons = np.full(len(order), None, object)
         if self.probabilities:
             g, reasons = read_numbers(view, self.probabilities, order, "probability")
@@ -90,6 +102,17 @@ class PositiveUnlabelled:
                 ).probabilities[:, 1]
             found = positive_unlabelled(np.clip(g[usable], 0, 1), known, estimate=self.estimate, cut=self.cut)
         return self._table(order, reasons, found)
+
+    def _labelled(self, view: View, order: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.bool_], pa.Array]:
+        """Which items are known to be positive, and all labels that there are."""
+        if not is_list(view.to_arrow([self.labels]).schema.field(self.labels).type):
+            labels = read_labels(view, self.labels, order)
+            return np.array([value == self.positive for value in labels.to_pylist()], bool), labels
+        sets = read_strings(view, self.labels, order, "")
+        hits = pc.equal(sets.values, self.positive).fill_null(False).to_numpy(zero_copy_only=False)
+        labelled = np.zeros(len(order), bool)
+        labelled[sets.owner[hits]] = True
+        return labelled, sets.values
 
     def _nothing_to_tell(self, known: npt.NDArray[np.bool_], labels: pa.Array) -> str:
         if known.all():

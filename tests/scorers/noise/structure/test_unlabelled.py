@@ -134,6 +134,18 @@ def test_given_probabilities_are_used_and_bad_ones_are_null() -> None:
     assert scored["positive_unlabelled"].null_count == 2
 
 
+def test_a_positive_label_may_be_one_of_several() -> None:
+    x, _, labelled = planted(200)
+    one = view_of(x, labelled)
+    sets = [["big", "yes"] if yes else None if i % 3 else [] for i, yes in enumerate(labelled)]
+    several = ArrayView({**one.to_arrow(["id"]).to_pydict(), "labels": sets}, {"pixel_embedding": x})
+    scorer = PositiveUnlabelled(positive="yes").resolve(several.columns, "label")
+    assert scorer.labels == "labels"
+    assert score_all(scorer, several).equals(score_all(PositiveUnlabelled(positive="yes"), one))
+    with pytest.raises(InputError, match="positive='maybe'; the labels are big, yes"):
+        PositiveUnlabelled(positive="maybe", labels="labels").fit(several)
+
+
 def test_what_is_wrong_as_a_whole_is_an_error() -> None:
     x, _, labelled = planted(60)
     with pytest.raises(InputError, match="positive='maybe'; the labels are no, yes"):
