@@ -30,7 +30,7 @@ def chosen_items(
         place = {id: row for row, id in enumerate(view.to_arrow(["id"]).column(0).to_pylist())}
         if unknown := [id for id in wanted if id not in place]:
             raise InputError(
-                f"{counted(len(wanted), 'id')}, {len(unknown):,} of them of no item of {store!r}, such as "
+                f"{len(unknown):,} of {counted(len(wanted), 'id')} are no items of {store!r}, such as "
                 f"{unknown[0]!r}"
             )
         view = view.at(view.seqs()[np.array(sorted(place[id] for id in wanted), np.int64)])

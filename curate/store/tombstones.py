@@ -47,9 +47,10 @@ def _check_homes(root: Path, con: sqlite3.Connection, version: int) -> None:
             held = int(((lost >= lo) & (lost < hi)).sum())
             if held:
                 raise ConflictError(
-                    f"item part {part_id} is to be removed, but {counted(held, 'tombstone')} of its items stay live: "
-                    "another process deleted items meanwhile, or this commit does not replace the parts of "
-                    "tombstones. Nothing was changed; run again"
+                    f"item part {part_id} is to be removed, but "
+                    f"{counted(held, 'tombstone of its items stays', 'tombstones of its items stay')} live: another "
+                    "process deleted items meanwhile, or this commit does not replace the parts of tombstones. "
+                    "Nothing was changed; run again"
                 )
 
 

@@ -43,7 +43,7 @@ def test_bad_csv_rows_are_listed_and_the_rest_is_kept(tmp_path: Path) -> None:
     assert [(r["row"], r["code"]) for r in rejected] == [
         (1, "malformed"), (2, "invalid-utf8"), (3, "malformed"), (5, "missing-content"), (6, "missing-label"),
     ]  # fmt: skip
-    assert "data row 2: 1 cells where the header has 2" in rejected[0]["reason"]
+    assert "data row 2: 1 cell where the header has 2" in rejected[0]["reason"]
     assert rejected[0]["data"] == '"only one cell"'
     assert "data row 3: column 'text' is not UTF-8" in rejected[1]["reason"]
 

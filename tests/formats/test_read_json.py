@@ -159,7 +159,7 @@ def test_a_line_longer_than_memory_should_hold_is_passed_over(tmp_path: Path) ->
     rows, rejected = read(file, max_text_bytes=1000)
     assert [(r["text"], r["_index"]) for r in rows] == [("a", 0), ("b", 2)]
     assert [(r["row"], r["code"]) for r in rejected] == [(1, "too-long")]
-    assert rejected[0]["reason"].startswith(f"line 2: {len(huge)} bytes")
+    assert rejected[0]["reason"].startswith(f"line 2: {len(huge):,} bytes")
 
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)

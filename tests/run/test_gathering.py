@@ -73,7 +73,7 @@ def test_of_several_answers_with_a_time_the_newest_counts(store: Store) -> None:
     ("frame", "error", "says"),
     [
         (said(("1", "a", "x"), ("9", "a", "x")), InputError, r"1 of 2 items .* '9'; the store has 3 items, such as '1'"),
-        (said(("1", "a", "x"), ("1", "a", "y")), InputError, "contradict .* item '1' by 'a': 'x' and 'y'"),
+        (said(("1", "a", "x"), ("1", "a", "y")), InputError, "contradicts .* item '1' by 'a': 'x' and 'y'"),
         (said(("1", None, "x")), InputError, r"no annotator, in rows \[0\]"),
         ({"item": ["1"], "who": ["a"], "value": ["x"]}, SchemaError, "no column 'annotator': there is 'item', 'who', 'value'"),
         (said(("1", "a", "x"), time=[5]), SchemaError, "moments are meant"),

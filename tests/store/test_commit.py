@@ -179,7 +179,7 @@ def test_items_and_tombstones_go_together(store: PartStore) -> None:
     with store.writer() as writer:
         gone = writer.deleted(np.array([1]))
         store.commit(Changes("delete", "1", add=[gone]))
-        with pytest.raises(ConflictError, match="1 tombstones of its items stay live"):
+        with pytest.raises(ConflictError, match="1 tombstone of its items stays live"):
             store.commit(Changes("drop", "2", remove=[part.part_id]))
         store.commit(Changes("drop", "3", remove=[part.part_id, gone.part_id]))
         assert store.snapshot().rows == 0

@@ -88,7 +88,8 @@ def post_chat(body: Mapping[str, Any], key: str, timeout: float) -> Reply:
         raise Unanswered(f"the connection broke ({_name(error)})") from None
 
 
-def _request(body: Mapping[str, Any], key: str) -> urllib.request.Request:
+def find_endpoint() -> tuple[str, str]:
+    """Address and key, as the environment has them. Raises InputError where there is none, or either can be none."""
     address, secret = os.environ.get(ADDRESS, "").strip(), os.environ.get(KEY, "").strip()
     parts = urlsplit(address)
     if not address:
@@ -99,10 +100,15 @@ def _request(body: Mapping[str, Any], key: str) -> urllib.request.Request:
         raise InputError(f"{ADDRESS} is no plain http(s) address without user, password and query")
     if parts.scheme == "http" and secret and not _is_loopback(parts.hostname):
         raise InputError(f"{ADDRESS} is http: the key in {KEY} would travel in the clear. Use https")
+    if not secret.isascii() or not secret.isprintable():
+        raise InputError(f"the key in {KEY} holds characters that no key has")
+    return address, secret
+
+
+def _request(body: Mapping[str, Any], key: str) -> urllib.request.Request:
+    address, secret = find_endpoint()
     headers = {"Content-Type": "application/json", "Accept": "application/json", "Idempotency-Key": key}
     if secret:
-        if not secret.isascii() or not secret.isprintable():
-            raise InputError(f"the key in {KEY} holds characters that no key has")
         headers["Authorization"] = f"Bearer {secret}"
     data = json.dumps(body, separators=(",", ":")).encode()
     return urllib.request.Request(address.rstrip("/") + "/chat/completions", data, headers, method="POST")
@@ -130,7 +136,7 @@ def _drain(response: Any, deadline: float) -> bytes:
             raise Unanswered(f"an answer of more than {_LARGEST} bytes")
     promised = response.headers.get("Content-Length")
     if promised is not None and promised.isdigit() and size < int(promised):
-        raise Unanswered(f"the connection broke after {size} of {counted(promised, 'byte')}")
+        raise Unanswered(f"the connection broke after {size:,} of {counted(int(promised), 'byte')}")
     return b"".join(parts)
 
 

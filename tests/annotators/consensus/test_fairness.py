@@ -112,7 +112,7 @@ def test_a_group_that_loses_more_is_told_from_chance() -> None:
 
 
 def test_drops_that_do_not_fit() -> None:
-    with pytest.raises(InputError, match="2 groups, 1 flags"):
+    with pytest.raises(InputError, match="2 groups, 1 flag"):
         drop_effect(["g", "h"], [True])
     with pytest.raises(InputError, match="2 groups, 2 flags"):
         drop_effect(["g", "h"], [True, False], labels=["x"])

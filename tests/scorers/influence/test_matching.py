@@ -177,13 +177,13 @@ def test_what_does_not_fit_is_refused(tmp_path, gradients):
     bad = v.copy()
     bad[2, 0] = np.inf
     for call, told in [
-        (lambda: less(x, bad, checkpoints=T), "1 gradients of the target are not finite, as row 2"),
+        (lambda: less(x, bad, checkpoints=T), "1 gradient of the target is not finite, as row 2"),
         (lambda: less(x, np.zeros_like(v), checkpoints=T), "all zero"),
         (lambda: less(x, v[:, :60], checkpoints=T), "20 dimensions, those to be scored 40"),
         (lambda: less(x, v, checkpoints=7), "7 checkpoints of equal width"),
         (lambda: less(x, v, checkpoints=T, rates=(1, 2)), "2 learning rates for 3"),
         (lambda: less(x, v, checkpoints=T, rates=(0, 0, 0)), "not all 0"),
-        (lambda: less(x, v, checkpoints=T, groups=["a"]), "1 sub-tasks for 7"),
+        (lambda: less(x, v, checkpoints=T, groups=["a"]), "1 sub-task for 7"),
         (lambda: less(x, v, checkpoints=T, mean="mode"), "'cosines' or 'gradient'"),
         (lambda: less(x[:0], v, checkpoints=T), "at least one of each"),
         (lambda: less(x[0], v, checkpoints=T), "shape"),

@@ -176,7 +176,7 @@ def test_items_without_gradients_and_constraints() -> None:
         ({"cost": "quality"}, "cost"),
         ({"tasks": "task"}, "target"),
         ({"target_gradients": "plain"}, "target_gradients 'plain'"),
-        ({"rates": (1.0,), "checkpoints": 2}, "rates"),
+        ({"rates": (1.0,), "checkpoints": 2}, "1 rate for 2 checkpoints"),
         ({"typical": 0.5}, "typical 0.5"),
         ({"typical": 2.0, "target": "split = 'wanted'"}, "typical 2.0"),
     ],

@@ -183,7 +183,7 @@ def test_missing_values_are_left_out_and_told() -> None:
     spoilt = ArrayView({"id": table["id"], "when": when, "source": source}, {"v": x})
     found = check_analysis(Drift(order="when", source="source", **QUICK), spoilt)
     assert "(295 of 300 items)" in found.summary
-    assert any("10 items without a value of when are left out" in f.text for f in found.findings)
+    assert any("10 items are left out, without a value of when" in f.text for f in found.findings)
     assert any(
         "(none)" in f.table["source"].to_pylist() for f in found.findings if "source" in f.table.column_names
     )
