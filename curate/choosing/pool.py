@@ -114,8 +114,8 @@ class Constrained:
             lost = first[~known[first]]
             if len(lost):
                 raise InputError(
-                    f"{counted(len(lost), 'mandatory item')} cannot be chosen, as {_id(view, order[lost])!r}: they "
-                    "lack what the selector reads"
+                    f"{counted(len(lost), 'mandatory item')} cannot be chosen, as {_id(view, order[lost])!r}: what "
+                    "the selector reads is missing there"
                 )
         if self.forbidden:
             barred = true_rows(view, self.forbidden)[order] & known
@@ -123,7 +123,7 @@ class Constrained:
             if len(both):
                 raise InputError(
                     f"{counted(len(both), 'item is', 'items are')} both mandatory and forbidden, as "
-                    f"{_id(view, order[both])!r}: they can be only one of the two"
+                    f"{_id(view, order[both])!r}: each can be only one of the two"
                 )
             banned = place[np.flatnonzero(barred)]
         first = None if first is None else place[first]
