@@ -2,19 +2,21 @@
 
     python benchmarks/cifar_people.py train DIR --weights ARCHITECTURE=FILE [ARCHITECTURE=FILE ...] [--data FOLDER]
     python benchmarks/cifar_people.py judge DIR
+    python benchmarks/cifar_people.py half
 
 "train" (on a GPU): networks of timm that know ImageNet learn on from the 10,000 test and the 15,000 train images, but for a
 fold of both that they then answer for. Each has two outputs: what CIFAR's label is, learnt from all of them, and what
 people say, learnt from what three people each said of the train images (CIFAR-10N, three votes). What people said of the
 test images is in nothing. DIR gets `asked-ARCHITECTURE-SEED.npy`, (25000, 20): test, then train images; both answers.
 
-"judge": how much either answer counts is what makes the votes on the train images likeliest, for which the networks had not
-seen the image. On the test set the cross-validated model of `label_errors` joins those that answer what CIFAR's label is,
-with the weights that `label_errors` gives them there. The score is that of the given label against its strongest rival,
-for what is asked is whether most people say something else. So everything is learnt before the truth is looked at.
+"judge": `expected_answers` learns from the votes on the train images, of which the networks had not seen that image, how much
+either answer counts, and scores the test labels against their strongest rival, for what is asked is whether most people say something
+else. So everything is learnt before the truth is looked at.
 
-Fixed before looking: 192 pixels, 15 epochs, three folds, two seeds, batch 256, the rest as in `cifar_folds.py`; both answers with the
-cross-validated model are the result, the other rows are there to compare.
+Fixed before looking: 192 pixels, 15 epochs, three folds, two seeds, batch 256, the rest as in `cifar_folds.py`, the score, and the
+result: both answers and the cross-validated model ("in two steps"). `expected_answers` was written after that, to the same rule.
+
+"half": a cheaper way, on one core, with people's answers about half of the test images.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -87,13 +90,13 @@ def judge(folder: Path) -> None:
     from label_errors import labelled, ranges
 
     probs, labels = test_set("cifar10")
-    counts = np.load(DATA / "cifar10h" / "data" / "cifar10h-counts.npy")
-    wrong = counts.argmax(1) != labels
-    both = [np.load(file).astype(np.float64) for file in sorted(folder.glob("asked-*.npy"))]
-    rows = [
-        (name, weights, *ranges(wrong, doubt))
-        for name, weights, doubt in doubts(both, probs, labels, labelled("train_first15000"))
-    ]
+    wrong = np.load(DATA / "cifar10h" / "data" / "cifar10h-counts.npy").argmax(1) != labels
+    train = labelled("train_first15000")
+    votes = np.zeros((TESTS + len(train), 10), int)
+    votes[TESTS:] = votes_on(len(train))
+    both = {file.stem[6:]: np.load(file).astype(np.float64) for file in sorted(folder.glob("asked-*.npy"))}
+    found = doubts(both, probs, (labels, train), votes)
+    rows = [(name, weights, *ranges(wrong, doubt)) for name, weights, doubt in found]
     rows += [
         (f"cleanlab: {name}", "", *ranges(wrong, d)) for name, d in cleanlab_doubts(probs, labels).items()
     ]
@@ -101,63 +104,80 @@ def judge(folder: Path) -> None:
     print(markdown((f"CIFAR-10H, {wrong.sum()} of 10,000", "weights", "AP", "95 %", "AUROC", "95 %"), rows))
 
 
-def doubts(both: list[Array], probs: Array, labels: Array, train: Array) -> list[tuple[str, str, Array]]:
-    """Name, weights and how doubtful each test label is, of several ways to hear the networks."""
+def votes_on(rows: int) -> Array:
+    """How many of three people said each class of the first train images."""
     from _label_peers import DATA
     from cifar_folds import people
 
-    said = (people(DATA)[: len(train)] * 3).round().numpy().astype(int)
-    voted, votes = (
-        np.repeat(np.arange(len(train)), 3),
-        np.concatenate([np.repeat(range(10), row) for row in said]),
-    )
-    cifar = [part(one[:, :10]) for one in both]
-    people_say = [part(one[:, 10:]) for one in both]
-    learnt, _ = pooled([one[TESTS:] for one in cifar], train)
-    alone, _ = pooled([one[:TESTS] for one in cifar], labels)
-    joined, own = pooled([probs, *(one[:TESTS] for one in cifar)], labels)
-    _, among = pooled([one[TESTS:][voted] for one in people_say], votes)
-    learnt_votes, asked = (
-        heard(among, [one[at] for one in people_say]) for at in (slice(TESTS, None), slice(TESTS))
-    )
-    _, between = pooled([learnt[voted], learnt_votes[voted]], votes)
-    equal = type(between)((0.5, 0.5), between.least)
-    both_ways = heard(between, [joined, asked])
-    return [
-        ("what CIFAR's label is: label_errors", *by_noise_model([one[:TESTS] for one in cifar], labels)),
-        ("and the cross-validated model", *by_noise_model([probs, *(one[:TESTS] for one in cifar)], labels)),
-        ("what people say", told(among), rival(asked, labels)),
-        ("both", told(between), rival(heard(between, [alone, asked]), labels)),
-        (
-            "**both and the cross-validated model**",
-            f"({told(own)}), {told(between)}",
-            rival(both_ways, labels),
-        ),
-        ("the same, equal weights", told(equal), rival(heard(equal, [joined, asked]), labels)),
-        ("the same, the noise model of label_errors on top", "", by_noise_model([both_ways], labels)[1]),
-    ]
+    return np.asarray((people(DATA)[:rows] * 3).round().numpy().astype(int))
+
+
+def doubts(
+    both: dict[str, Array], probs: Array, labels: tuple[Array, Array], votes: Array
+) -> Iterator[tuple[str, str, Array]]:
+    """Name, weights and how doubtful each test label is, of several ways to hear the networks."""
+    test, every = labels[0], np.concatenate(labels)
+    cifar = [part(one[:, :10]) for one in both.values()]
+    people_say = [part(one[:, 10:]) for one in both.values()]
+    yield "label_errors: what CIFAR's label is", *by_labels([one[:TESTS] for one in cifar], test)
+    yield "and the cross-validated model", *by_labels([probs, *(one[:TESTS] for one in cifar)], test)
+    yield "label_errors: what people say", *by_labels([one[:TESTS] for one in people_say], test)
+    for name, one in zip(both, people_say, strict=True):
+        yield f"expected_answers: what people say, {name}", *by_people([one], votes, every)
+    yield "expected_answers: what people say, all", *by_people(people_say, votes, every)
+    yield "**expected_answers: all of both**", *by_people([*cifar, *people_say], votes, every)
+    yield from in_two_steps([one[:TESTS] for one in cifar], people_say, probs, (labels, votes, cifar))
 
 
 def part(said: Array) -> Array:
     return np.asarray(said / said.sum(1, keepdims=True))
 
 
-def pooled(members: list[Array], labels: Array) -> tuple[Array, Any]:
-    """Models as `label_errors` hears them where these labels were given, and how."""
+def by_labels(members: list[Array], labels: Array) -> tuple[str, Array]:
+    from curate.scorers.noise import label_errors
+
+    found = label_errors(members, labels)
+    return told(found.weights), -found.score
+
+
+def by_people(members: list[Array], votes: Array, labels: Array) -> tuple[str, Array]:
+    from curate.scorers.noise import expected_answers
+
+    found = expected_answers(members, votes, labels)
+    return told(found.exponents), -found.score[:TESTS]
+
+
+def in_two_steps(
+    tests: list[Array], people_say: list[Array], probs: Array, rest: tuple[Any, Array, list[Array]]
+) -> Iterator[tuple[str, str, Array]]:
+    """The way that was fixed first: what says CIFAR's label is pooled by the labels, what says what people say by the votes,
+    and the two by the votes, so that the cross-validated model, which knows the test images alone, can join."""
+    from curate.scorers.noise.label_noise.evidence import Evidence, Pool
     from curate.scorers.noise.label_noise.pooling import learn_pool
 
-    pool = learn_pool(tuple(members), labels)
-    return heard(pool, members), pool
+    (labels, train), votes, cifar = rest
+    row, value = np.nonzero(votes)
+    voted, said = np.repeat(row, votes[row, value]), np.repeat(value, votes[row, value])
+
+    def heard(pool: Pool, members: list[Array]) -> Array:
+        return np.asarray(Evidence(tuple(members), pool).take(slice(None)))
+
+    own = learn_pool((probs, *tests), labels)
+    among = learn_pool(tuple(one[voted] for one in people_say), said)
+    seen = [one[TESTS:] for one in cifar]
+    learnt = np.zeros((len(votes), 10))
+    learnt[TESTS:] = heard(learn_pool(tuple(seen), train), seen)
+    asked = heard(among, people_say)
+    between = learn_pool((learnt[voted], asked[voted]), said)
+    joined = heard(own, [probs, *tests])
+    name = "in two steps, with the cross-validated model"
+    for weights, how in ((between.weights, name), ((0.5, 0.5), f"{name}, equal weights")):
+        pooled = heard(Pool(weights, between.least), [joined, asked[:TESTS]])
+        yield how, f"({told(own.weights)}), {told(weights)}", rival(pooled, labels)
 
 
-def heard(pool: Any, members: list[Array]) -> Array:
-    from curate.scorers.noise.label_noise.evidence import Evidence
-
-    return np.asarray(Evidence(tuple(members), pool).take(slice(None)))
-
-
-def told(pool: Any) -> str:
-    return ", ".join(f"{weight:.2f}" for weight in pool.weights)
+def told(weights: tuple[float, ...]) -> str:
+    return ", ".join(f"{weight:.2f}" for weight in weights)
 
 
 def rival(probs: Array, labels: Array) -> Array:
@@ -168,19 +188,77 @@ def rival(probs: Array, labels: Array) -> Array:
     return np.asarray(others.max(1) / (others.max(1) + own))
 
 
-def by_noise_model(members: list[Array], labels: Array) -> tuple[str, Array]:
-    from curate.scorers.noise import label_errors
+# --- Half of the test set, one core ---------------------------------------------------------------------------------------
 
-    found = label_errors(members, labels)
-    return ", ".join(f"{weight:.2f}" for weight in found.weights), -found.score
+
+def half(seeds: int) -> None:
+    """People were asked about half of the test images, three each of those who were; the other half is judged. What they say
+    is learnt from features of the published ResNets by `out_of_fold_probabilities`."""
+    from _cifar_resnet import features_and_logits
+    from _label_peers import DATA, ap, auroc, test_set
+    from _measure import markdown
+    from label_errors import images
+
+    from curate.scorers.noise import out_of_fold_probabilities
+
+    probs, labels = test_set("cifar10")
+    counts = np.load(DATA / "cifar10h" / "data" / "cifar10h-counts.npy")
+    wrong = counts.argmax(1) != labels
+    nets = [
+        features_and_logits(images("test"), DATA / "weights_resnet_cifar10" / name)
+        for name in ("resnet20-12fca82f.th", "resnet32-d509ac18.th")
+    ]
+    x = np.concatenate([feature for feature, _ in nets], 1)
+    head = out_of_fold_probabilities(x, labels).probabilities
+    rows: dict[str, list[tuple[float, float]]] = {}
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        asked = rng.permutation(len(labels)) < len(labels) // 2
+        votes = np.zeros_like(counts, dtype=int)
+        for row in np.flatnonzero(asked):
+            votes[row] = rng.multivariate_hypergeometric(counts[row].astype(int), 3)
+        settled = votes[asked].argmax(1)
+        found = out_of_fold_probabilities(x[asked], settled, unlabelled=x[~asked])
+        people_say = np.zeros_like(head)
+        people_say[asked], people_say[~asked] = found.probabilities, found.unlabelled
+        ways = {
+            "label_errors: the cross-validated model and a head on the features": by_labels(
+                [probs, head], labels
+            )[1],
+            "expected_answers: the same": -_expected([probs, head], votes, labels),
+            "expected_answers: and a head that learnt the answers": -_expected(
+                [probs, head, people_say], votes, labels
+            ),
+            "random": rng.random(len(labels)),
+        }
+        for name, doubt in ways.items():
+            rows.setdefault(name, []).append(
+                (ap(wrong[~asked], doubt[~asked]), auroc(wrong[~asked], doubt[~asked]))
+            )
+    table = [
+        (
+            name,
+            f"{np.mean(one, 0)[0]:.4f} ± {np.std(one, 0)[0]:.3f}",
+            f"{np.mean(one, 0)[1]:.3f} ± {np.std(one, 0)[1]:.3f}",
+        )
+        for name, one in rows.items()
+    ]
+    print(markdown((f"the half nobody was asked about, {seeds} halves", "AP", "AUROC"), table))
+
+
+def _expected(members: list[Array], votes: Array, labels: Array) -> Array:
+    from curate.scorers.noise import expected_answers
+
+    return np.asarray(expected_answers(members, votes, labels).score)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("train", "judge"))
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("what", choices=("train", "judge", "half"))
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--halves", type=int, default=5)
     parser.add_argument(
         "--weights", nargs="+", default=[], help="timm's name of each network and its weights: NAME=FILE"
     )
@@ -191,6 +269,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="only so many images of each set")
     parser.add_argument("--at-once", type=int, default=FOLDS * SEEDS, help="folds that share the GPU")
     asked = parser.parse_args()
+    if asked.what == "half":
+        half(asked.halves)
+        return
+    if asked.folder is None:
+        parser.error(f"{asked.what} needs a folder")
     if asked.what == "judge":
         judge(asked.folder)
         return

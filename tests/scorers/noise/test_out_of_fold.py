@@ -221,3 +221,49 @@ def test_lists_count_and_what_cannot_be_learnt_from_is_refused() -> None:
         out_of_fold_probabilities(x, labels)
     with pytest.raises(InputError, match=r"shape \(20,\)"):
         out_of_fold_probabilities(x[:, 0], labels)
+
+
+def test_items_without_a_label_hear_the_mean_of_all_folds() -> None:
+    """Three folds of a line: what they say of items that are in none is their mean, by hand."""
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    x = rng.normal(size=(80, 2)) + 2 * np.r_[labels, np.arange(20) % 2][:, None]
+    found = out_of_fold_probabilities(x[:60], labels, folds=3, unlabelled=x[60:])
+    plain = out_of_fold_probabilities(x[:60], labels, folds=3)
+    np.testing.assert_array_equal(found.probabilities, plain.probabilities)
+    assert plain.unlabelled.shape == (0, 2)
+    expected = np.zeros((20, 2))
+    for part in range(3):
+        train = np.flatnonzero(found.fold != part)
+        mean, scale = x[train].mean(0), x[train].std(0)
+        model = LogisticRegression(C=0.1, max_iter=1000, tol=1e-3).fit(
+            (x[train] - mean) / scale, labels[train]
+        )
+        expected += model.predict_proba((x[60:] - mean) / scale) / 3
+    np.testing.assert_allclose(found.unlabelled, expected, atol=1e-6)
+    with pytest.raises(InputError, match="items without a label have 3 columns, the others 2"):
+        out_of_fold_probabilities(x[:60], labels, unlabelled=np.ones((4, 3)))
+
+
+def test_another_column_is_learnt_and_told_of_all_items() -> None:
+    n = 60
+    truth = np.arange(n) % 2
+    x = (np.random.default_rng(0).normal(size=(n, 2)) + 4 * truth[:, None]).astype(np.float32)
+    x[7] = np.nan
+    settled = ["no" if t else "yes" for t in truth[:30]] + [None] * 30
+    settled[9] = None
+    view = ArrayView(
+        {"id": [f"{i:02d}" for i in range(n)], "label": ["any"] * n, "said": settled}, {"pixel_embedding": x}
+    )
+    silent = OutOfFold(label="said").fit(view)
+    assert silent.table["out_of_fold_reason"][9].as_py() == "no said"
+    assert silent.table["pred_probs"].null_count == 32
+    fitted = OutOfFold(label="said", unlabelled=True).fit(view)
+    assert fitted.classes == ("no", "yes")
+    assert fitted.table["out_of_fold_reason"][7].as_py() == "no pixel_embedding"
+    assert fitted.table["pred_probs"].null_count == 1
+    told = fitted.table["predicted_label"].to_pylist()
+    assert [told[i] for i in range(30, n)] == ["no" if t else "yes" for t in truth[30:]]
+    assert told[9] == "no"
