@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from curate.annotators.consensus.aggregation import aggregate
 from curate.annotators.rounds.gold import gold_table
 from curate.annotators.rounds.rules import as_answers
+from curate.annotators.rounds.sets import aggregate_sets, are_sets
 from curate.annotators.rounds.votes import Votes, read_votes
 from curate.annotators.tasks.control import plain_number
 from curate.errors import InputError
@@ -129,7 +130,10 @@ def _settled(votes: pl.DataFrame, units: pl.DataFrame, plan: Rounds) -> pl.DataF
                 f"answers to {plan.control!r} are taken for numbers, and {strange[0]!r} is none: say another method or rule"
             )
         frame = frame.with_columns(pl.col("value").cast(pl.Float64))
-    found = aggregate(frame, plan.method, values=list(plan.values) or None)
+    if not plan.numeric and are_sets(frame["value"]):
+        found = aggregate_sets(frame, plan.method)
+    else:
+        found = aggregate(frame, plan.method, values=list(plan.values) or None)
     text = [
         v if isinstance(v, str) or v is None else plain_number(round(v, 6)) for v in found["value"].to_list()
     ]

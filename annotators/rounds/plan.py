@@ -26,7 +26,7 @@ class Rounds:
     round, `most` rounds there are before `experts` (names of annotators; answers that the source marks as ground
     truth are theirs too) decide; without experts what is left is undecided.
     `method` of the aggregators makes the consensus ("mean", "auto", "ordinal-dawid-skene", ...; `values` is the order,
-    lowest first), out of the votes of "all" rounds (of one person the newest) or of the "newest" alone: `count`.
+    lowest first; where answers are sets of labels it decides each label by itself), out of the votes of "all" rounds (of one person the newest) or of the "newest" alone: `count`.
     `gold` are items whose value is known: who is right in less than `trust` of at least `gold_least` of them does not
     count (`tolerance`: how far off a number is still right). `aside` names another control and its value by which people
     say that the question makes no sense: `{"problem": "prompt makes no sense"}`; half of them are enough.
@@ -97,7 +97,8 @@ class Rounds:
         return receipts
 
     def settle(self, store: Any, name: str, items: Iterable[Any] | None = None) -> Any:
-        """Write what is decided into the store, as columns: `name` (the label, a number where all are), and
+        """Write what is decided into the store, as columns: `name` (the label, a number where all are, a list where answers are
+        sets of labels), and
         `<name>_probability`, `<name>_answers` (how many it is made of), `<name>_rounds`, `<name>_state`, `<name>_why`.
 
         What is not decided has a state and a null label. The columns know which rules, method and answers they come from.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curate.annotators.rounds.judging import DECIDED
+from curate.annotators.rounds.sets import are_sets, as_lists
 from curate.contracts import detail, score
 from curate.errors import InputError
 
@@ -39,10 +40,14 @@ def _one(units: pl.DataFrame, name: str, numeric: bool) -> pa.Table:
 
     decided = pl.col("state").is_in(list(DECIDED))
     rows = units.with_columns(value=pl.when(decided).then("value"), number=pl.when(decided).then("number"))
-    value = rows["number"].cast(pl.Float32) if numeric else rows["value"]
+    value, field = rows["value"], detail(name, pa.string())
+    if numeric:
+        value, field = rows["number"].cast(pl.Float32), score(name)
+    elif are_sets(value):
+        value, field = as_lists(value), detail(name, pa.list_(pa.string()))
     columns = {
         "id": (rows["item"], None),
-        name: (value, score(name) if numeric else detail(name, pa.string())),
+        name: (value, field),
         f"{name}_probability": (
             rows["probability"].cast(pl.Float32),
             detail(f"{name}_probability", pa.float32()),

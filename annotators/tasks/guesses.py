@@ -70,8 +70,8 @@ class PreAnnotations:
         for name, column in self.columns.items():
             control = self._control(template, name)
             given = row.get(column)
-            if given is None:
-                continue
+            if given is None or (control.form == "choices" and not control.repeats and len(given) == 0):
+                continue  # nothing is known, or no choice is made
             many = list(enumerate(given)) if control.repeats else [(0, given)]
             for index, one in many:
                 if one is None:

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+import pyarrow as pa
+
 from curate.annotators.tasks.template import Template, choices, element, question, xml_of
 from curate.contracts import View
 from curate.counting import counted
@@ -28,13 +31,12 @@ class _Labels(Template):
     label: str = "label"
 
     def fit(self, view: View) -> Template:
-        """With the distinct values of the column `label` as labels, where none were named."""
+        """With the distinct values of the column `label` as labels, where none were named; of lists, what they hold. Left
+        alone, `label` is `labels` too, where items have such a column."""
         if self.labels:
             return self
-        self._check_label(view.columns)
-        quoted = '"' + self.label.replace('"', '""') + '"'
-        found = view.sql(f"SELECT DISTINCT CAST({quoted} AS VARCHAR) AS l FROM view ORDER BY l", [self.label])
-        labels = tuple(v for v in found.column("l").to_pylist() if v is not None)
+        columns = self._sources(view.columns)
+        labels = tuple(sorted({value for column in columns for value in _values(view, column)}))
         if not labels or len(labels) > MOST:
             raise InputError(
                 f"{self.name}: the column {self.label!r} has {counted(len(labels), 'value')}: name the labels (1 to "
@@ -47,15 +49,19 @@ class _Labels(Template):
         if self.labels:
             return super().foresee(columns)
         if columns is not None:
-            self._check_label(columns)
+            self._sources(columns)
         return replace(self, labels=STAND_INS).foresee(columns)
 
-    def _check_label(self, columns: Sequence[str]) -> None:
-        if self.label not in columns:
+    def _sources(self, columns: Sequence[str]) -> list[str]:
+        """Of these columns those that labels are taken from."""
+        meant = ("label", "labels") if self.label == "label" else (self.label,)
+        found = [column for column in meant if column in columns]
+        if not found:
             raise InputError(
                 f"{self.name}: name the labels, or a column `label` that holds them: {self.label!r} is none of "
                 f"{', '.join(columns)}"
             )
+        return found
 
     def _config(self, shows: Shown, asks: str, several: bool) -> str:
         what = {
@@ -71,6 +77,15 @@ class _Labels(Template):
             "TextArea", name="comment", toName=shows, maxSubmissions=1, rows=2, placeholder="Comment"
         )
         return xml_of(element("View", what, question(asks), chosen, comment))
+
+
+def _values(view: View, column: str) -> list[str]:
+    """The distinct values of a column as text; of a column of lists, those within them."""
+    quoted = '"' + column.replace('"', '""') + '"'
+    lists = pa.types.is_nested(view.take(np.empty(0, np.int64), [column]).schema.field(column).type)
+    value = f"unnest({quoted})" if lists else quoted
+    found = view.sql(f"SELECT DISTINCT CAST({value} AS VARCHAR) AS l FROM view", [column])
+    return [v for v in found.column("l").to_pylist() if v is not None]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from curate.arrays.conversion import as_numbers, as_rows
 from curate.arrays.labels import listed
 from curate.contracts import View, detail, vector
 from curate.counting import counted
-from curate.errors import InputError
+from curate.errors import InputError, check_installed
 from curate.fitting import FittedTable, answered, order_by_id, read_vectors
 from curate.scorers.noise.out_of_fold import Model, group_codes, out_of_fold_probabilities
 from curate.scorers.noise.structure.ragged import choose_sets, names_of, read_sets
@@ -64,6 +64,10 @@ class LabelProbs:
     @property
     def gives(self) -> tuple[pa.Field, ...]:
         return (vector("label_probs"), detail("predicted_labels", pa.list_(pa.string())))
+
+    def ready(self) -> None:
+        """Raises MissingExtraError where scikit-learn is not installed."""
+        check_installed("sklearn", "noise")
 
     def fit(self, view: View) -> FittedTable:
         """Predict a whole view out of fold. Raises InputError where there is nothing to learn from."""

@@ -66,6 +66,27 @@ def test_what_could_not_be_asked_is_refused_before_anything_is_sent(store: curat
         read_question(store.items, "custom", {"xml": "<View>"})
 
 
+def test_sets_of_labels_fill_a_question_with_several_choices(store: curate.Store) -> None:
+    sets = {"id": ["a", "b"], "text": ["x", "y"], "labels": [["eel", "cat"], []]}
+    store.add(sets, kind="label")
+    template, given = read_question(
+        store.items,
+        "multilabel",
+        {"shows": "text"},
+        {"columns": {"labels": "labels"}, "model_version": "data"},
+    )
+    assert template.controls["labels"].values == ("cat", "eel") and given is not None
+    task = template.task({"id": "a", "text": "x"}, dataset="s")
+    predictions, problems = given.guess(template, {"id": "a", "labels": ["eel", "cat"]}, task.data)
+    assert template.answers(predictions[0]["result"], task.data).values == {"labels": '["cat","eel"]'}
+    assert not problems
+    assert given.guess(template, {"id": "b", "labels": []}, task.data) == ([], [])
+    store.add({"id": ["c"], "text": ["z"], "label": ["dog"]}, kind="label")
+    assert read_question(store.items, "multilabel", {"shows": "text"})[0].controls["labels"].values == (
+        "cat", "dog", "eel",
+    )  # fmt: skip
+
+
 def test_scores_of_elements_become_yes_no_and_unsure() -> None:
     guess = PreAnnotations({"element": "scores"}, "m")
     assert said(guess, {"scores": [0.9, 0.5, 0.1]}) == {
