@@ -224,6 +224,10 @@ class Scorer(Protocol):
     the reason says why. It must not depend on what else is in the batch.
 
     `processes` says that `score` is Python-heavy and may run in worker processes.
+
+    A scorer, like a selector or an analysis, may have `ready()`, which loads nothing and raises what it surely will for want of a
+    package, of weights or of an address (`errors.check_installed`, `weights.check_model`): a recipe asks before its first
+    step runs.
     """
 
     name: ClassVar[str]

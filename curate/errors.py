@@ -44,6 +44,7 @@ __all__ = [
     "StoreFormatError",
     "StoreNotFoundError",
     "UnknownNameError",
+    "check_installed",
     "require",
 ]
 
@@ -146,6 +147,18 @@ def require(module: str, extra: str) -> object:
         missing = (error.name or "").partition(".")[0]
         if missing != module.partition(".")[0]:
             raise  # something else is missing inside an installed package: do not hide it
-        raise MissingExtraError(
-            f"{module!r} is not installed. It comes with an extra: pip install 'curate[{extra}]'"
-        ) from error
+        raise _not_installed(module, extra) from error
+
+
+def check_installed(module: str, extra: str) -> None:
+    """Raises MissingExtraError where `require` surely would, without importing anything."""
+    from importlib.util import find_spec
+
+    if find_spec(module.partition(".")[0]) is None:
+        raise _not_installed(module, extra)
+
+
+def _not_installed(module: str, extra: str) -> MissingExtraError:
+    return MissingExtraError(
+        f"{module!r} is not installed. It comes with an extra: pip install 'curate[{extra}]'"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,21 +12,27 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from curate.errors import InputError, MissingModelError, require
+from curate.errors import InputError, MissingModelError, check_installed, require
 
 __all__ = [
     "Precision",
+    "check_model",
+    "check_precision",
     "choose_device",
     "choose_dtype",
     "dtype_option",
     "fetch",
+    "first_line",
     "hub_is_named",
     "no_bars",
     "no_waiting_for_the_hub",
     "one_thread",
+    "why_missing",
 ]
 
 Precision = Literal["fp32", "bf16", "fp16"]
+_ON_HUB = re.compile(r"(\b[\w\-.]+\b/)?\b[\w\-.]{1,96}\b")
+"""What can be the name of a model on the hub."""
 
 
 def choose_device(device: str) -> str:
@@ -40,9 +48,14 @@ def choose_device(device: str) -> str:
 def choose_dtype(precision: Precision, device: str) -> Any:
     """The torch type of a precision. Raises InputError for fp16 on a CPU, which has no fast path for it."""
     torch: Any = require("torch", "train")
+    check_precision(precision, device)
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def check_precision(precision: Precision, device: str) -> None:
+    """Raises InputError for fp16 on a CPU, which has no fast path for it."""
     if precision == "fp16" and device == "cpu":
         raise InputError("precision 'fp16' is for a GPU; on a CPU use 'fp32' or 'bf16'")
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
 @contextmanager
@@ -108,7 +121,35 @@ def fetch(load: Callable[..., Any], model: str, what: str, options: Mapping[str,
         try:
             return load(model, local_files_only=local, **(options or {}))
         except Exception as error:  # the hub's client raises a different one for each way of failing
-            raise MissingModelError(_explain(model, what, error)) from error
+            raise MissingModelError(_explain(model, what, first_line(error))) from error
+
+
+def check_model(model: str, what: str, extra: str = "train") -> None:
+    """Raises what `fetch` surely will, and loads nothing: MissingExtraError without torch or transformers (which `extra`
+    brings), MissingModelError where `why_missing` says why."""
+    check_installed("torch", "train")
+    check_installed("transformers", extra)
+    if cause := why_missing(model):
+        raise MissingModelError(_explain(model, what, cause))
+
+
+def why_missing(model: str) -> str:
+    """Why a model is surely not to be had, by its folder or its name on the hub; empty where it may well be."""
+    if Path(model).is_dir():
+        return "" if (Path(model) / "config.json").is_file() else "there is no config.json"
+    if not _ON_HUB.fullmatch(model):
+        return "there is no such folder"
+    return "" if _is_cached(model) or hub_is_named() else "the hub cannot be reached"
+
+
+def _is_cached(model: str) -> bool:
+    """Whether something of a model of the hub may be on this machine."""
+    constants: Any = require("huggingface_hub.constants", "train")
+    places = [
+        constants.HF_HUB_CACHE,
+        os.environ.get("TRANSFORMERS_CACHE", ""),
+    ]  # older versions read the second
+    return any((Path(place) / f"models--{model.replace('/', '--')}").exists() for place in places if place)
 
 
 def dtype_option(dtype: Any) -> dict[str, Any]:
@@ -118,8 +159,12 @@ def dtype_option(dtype: Any) -> dict[str, Any]:
     return {"torch_dtype" if old else "dtype": dtype}
 
 
-def _explain(model: str, what: str, error: Exception) -> str:
-    cause = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+def first_line(error: Exception) -> str:
+    """The first line that an error says, or what kind it is of."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def _explain(model: str, what: str, cause: str) -> str:
     if Path(model).is_dir():
         return f"{model} holds no usable {what}: {cause}"
     return (

@@ -9,7 +9,7 @@ from typing import Any
 from curate import registry
 from curate.budgets import Budget, read_budget, resolve_budget
 from curate.contracts import role_of
-from curate.errors import CurateError, UnknownNameError
+from curate.errors import CurateError, UnknownNameError, check_installed
 from curate.formats.locate import absolute
 from curate.recipe.model import (
     AnalyseStep,
@@ -27,7 +27,7 @@ from curate.recipe.model import (
 from curate.run.context import located
 from curate.run.hints import giver_hint
 from curate.run.outlook import Outlook
-from curate.run.readiness import check_export, check_file, check_installed
+from curate.run.readiness import check_export, check_file
 from curate.run.steps.annotating import question
 from curate.run.steps.exporting import check_kinds
 from curate.run.steps.selecting import check_after, spends
@@ -36,9 +36,11 @@ from curate.store import PartStore
 __all__ = ["check_steps"]
 
 
-def check_steps(store: PartStore, steps: Sequence[Step], base: str | Path = ".", *, done: int = 0) -> None:
-    """Look at components, parameters, budgets, expressions, and names of columns and selections; the first `done` steps
-    have run already.
+def check_steps(
+    store: PartStore, steps: Sequence[Step], base: str | Path = ".", *, done: int = 0, elsewhere: bool = False
+) -> None:
+    """Look at components, parameters, budgets, expressions, names of columns and selections, files, packages, weights and
+    addresses; the first `done` steps have run already. `elsewhere`: a cluster of other machines scores single items.
 
     Columns are those of the store and what the steps before give. Where nobody can know them yet (an import of files that
     are too large to be read twice, or on other machines) none is refused. Raises what the first step would that cannot be
@@ -48,7 +50,7 @@ def check_steps(store: PartStore, steps: Sequence[Step], base: str | Path = ".",
     # What the sources hold may matter: they are looked at where something else seems wrong, for it takes a while.
     importing = any(isinstance(step, ImportStep) for step in steps[done:])
     for look in (False, True) if importing else (True,):
-        faults = _faults(Outlook(store, base, look=look), steps, done)
+        faults = _faults(Outlook(store, base, look=look, elsewhere=elsewhere), steps, done)
         if not faults:
             return
     if len(faults) > 1:
@@ -100,6 +102,8 @@ def _check_select(outlook: Outlook, step: SelectStep) -> None:
         check_after(step.after, name)
     with outlook.noting():
         selector = outlook.component("selectors", step.select, step.params)
+        if name not in outlook.selections:  # what is there may be what is chosen again
+            outlook.check_ready(selector)
         if step.budget is not None:
             _check_budget(outlook, step.budget, spent=spends(selector))
     outlook.choose(name)
@@ -115,7 +119,7 @@ def _check_budget(outlook: Outlook, budget: Budget, *, spent: bool = False) -> N
 
 def _check_analyse(outlook: Outlook, step: AnalyseStep) -> None:
     outlook.check_where(step.where)
-    outlook.component("analyses", step.analyse, step.params)
+    outlook.check_ready(outlook.component("analyses", step.analyse, step.params))
 
 
 def _check_compare(outlook: Outlook, step: CompareStep) -> None:
@@ -126,7 +130,7 @@ def _check_compare(outlook: Outlook, step: CompareStep) -> None:
     for name, params in named.items():
         own = {key: value for key, value in params.items() if key != "select"}
         with outlook.noting():
-            outlook.component("selectors", params.get("select", name), own)
+            outlook.check_ready(outlook.component("selectors", params.get("select", name), own))
     with outlook.noting():
         check_installed("sklearn", "noise")
     with outlook.noting():
@@ -146,9 +150,7 @@ def _check_annotate(outlook: Outlook, step: AnnotateStep) -> None:
     registry.load("annotators", step.annotate)
     asked, own = question(step)
     annotator = registry.build("annotators", step.annotate, own)
-    with outlook.noting():
-        if hasattr(annotator, "ready"):
-            annotator.ready()
+    outlook.check_ready(annotator)
     with outlook.noting():
         if hasattr(annotator, "check"):
             known = outlook.complete and outlook.kinds()  # of no items nothing is asked

@@ -68,11 +68,12 @@ def execute(context: RunContext, steps: Iterable[Step]) -> RunRecord:
     run, started, steps = context.run, time.perf_counter(), list(steps)
     run.status = "interrupted"
     try:
-        check_steps(context.store, steps, context.base)
+        elsewhere = context.runner.elsewhere
+        check_steps(context.store, steps, context.base, elsewhere=elsewhere)
         for done, step in enumerate(steps, start=1):
             record = handler(step.verb)(context, step)
             if isinstance(step, ImportStep) and not record.reused:  # now it is known what came
-                check_steps(context.store, steps, context.base, done=done)
+                check_steps(context.store, steps, context.base, done=done, elsewhere=elsewhere)
         run.status = "done"
     except Exception:
         run.status = "failed"

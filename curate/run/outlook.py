@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from curate import registry
-from curate.contracts import reason_name, role_of
+from curate.contracts import FittingScorer, reason_name, role_of
 from curate.errors import CurateError, SchemaError, UnknownNameError
 from curate.formats.locate import absolute
 from curate.formats.mapping import media_facts
@@ -20,7 +20,6 @@ from curate.kinds import kind as kind_of
 from curate.recipe.model import AttachStep, ExportStep, ImportStep, ScoreStep
 from curate.run.components import giver_of, has, made_for, refuse, settle
 from curate.run.context import located
-from curate.run.readiness import check_weights
 from curate.run.steps.attaching import check_file, check_free
 from curate.run.steps.exporting import item_kinds
 from curate.run.steps.scoring import bind
@@ -39,10 +38,11 @@ class Outlook:
     none is refused. `rows` are the items that there are, None where an import may add to them; `narrowed`, whether a step
     keeps some of them. `exports` are those that steps write, by their places. `faults` is what was found wrong so far.
     Sources are looked at only with `look`, or where an import comes after work that may take hours; of others that is known
-    which any source of its kind has.
+    which any source of its kind has. `elsewhere`: single items are scored on other machines, whose packages and files are
+    not ours.
     """
 
-    def __init__(self, store: PartStore, base: Path, *, look: bool) -> None:
+    def __init__(self, store: PartStore, base: Path, *, look: bool, elsewhere: bool = False) -> None:
         view = store.view()
         self.base = base
         self.dataset = store.uuid
@@ -61,7 +61,7 @@ class Outlook:
         self._chosen: set[str] = set()
         self._written: list[str] = []
         self.faults: list[CurateError] = []
-        self._look = look
+        self._look, self._elsewhere = look, elsewhere
         self._made = {made.digest for made in view.snapshot.sets.values()}
 
     @property
@@ -146,6 +146,13 @@ class Outlook:
                 self._meet(component, need)
         return component
 
+    def check_ready(self, component: Any) -> None:
+        """Note which package, weights or address a component surely lacks where it will work."""
+        away = self._elsewhere and hasattr(component, "score") and not isinstance(component, FittingScorer)
+        with self.noting():
+            if hasattr(component, "ready") and not away:
+                component.ready()
+
     def _meet(self, component: Any, need: str) -> None:
         """Raises what is wrong with what a component needs."""
         if has(self, need):
@@ -172,14 +179,14 @@ class Outlook:
         """The columns of a scorer, in place of those that it gave before under that name."""
         self.check_where(step.where)
         try:
-            made = bind(self.component("scorers", step.score, step.params), step.name, self)
+            scorer = self.component("scorers", step.score, step.params)
+            made = bind(scorer, step.name, self)
         except CurateError as error:
             self._note(error)
             self.complete = False  # nobody knows what was meant to come of it
             return
-        with self.noting():
-            if made.digest not in self._made:  # what is there already may be done, and need its model no more
-                check_weights(step.params)
+        if made.digest not in self._made:  # what is there already may be done, and need its model no more
+            self.check_ready(scorer)
         self._give(made)
 
     def bring(self, step: ImportStep) -> None:

@@ -77,6 +77,11 @@ class RayRunner:
             )
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether it is a cluster that was there before, of whatever machines."""
+        return self.address is not None
+
+    @property
     def workers(self) -> int:
         """How many tasks run at once."""
         if self.asked is not None:

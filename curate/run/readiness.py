@@ -1,22 +1,16 @@
-"""What a late step needs beside columns: a place to write to, a package, weights, an address. Told before anything runs."""
+"""What a late step needs beside columns: a place to write to. Told before anything runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from curate.durable import check_writable
-from curate.errors import InputError, MissingExtraError, MissingModelError
+from curate.errors import InputError
 from curate.formats.export import check_media, check_target
 from curate.kinds import KINDS
 from curate.recipe.model import ExportStep
 
-__all__ = ["check_export", "check_file", "check_installed", "check_weights"]
-
-WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors")
-"""A parameter that ends like this is the path of weights."""
+__all__ = ["check_export", "check_file"]
 
 
 def check_export(step: ExportStep, target: Path, kind: str | None, earlier: ExportStep | None) -> None:
@@ -45,23 +39,3 @@ def check_file(target: Path) -> None:
     if target.is_dir():
         raise InputError(f"{target} is a folder: name the file to write")
     check_writable(target)
-
-
-def check_installed(module: str, extra: str) -> None:
-    """Raises MissingExtraError where an optional package is not installed; does not import it."""
-    if find_spec(module) is None:
-        raise MissingExtraError(
-            f"{module!r} is not installed. It comes with an extra: pip install 'curate[{extra}]'"
-        )
-
-
-def check_weights(params: Mapping[str, Any]) -> None:
-    """Raises MissingModelError where a parameter is the path of weights, and nothing is there."""
-    for name, value in params.items():
-        if (
-            isinstance(value, str)
-            and value.endswith(WEIGHTS)
-            and "://" not in value
-            and not Path(value).is_file()
-        ):
-            raise MissingModelError(f"{name}: there is no file {value!r} (looked for in {Path.cwd()})")

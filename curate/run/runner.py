@@ -46,6 +46,11 @@ class Runner(Crew, Protocol):
     """Told what somebody who waits should know."""
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether tasks may go to other machines, with packages and files of their own."""
+        ...
+
+    @property
     def workers(self) -> int: ...
     def map(
         self, function: Callable[[T], R], tasks: Iterable[T], *, processes: bool
@@ -61,6 +66,7 @@ class LocalRunner(Here):
     """
 
     say: Callable[[str], None] = log.info
+    elsewhere = False
 
     def __init__(self, workers: int | None = None) -> None:
         self._workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1

@@ -90,6 +90,8 @@ def _check_component(component: Any, group: str) -> None:
             f"field {field.name!r} hides the contract"
         )
     params = component_params(component)
+    if hasattr(component, "ready"):
+        component.ready()  # what works must not be refused before it is tried
     touched = _touches(lambda: cls(**params))
     assert not touched, f"constructing {cls.__name__} touches the outside: {touched}"
     twin = cls(**params)

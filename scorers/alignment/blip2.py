@@ -19,7 +19,7 @@ from curate.media import read_batches
 from curate.scorers.alignment.fga.captions import clean_caption
 from curate.scorers.alignment.fga.network import FgaModel
 from curate.scorers.alignment.fga.pictures import open_picture, prepare_picture
-from curate.weights import Precision, choose_device, choose_dtype, fetch
+from curate.weights import Precision, check_model, check_precision, choose_device, choose_dtype, fetch
 
 __all__ = ["Blip2Itm", "itc_score", "itm_score"]
 
@@ -94,6 +94,11 @@ class Blip2Itm:
     @property
     def gives(self) -> tuple[pa.Field, ...]:
         return score("blip2_itm"), detail("blip2_itc", pa.float32())
+
+    def ready(self) -> None:
+        """Raises MissingExtraError or MissingModelError where the model surely cannot be loaded."""
+        check_precision(self.precision, self.device)
+        check_model(self.model, _WHAT, "vision")
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         images, texts = (

@@ -16,7 +16,7 @@ import pyarrow as pa
 from curate.arrays.conversion import as_floats
 from curate.contracts import reason_name, score
 from curate.counting import counted
-from curate.errors import InputError, MissingModelError, require
+from curate.errors import InputError, MissingModelError, check_installed, require
 from curate.scorers.alignment.similarity import read_vectors
 
 __all__ = ["Activation", "RewardHead", "load_reward_head", "reward_score"]
@@ -104,9 +104,13 @@ def load_reward_head(path: str, prefix: str = "") -> list[Layer]:
     return layers
 
 
-def _read(path: str) -> Mapping[str, npt.NDArray[Any]]:
+def _check_file(path: str) -> None:
     if not Path(path).is_file():
         raise MissingModelError(f"there is no file {path!r}: give the path of a head's weights")
+
+
+def _read(path: str) -> Mapping[str, npt.NDArray[Any]]:
+    _check_file(path)
     try:
         if path.endswith(".safetensors"):
             safetensors: Any = require("safetensors.torch", "vision")
@@ -157,6 +161,13 @@ class RewardHead:
     @property
     def gives(self) -> tuple[pa.Field, ...]:
         return (score("reward_head"),)
+
+    def ready(self) -> None:
+        """Raises MissingModelError where the weights are not there, MissingExtraError where they cannot be read."""
+        check_installed("safetensors" if self.weights.endswith(".safetensors") else "torch", "vision")
+        if self.activation == "gelu":
+            check_installed("scipy", "noise")
+        _check_file(self.weights)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         vectors = read_vectors(batch, self.features)

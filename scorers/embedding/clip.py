@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from curate.contracts import reason_name, score, vector
 from curate.errors import InputError
-from curate.scorers.embedding.clip_model import ClipModel, load_clip
-from curate.weights import Precision
+from curate.scorers.embedding.clip_model import ClipModel, check_clip, load_clip
+from curate.weights import Precision, check_precision
 
 __all__ = ["Clip", "ClipScore", "match"]
 
@@ -52,6 +52,11 @@ class _Configuration:
     @property
     def needs(self) -> tuple[str, ...]:
         return ("image", "text")
+
+    def ready(self) -> None:
+        """Raises MissingExtraError or MissingModelError where the model surely cannot be loaded."""
+        check_precision(self.precision, self.device)
+        check_clip(self.model, self.pretrained)
 
     def _load(self) -> ClipModel:
         return load_clip(self.model, self.pretrained, self.device, self.precision)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,12 +11,20 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from curate.errors import MediaError, MissingModelError, UnknownNameError, require
+from curate.errors import MediaError, MissingModelError, UnknownNameError, check_installed, require
 from curate.media import open_image, read_batches
+from curate.scorers.embedding.clip_names import model_names, weights_of
 from curate.scorers.embedding.clip_text import choose_text_tower
-from curate.weights import Precision, choose_device, choose_dtype, no_waiting_for_the_hub
+from curate.weights import (
+    Precision,
+    choose_device,
+    choose_dtype,
+    first_line,
+    no_waiting_for_the_hub,
+    why_missing,
+)
 
-__all__ = ["ClipModel", "load_clip"]
+__all__ = ["ClipModel", "check_clip", "load_clip"]
 
 Floats = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -104,7 +112,9 @@ def load_clip(model: str, pretrained: str | None, device: str, precision: Precis
     open_clip: Any = require("open_clip", "vision")
     import torch
 
-    _check_names(open_clip, model, pretrained)
+    if ":" not in model:  # hf-hub:owner/name or local-dir:/path bring their own weights
+        tags = open_clip.list_pretrained_tags_by_model(model)
+        _check_names(model, pretrained, open_clip.list_models(), tags)
     where = choose_device(device)
     dtype = choose_dtype(precision, where)
     try:
@@ -115,7 +125,7 @@ def load_clip(model: str, pretrained: str | None, device: str, precision: Precis
             )
             tokenise = open_clip.get_tokenizer(model)
     except Exception as error:  # the hub's client raises a different one for each way of failing
-        raise MissingModelError(_explain(model, pretrained, error)) from error
+        raise MissingModelError(_explain(model, pretrained, first_line(error))) from error
     net.eval()
     probe = tokenise(["", "a word or two"]).to(where)
     read_texts = choose_text_tower(net, probe)
@@ -124,20 +134,38 @@ def load_clip(model: str, pretrained: str | None, device: str, precision: Precis
     return ClipModel(net, prepare, tokenise, read_texts, where, dtype, dim)
 
 
-def _check_names(open_clip: Any, model: str, pretrained: str | None) -> None:
-    if ":" in model:  # hf-hub:owner/name or local-dir:/path bring their own weights
-        return
-    if model not in open_clip.list_models():
+def check_clip(model: str, pretrained: str | None) -> None:
+    """Raises what `load_clip` surely will, and loads nothing."""
+    check_installed("open_clip", "vision")
+    check_installed("torch", "train")
+    scheme, _, place = model.partition(":")
+    cause = ""
+    if scheme == "local-dir":
+        cause = "" if Path(place).is_dir() else "there is no such folder"
+    elif scheme == "hf-hub":
+        cause = why_missing(place)
+    elif not place:
+        weights = weights_of(model)
+        _check_names(model, pretrained, model_names(), weights)
+        place = (
+            "" if pretrained == "openai" else weights.get(pretrained or "", "")
+        )  # older ones lie elsewhere
+        cause = why_missing(place) if place else ""
+    if cause:
+        raise MissingModelError(_explain(model, pretrained, cause))
+
+
+def _check_names(model: str, pretrained: str | None, models: Collection[str], tags: Collection[str]) -> None:
+    """Raises UnknownNameError for names that are none of these; where there are none, nothing is known of them."""
+    if models and model not in models:
         hint = "Or 'hf-hub:owner/name', or 'local-dir:/folder'."
-        raise UnknownNameError("CLIP model", model, open_clip.list_models(), hint)
-    tags = open_clip.list_pretrained_tags_by_model(model)
-    if pretrained is not None and pretrained not in tags and not Path(pretrained).is_file():
+        raise UnknownNameError("CLIP model", model, models, hint)
+    if pretrained is not None and tags and pretrained not in tags and not Path(pretrained).is_file():
         hint = "Or the path of a checkpoint (there is no such file), or none for random weights."
         raise UnknownNameError(f"weights of {model}", pretrained, tags, hint)
 
 
-def _explain(model: str, pretrained: str | None, error: Exception) -> str:
-    cause = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+def _explain(model: str, pretrained: str | None, cause: str) -> str:
     if pretrained is not None and Path(pretrained).is_file():
         return f"{pretrained} does not hold weights of {model!r}: {cause}"
     weights = f" with weights {pretrained!r}" if pretrained and ":" not in model else ""

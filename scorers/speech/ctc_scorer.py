@@ -16,8 +16,9 @@ from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.speech.ctc import MOST_CELLS, CtcAlignment, ctc_align
 from curate.scorers.speech.hearing import Hearing, answer, column, hear
+from curate.scorers.speech.models import WHAT
 from curate.scorers.speech.recognition import Recogniser, load_recogniser
-from curate.weights import Precision
+from curate.weights import Precision, check_model, check_precision
 
 __all__ = ["CtcAlignmentScore", "Spelled", "spell"]
 
@@ -109,6 +110,11 @@ class CtcAlignmentScore:
             detail("ctc_alignment_unknown", pa.float32()),
             detail("ctc_alignment_words", pa.list_(pa.float32())),
         )
+
+    def ready(self) -> None:
+        """Raises MissingExtraError or MissingModelError where the model surely cannot be loaded."""
+        check_precision(self.precision, self.device)
+        check_model(self.model, WHAT)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         texts, uris = column(batch, "text"), column(batch, "audio")

@@ -8,7 +8,9 @@ from typing import Any
 from curate.errors import InputError, require
 from curate.weights import Precision, choose_device, choose_dtype, fetch
 
-__all__ = ["Loaded", "load_parts"]
+__all__ = ["WHAT", "Loaded", "load_parts"]
+
+WHAT = "model with feature extractor and tokenizer"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,7 @@ def load_parts(model: str, device: str, precision: Precision, *, classes: tuple[
         net, extractor, tokenizer = (part.from_pretrained(model, **how) for part in parts)
         return net, extractor, tokenizer
 
-    net, extractor, tokenizer = fetch(load, model, "model with feature extractor and tokenizer")
+    net, extractor, tokenizer = fetch(load, model, WHAT)
     return Loaded(net.to(where, dtype).eval(), extractor, tokenizer, where, dtype)
 
 

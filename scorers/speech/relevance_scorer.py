@@ -11,6 +11,7 @@ import pyarrow as pa
 from curate.contracts import detail, score
 from curate.errors import InputError
 from curate.scorers.speech.hearing import Hearing, answer, column, hear
+from curate.scorers.speech.models import WHAT
 from curate.scorers.speech.relevance import (
     Floats,
     frame_means,
@@ -21,7 +22,7 @@ from curate.scorers.speech.relevance import (
 )
 from curate.scorers.speech.sound import Samples
 from curate.scorers.speech.speech_model import SpeechModel, load_speech_model
-from curate.weights import Precision
+from curate.weights import Precision, check_model, check_precision
 
 __all__ = ["SpeechRelevance"]
 
@@ -85,6 +86,11 @@ class SpeechRelevance:
             detail("speech_relevance_end", pa.float32()),
             detail("speech_relevance_curve", pa.list_(pa.float32())),
         )
+
+    def ready(self) -> None:
+        """Raises MissingExtraError or MissingModelError where the model surely cannot be loaded."""
+        check_precision(self.precision, self.device)
+        check_model(self.model, WHAT)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         texts, uris = column(batch, self.query), column(batch, "audio")

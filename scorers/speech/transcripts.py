@@ -13,8 +13,9 @@ from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.speech.edits import character_error_rate, normalise_transcripts, word_error_rate
 from curate.scorers.speech.hearing import Hearing, Reasons, column, hear, unscored
+from curate.scorers.speech.models import WHAT
 from curate.scorers.speech.recognition import load_recogniser
-from curate.weights import Precision
+from curate.weights import Precision, check_model, check_precision
 
 __all__ = ["TranscriptErrors"]
 
@@ -70,6 +71,12 @@ class TranscriptErrors:
             *(detail(f"transcript_errors_{count}", pa.int32()) for count in _COUNTS),
             detail("transcript_errors_hypothesis", pa.string()),
         )
+
+    def ready(self) -> None:
+        """Raises MissingExtraError or MissingModelError where the model surely cannot be loaded."""
+        if self.model:
+            check_precision(self.precision, self.device)
+            check_model(self.model, WHAT)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         texts, given = (column(batch, name) for name in self.needs)

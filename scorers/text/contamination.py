@@ -13,9 +13,9 @@ import pyarrow as pa
 from curate.contracts import detail, reason_name, score
 from curate.errors import InputError
 from curate.scorers.text.columns import read_token_statistics
-from curate.scorers.text.language_model import TokenStatistics, load_language_model
+from curate.scorers.text.language_model import WHAT, TokenStatistics, load_language_model
 from curate.scorers.text.tokens import mean_log_prob, min_k, min_k_plus_plus, zlib_ratio
-from curate.weights import Precision
+from curate.weights import Precision, check_model, check_precision
 
 __all__ = ["MinK", "Variant"]
 
@@ -91,6 +91,12 @@ class MinK:
         told = {"min_k_log_prob": pa.float32(), "min_k_perplexity": pa.float32(), "min_k_tokens": pa.int32()}
         fields = (score("min_k"), *(detail(name, type_) for name, type_ in told.items()))
         return fields if self.log_probs else (*fields, detail("min_k_zlib", pa.float32()))
+
+    def ready(self) -> None:
+        """Raises MissingExtraError or MissingModelError where the model surely cannot be loaded."""
+        if self.model:
+            check_precision(self.precision, self.device)
+            check_model(self.model, WHAT)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         found, reasons, texts = self._read(batch) if self.log_probs else self._run(batch)

@@ -18,8 +18,9 @@ from curate.counting import counted
 from curate.errors import InputError, require
 from curate.weights import Precision, choose_device, choose_dtype, fetch
 
-__all__ = ["LanguageModel", "TokenStatistics", "load_language_model", "plan_windows"]
+__all__ = ["WHAT", "LanguageModel", "TokenStatistics", "load_language_model", "plan_windows"]
 
+WHAT = "causal language model with its tokenizer"
 Ids = npt.NDArray[np.int64]
 _CELLS = 1 << 22  # logits whose moments are taken at a time
 _UNBOUNDED = 1 << 20  # tokenizers without a limit say 10^30
@@ -221,9 +222,8 @@ def load_language_model(model: str, device: str, precision: Precision) -> Langua
     transformers: Any = require("transformers", "train")
     where = choose_device(device)
     dtype = choose_dtype(precision, where)
-    what = "causal language model with its tokenizer"
-    tokenizer = fetch(transformers.AutoTokenizer.from_pretrained, model, what)
-    net = fetch(transformers.AutoModelForCausalLM.from_pretrained, model, what)
+    tokenizer = fetch(transformers.AutoTokenizer.from_pretrained, model, WHAT)
+    net = fetch(transformers.AutoModelForCausalLM.from_pretrained, model, WHAT)
     net = net.to(where, dtype).eval()
     sizes = [getattr(net.config, name, None) for name in ("max_position_embeddings", "n_positions")]
     known = [s for s in (*sizes, tokenizer.model_max_length) if s and s < _UNBOUNDED]

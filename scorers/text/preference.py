@@ -15,8 +15,8 @@ from curate.arrays.conversion import as_floats
 from curate.contracts import detail, reason_name, score
 from curate.counting import counted
 from curate.errors import InputError
-from curate.scorers.text.language_model import Ids, LanguageModel, load_language_model
-from curate.weights import Precision
+from curate.scorers.text.language_model import WHAT, Ids, LanguageModel, load_language_model
+from curate.weights import Precision, check_model, check_precision
 
 __all__ = ["Ches", "Similarity", "ches"]
 
@@ -102,6 +102,11 @@ class Ches:
     @property
     def gives(self) -> tuple[pa.Field, ...]:
         return score("ches"), detail("ches_raw", pa.float32()), detail("ches_normalised", pa.float32())
+
+    def ready(self) -> None:
+        """Raises MissingExtraError or MissingModelError where the model surely cannot be loaded."""
+        check_precision(self.precision, self.device)
+        check_model(self.model, WHAT)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         prompts, chosen, rejected = (_texts(batch, name) for name in self.needs)

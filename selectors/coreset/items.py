@@ -10,6 +10,7 @@ import numpy as np
 
 from curate.choosing import Pool, effort
 from curate.contracts import Budget, Selection, View
+from curate.errors import check_installed
 from curate.fitting import piece_rows
 from curate.selectors.coreset.centres import choose_centres
 from curate.selectors.coreset.choosers import Chosen, Embedded, Unscored
@@ -53,6 +54,11 @@ class FacilityLocation(Unscored):
     name: ClassVar[str] = "facility-location"
     version: ClassVar[int] = 1
 
+    def ready(self) -> None:
+        """Raises MissingExtraError where numba is not installed."""
+        if self.method != "stochastic":
+            check_installed("numba", "select")
+
     def _choose(self, rows: Source, pool: Pool, rng: np.random.Generator) -> Chosen:
         chosen = facility_location(
             rows,
@@ -81,6 +87,10 @@ class KCenter(Embedded):
 
     name: ClassVar[str] = "k-center"
     version: ClassVar[int] = 1
+
+    def ready(self) -> None:
+        """Raises MissingExtraError where numba is not installed."""
+        check_installed("numba", "select")
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         return self._select(view, (budget, rng), self._centres)
@@ -148,6 +158,11 @@ class Craig(Unscored):
 
     name: ClassVar[str] = "craig"
     version: ClassVar[int] = 1
+
+    def ready(self) -> None:
+        """Raises MissingExtraError where numba is not installed."""
+        if self.method != "stochastic":
+            check_installed("numba", "select")
 
     def _choose(self, rows: Source, pool: Pool, rng: np.random.Generator) -> Chosen:
         chosen = craig(

@@ -9,7 +9,7 @@ import numpy as np
 
 from curate.choosing import Constrained, Pool, effort
 from curate.contracts import Budget, Selection, View
-from curate.errors import InputError
+from curate.errors import InputError, check_installed
 from curate.fitting import columns_of, numbers, true_rows
 from curate.selectors.coreset.asking import query
 from curate.selectors.coreset.choosers import Chosen, Embedded, choose_items
@@ -117,6 +117,10 @@ class D2(Embedded):
     def needs(self) -> tuple[str, ...]:
         return ("id", self.embedding, *columns_of(self.by), *self.constraint_columns)
 
+    def ready(self) -> None:
+        """Raises MissingExtraError where numba is not installed."""
+        check_installed("numba", "select")
+
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         def choose(rows: Source, pool: Pool, rng: np.random.Generator) -> Chosen:
             chosen = d2(
@@ -163,6 +167,10 @@ class Query(Embedded):
     def needs(self) -> tuple[str, ...]:
         more = columns_of(self.known) if self.known else ()
         return ("id", self.embedding, *columns_of(self.by), *more, *self.constraint_columns)
+
+    def ready(self) -> None:
+        """Raises MissingExtraError where numba is not installed."""
+        check_installed("numba", "select")
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         known = true_rows(view, self.known) if self.known else np.zeros(len(view), bool)

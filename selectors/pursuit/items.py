@@ -12,7 +12,7 @@ import numpy.typing as npt
 from curate.choosing import Constrained, Constraints, Meter, Pool, capacity, draw_seed, effort
 from curate.contracts import Budget, Held, Selection, View
 from curate.counting import counted
-from curate.errors import InputError
+from curate.errors import InputError, check_installed
 from curate.fitting import columns_of, true_rows
 from curate.selectors.pursuit.gradients import Aims, hold_column, read_aims
 from curate.selectors.pursuit.projection import information_projection
@@ -96,6 +96,10 @@ class Pursuit(_Aimed):
     @property
     def needs(self) -> tuple[str, ...]:
         return self._columns(self.gradients, *(c for c in (self.target_gradients, self.tasks) if c))
+
+    def ready(self) -> None:
+        """Raises MissingExtraError where numba is not installed."""
+        check_installed("numba", "select")
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         meter, seed = Meter(), draw_seed(rng)
@@ -289,7 +293,7 @@ def _in_rows_of_the_view(
     if must is not None and hidden[must].any():
         raise InputError(
             f"{counted(int(hidden[must].sum()), 'mandatory item')} cannot be chosen, as row {must[hidden[must]][0]}: "
-            "they are of the target, or lack what the selector reads"
+            "of the target, or without what the selector reads"
         )
     group = None
     if own.group is not None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from curate.choosing import Meter, draw_seed, finite_rows
 from curate.contracts import Budget, Selection, View, resolve_budget
 from curate.counting import counted
-from curate.errors import InputError, UnknownNameError
+from curate.errors import InputError, UnknownNameError, check_installed
 from curate.fitting import columns_of, numbers, order_by_id, read_labels, read_vectors, true_rows
 from curate.selectors.reweighting.corewise import Spread, cw_erm
 from curate.selectors.reweighting.dro import class_dro
@@ -130,6 +130,10 @@ class CwErm:
         core = n * self.coreset
         steps = max(16.0, core / 100) * (self.epochs + self.warm_up / 4)
         return {"seconds": 1.0 + 3e-3 * steps + 2 * n * core * d / 2e11, "bytes": 12.0 * n * d + 4e8}
+
+    def ready(self) -> None:
+        """Raises MissingExtraError where torch is not installed."""
+        check_installed("torch", "train")
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         """Raises InputError where items have one class, or a coreset is too small to be split."""

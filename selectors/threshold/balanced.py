@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from curate.contracts import Budget, Selection, View, resolve_budget
 from curate.counting import counted
-from curate.errors import InputError, UnknownNameError, require
+from curate.errors import InputError, UnknownNameError, check_installed, require
 from curate.fitting import numbers
 from curate.selectors.threshold.grouped import PIECE, GroupedPiece, Merged, SomeIds, drawn_groups, lowest_rows
 from curate.selectors.threshold.stratified import stratified_rows
@@ -156,6 +156,11 @@ class Balanced:
     @property
     def needs(self) -> tuple[str, ...]:
         return ("id", *self.by)
+
+    def ready(self) -> None:
+        """Raises MissingExtraError where the solver is not installed."""
+        if self.solver == "milp":
+            check_installed("scipy", "noise")
 
     def select(self, view: View, budget: Budget | None, rng: np.random.Generator) -> Selection:
         """Raises InputError for a budget that is none, UnknownNameError for a column that is not there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -462,7 +463,7 @@ def test_missing_packages_weights_and_addresses_are_told_at_once(recipe, tmp_pat
         recipe(*FIRST, push)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "x")
     recipe(*FIRST, push)
-    monkeypatch.setattr("curate.run.readiness.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(MissingExtraError, match=r"step 5 of 5 .*curate\[noise\]"):
         recipe(*steps, {"compare": ["random"], "embedding": "vec"})
     with pytest.raises(MissingExtraError, match=r"curate\[noise\]"):

@@ -10,8 +10,9 @@ from typing import Any
 from curate.errors import InputError, require
 from curate.weights import Precision, choose_device, choose_dtype, dtype_option, fetch
 
-__all__ = ["Answerer", "load_answerer"]
+__all__ = ["WHAT", "Answerer", "load_answerer"]
 
+WHAT = "causal language model with its tokenizer"
 _UNBOUNDED = 1 << 20  # tokenizers without a limit say 10^30
 
 
@@ -92,10 +93,9 @@ def load_answerer(model: str, device: str, precision: Precision) -> Answerer:
     transformers: Any = require("transformers", "train")
     where = choose_device(device)
     dtype = choose_dtype(precision, where)
-    what = "causal language model with its tokenizer"
-    tokenizer = fetch(transformers.AutoTokenizer.from_pretrained, model, what)
+    tokenizer = fetch(transformers.AutoTokenizer.from_pretrained, model, WHAT)
     options = {**dtype_option(dtype), "output_loading_info": True}
-    net, info = fetch(transformers.AutoModelForCausalLM.from_pretrained, model, what, options)
+    net, info = fetch(transformers.AutoModelForCausalLM.from_pretrained, model, WHAT, options)
     lacking = sorted(str(key) for key in (*info["missing_keys"], *info["mismatched_keys"]))
     if lacking:
         raise InputError(

@@ -11,7 +11,7 @@ import pyarrow as pa
 from curate.contracts import reason_name
 from curate.counting import counted
 from curate.errors import InputError
-from curate.scorers.alignment.elements.generating import Answerer, load_answerer
+from curate.scorers.alignment.elements.generating import WHAT, Answerer, load_answerer
 from curate.scorers.alignment.judges.parts import (
     TEMPLATE,
     Part,
@@ -23,7 +23,7 @@ from curate.scorers.alignment.judges.parts import (
 )
 from curate.scorers.alignment.judges.reading import Unreadable
 from curate.scorers.alignment.vqa.answers import column
-from curate.weights import Precision
+from curate.weights import Precision, check_model, check_precision
 
 __all__ = ["LocalElements"]
 
@@ -76,6 +76,11 @@ class LocalElements:
     @property
     def gives(self) -> tuple[pa.Field, ...]:
         return parts_fields("local_elements")
+
+    def ready(self) -> None:
+        """Raises MissingExtraError or MissingModelError where the model surely cannot be loaded."""
+        check_precision(self.precision, self.device)
+        check_model(self.model, WHAT)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         found = self._split(column(batch, "text").to_pylist())

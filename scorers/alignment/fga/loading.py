@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from curate.counting import counted
-from curate.errors import InputError, MissingModelError, require
+from curate.errors import InputError, MissingModelError, check_installed, require
 from curate.scorers.alignment.fga.lavis import MASK_HEAD, convert_lavis_state_dict
 from curate.scorers.alignment.fga.network import MASK_FILE, FgaModel, new_mask_head
-from curate.weights import Precision, choose_device, choose_dtype, hub_is_named
+from curate.weights import Precision, choose_device, choose_dtype, hub_is_named, why_missing
 
-__all__ = ["AUTHORS", "BASE", "load_fga", "read_checkpoint"]
+__all__ = ["AUTHORS", "BASE", "check_fga", "load_fga", "read_checkpoint"]
 
 AUTHORS = "hanshuhao/FGA-BLIP2"
 BASE = "Salesforce/blip2-itm-vit-g-coco"
@@ -79,6 +79,20 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: {error}") from error
 
 
+def check_fga(model: str, base: str) -> None:
+    """Raises what `load_fga` surely will, and loads nothing. A file of weights is put on a base."""
+    check_installed("torch", "train")
+    check_installed("transformers", "train")
+    whole, file = Path(model).is_dir(), model.endswith(_CHECKPOINTS)
+    if file and not whole:
+        _find_checkpoint(model)
+    elif cause := why_missing(model):
+        raise MissingModelError(_explain(model, cause))
+    put_on = not whole and (file or model in _HUB_FILES)
+    if put_on and (cause := why_missing(base)):
+        raise MissingModelError(_explain(base, cause))
+
+
 def _find_checkpoint(model: str) -> Path | None:
     """The file with the authors' weights, or None for a model in transformers' format."""
     if Path(model).is_dir():
@@ -93,7 +107,7 @@ def _find_checkpoint(model: str) -> Path | None:
     try:
         return Path(hub.hf_hub_download(model, _HUB_FILES[model], local_files_only=not hub_is_named()))
     except Exception as error:  # the hub's client raises a different one for each way of failing
-        raise MissingModelError(_explain(model, error)) from error
+        raise MissingModelError(_explain(model, _first_line(error))) from error
 
 
 def _load_base(source: str, whole: bool) -> tuple[Any, Any]:
@@ -119,7 +133,7 @@ def _load_base(source: str, whole: bool) -> tuple[Any, Any]:
         except InputError:
             raise
         except Exception as error:  # as above
-            raise MissingModelError(_explain(source, error)) from error
+            raise MissingModelError(_explain(source, _first_line(error))) from error
     missing = [name for name in info["missing_keys"] if not name.startswith(_OPTIONAL)]
     if missing and (whole or any(name.startswith(_VISION) for name in missing)):
         raise InputError(
@@ -211,11 +225,11 @@ def _first_line(error: Exception, lines: int = 1) -> str:
     return " ".join(said)[:300]
 
 
-def _explain(model: str, error: Exception) -> str:
+def _explain(model: str, cause: str) -> str:
     if Path(model).is_dir():
-        return f"{model} holds no usable BLIP-2 with its tokenizer: {_first_line(error)}"
+        return f"{model} holds no usable BLIP-2 with its tokenizer: {cause}"
     return (
-        f"the model {model!r} is not on this machine and could not be fetched ({_first_line(error)}). Where there is a "
+        f"the model {model!r} is not on this machine and could not be fetched ({cause}). Where there is a "
         f"network, download the authors' fga_blip2.pth and the folder of {BASE}, copy them here, and give their paths: "
         "model='/path/to/fga_blip2.pth', base='/path/to/folder'. A folder that FgaModel.save wrote is enough by itself"
     )

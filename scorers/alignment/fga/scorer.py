@@ -17,9 +17,9 @@ from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.alignment.fga.captions import MAX_WORDS
 from curate.scorers.alignment.fga.judging import Judged, judge_pairs
-from curate.scorers.alignment.fga.loading import AUTHORS, BASE, load_fga
+from curate.scorers.alignment.fga.loading import AUTHORS, BASE, check_fga, load_fga
 from curate.scorers.alignment.fga.network import FgaModel
-from curate.weights import Precision
+from curate.weights import Precision, check_precision
 
 __all__ = ["FgaBlip2", "PairScores", "parse_elements"]
 
@@ -92,6 +92,11 @@ class FgaBlip2:
             detail("fga_blip2_element_mean", pa.float32()),
             detail("fga_blip2_notes", pa.string()),
         )
+
+    def ready(self) -> None:
+        """Raises MissingExtraError or MissingModelError where the model surely cannot be loaded."""
+        check_precision(self.precision, self.device)
+        check_fga(self.model, self.base)
 
     def score_pairs(
         self,

@@ -6,12 +6,14 @@ import logging
 import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import pyarrow as pa
 
 from curate.contracts import column_name, reason_name
 from curate.counting import counted
+from curate.durable import check_writable
 from curate.errors import InputError, MediaError
 from curate.scorers.alignment.judges.client import (
     Client,
@@ -22,7 +24,8 @@ from curate.scorers.alignment.judges.client import (
     open_client,
 )
 from curate.scorers.alignment.judges.reading import Unreadable
-from curate.scorers.alignment.judges.replies import Reply
+from curate.scorers.alignment.judges.replies import Replies, Reply
+from curate.scorers.alignment.judges.transport import find_endpoint
 
 __all__ = ["Judging", "Said", "template_fields"]
 
@@ -86,6 +89,13 @@ class Judging:
             price_out=self.price_out,
             max_cost=self.max_cost,
         )
+
+    def ready(self) -> None:
+        """Raises InputError where nothing was replied yet, and no endpoint is named, or replies cannot be kept."""
+        replies = Replies(Path(self.cache))
+        if not replies.any():  # what was paid for is read without either
+            find_endpoint()
+            check_writable(replies.folder / "reply")
 
     def converse(
         self, client: Client, question: Question, read: Callable[[Reply], Value], again: str

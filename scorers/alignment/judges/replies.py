@@ -49,6 +49,10 @@ class Replies:
         except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
             return None
 
+    def any(self) -> bool:
+        """Whether there is a reply."""
+        return next(self.folder.glob("??/*.json"), None) is not None
+
     def keep(self, key: str, reply: Reply) -> None:
         """Writes a reply so that a crash leaves it whole or leaves none."""
         path = self._path(key)

@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from curate.contracts import reason_name
 from curate.errors import InputError, MediaError
-from curate.scorers.alignment.vqa.loading import load_vision_language_model
+from curate.scorers.alignment.vqa.loading import WHAT, load_vision_language_model
 from curate.scorers.alignment.vqa.measures import Normalise, yes_probability
 from curate.scorers.alignment.vqa.model import Job
-from curate.weights import Precision
+from curate.weights import Precision, check_model, check_precision
 
 __all__ = ["Asking", "answer", "answers_type", "check_template", "column", "lists"]
 
@@ -44,6 +44,11 @@ class Asking:
         both = {w.strip().lower() for w in self.yes} & {w.strip().lower() for w in self.no}
         if not self.yes or not self.no or both:
             raise InputError(f"yes={self.yes!r} and no={self.no!r}: words for each, none for both")
+
+    def ready(self) -> None:
+        """Raises MissingExtraError or MissingModelError where the model surely cannot be loaded."""
+        check_precision(self.precision, self.device)
+        check_model(self.model, WHAT, "vision")
 
     def ask(self, images: Sequence[str | None], prompts: Sequence[Sequence[str] | str]) -> list[Floats | str]:
         """P(yes) of the prompts of each image (address), (prompts,) float64; or why there is none.

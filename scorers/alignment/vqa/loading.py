@@ -10,9 +10,9 @@ from curate.errors import InputError, require
 from curate.scorers.alignment.vqa.model import VisionLanguageModel
 from curate.weights import Precision, choose_device, choose_dtype, dtype_option, fetch
 
-__all__ = ["load_vision_language_model"]
+__all__ = ["WHAT", "load_vision_language_model"]
 
-_WHAT = "vision-language model with its processor"
+WHAT = "vision-language model with its processor"
 
 
 @lru_cache(maxsize=1)
@@ -26,12 +26,12 @@ def load_vision_language_model(model: str, device: str, precision: Precision) ->
     transformers: Any = require("transformers", "vision")
     where = choose_device(device)
     dtype = choose_dtype(precision, where)
-    processor = fetch(transformers.AutoProcessor.from_pretrained, model, _WHAT)
+    processor = fetch(transformers.AutoProcessor.from_pretrained, model, WHAT)
     _check_processor(processor, model)
     net, info = fetch(
         transformers.AutoModelForImageTextToText.from_pretrained,
         model,
-        _WHAT,
+        WHAT,
         {**dtype_option(dtype), "output_loading_info": True},
     )
     lacking = sorted(str(key) for key in (*info["missing_keys"], *info["mismatched_keys"]))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from curate import weights
 from curate.arrays.conversion import as_rows
 from curate.arrays.labels import as_codes, check_several
-from curate.errors import InputError, require
+from curate.errors import InputError, check_installed, require
 from curate.scorers.noise.losses.ldr import Preparation, ldr_kl, prepare_logits
 
 __all__ = [
@@ -89,6 +89,10 @@ class TrainsHead:
     @property
     def needs(self) -> tuple[str, ...]:
         return ("label", self.embedding)
+
+    def ready(self) -> None:
+        """Raises MissingExtraError where torch is not installed."""
+        check_installed("torch", "train")
 
     def train_with(self, **loss: Any) -> Head:
         """The head to train, with this loss and its parameters. Raises InputError for what cannot be."""

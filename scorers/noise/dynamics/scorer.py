@@ -72,6 +72,13 @@ class TrainingDynamics(TrainsHead):
             detail("dynamics_suggested_label", pa.string()),
         )
 
+    def ready(self) -> None:
+        """Raises InputError where there is no such log, MissingExtraError where a head is to be trained without torch."""
+        if self.log is not None:
+            LogitLog.open(self.log)
+        elif self.logits is None:
+            super().ready()
+
     def fit(self, view: View) -> FittedTable:
         """Measure a whole view. Raises InputError for a log of other items, one class, epochs that do not divide."""
         if self.log is not None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from curate.contracts import View, detail, score
 from curate.counting import counted
-from curate.errors import InputError
+from curate.errors import InputError, check_installed
 from curate.fitting import FittedTable
 from curate.scorers.noise.dynamics.head import Head
 from curate.scorers.noise.dynamics.items import read_items
@@ -55,6 +55,13 @@ class MemorisationScore:
     def gives(self) -> tuple[pa.Field, ...]:
         names = ("included", "excluded", "error")
         return (score("memorisation"), *(detail(f"memorisation_{name}", pa.float32()) for name in names))
+
+    def ready(self) -> None:
+        """Raises MissingExtraError where what trains the models is not installed."""
+        if self.model == "mlp":
+            check_installed("torch", "train")
+        elif self.model == "logistic-regression":
+            check_installed("sklearn", "noise")
 
     def fit(self, view: View) -> FittedTable:
         """Train on shares of a whole view. Raises InputError for a single class, or too few items to share."""
@@ -121,6 +128,10 @@ class SelfRescaling:
     @property
     def gives(self) -> tuple[pa.Field, ...]:
         return (score("self_rescaling"),)
+
+    def ready(self) -> None:
+        """Raises MissingExtraError where torch is not installed."""
+        check_installed("torch", "train")
 
     def fit(self, view: View) -> FittedTable:
         """Train on a whole view. Raises InputError for a single class or a training that diverges."""

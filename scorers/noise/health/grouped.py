@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from curate.contracts import Finding, Findings, View
 from curate.counting import counted
-from curate.errors import InputError
+from curate.errors import InputError, check_installed
 from curate.fitting import columns_of, numbers, order_by_id, read_labels
 from curate.scorers.noise.health.clusters import k_means
 from curate.scorers.noise.health.groups import GroupComparison, compare_groups
@@ -59,6 +59,10 @@ class GroupHealth:
     @property
     def needs(self) -> tuple[str, ...]:
         return (*columns_of(self.by), self.group or self.embedding)
+
+    def ready(self) -> None:
+        """Raises MissingExtraError where scipy is not installed."""
+        check_installed("scipy", "noise")
 
     def analyse(self, view: View) -> Findings:
         """Compare groups. Raises InputError where no item has a value of `by`, or none has a group."""

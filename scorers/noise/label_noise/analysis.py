@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from curate.contracts import Finding, Findings, View
 from curate.counting import counted
-from curate.errors import InputError
+from curate.errors import InputError, check_installed
 from curate.fitting import read_labels
 from curate.scorers.noise.label_noise.audit import (
     AuditPlan,
@@ -67,6 +67,10 @@ class LabelAudit:
     @property
     def needs(self) -> tuple[str, ...]:
         return ("label", *self.columns, *((self.checked,) if self.checked else ()))
+
+    def ready(self) -> None:
+        """Raises MissingExtraError where scipy is not installed."""
+        check_installed("scipy", "noise")
 
     def analyse(self, view: View) -> Findings:
         """Raises InputError where the labels cannot be judged: see label-errors."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.contracts import View, detail, flag, score
-from curate.errors import InputError, SchemaError
+from curate.errors import InputError, SchemaError, check_installed
 from curate.fitting import FittedTable, answered, order_by_id, read_vectors
 from curate.scorers.noise.structure.predictions import Regressor, out_of_fold_predictions
 from curate.scorers.noise.structure.ragged import read_column
@@ -60,6 +60,11 @@ class RegressionErrors:
             detail("value_deviation", pa.float64()),
             detail("suggested_value", pa.float64()),
         )
+
+    def ready(self) -> None:
+        """Raises MissingExtraError where what trains the model is not installed."""
+        if not self.predictions:
+            check_installed("threadpoolctl" if self.model == "ridge" else "sklearn", "noise")
 
     def fit(self, view: View) -> FittedTable:
         """Find the wrong numbers of a view. Raises InputError where the whole input is wrong, not a few rows."""
