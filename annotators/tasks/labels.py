@@ -39,8 +39,8 @@ class _Labels(Template):
         labels = tuple(sorted({value for column in columns for value in _values(view, column)}))
         if not labels or len(labels) > MOST:
             raise InputError(
-                f"{self.name}: the column {self.label!r} has {counted(len(labels), 'value')}: name the labels (1 to "
-                f"{MOST})"
+                f"{self.name}: the column {' and '.join(map(repr, columns))} has {counted(len(labels), 'value')}: name the "
+                f"labels (1 to {MOST})"
             )
         return replace(self, labels=labels)
 
