@@ -12,7 +12,7 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        print("interrupted before anything was done", file=sys.stderr)
+        print("interrupted; nothing was begun", file=sys.stderr)
         sys.exit(130)
 
 

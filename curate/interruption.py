@@ -9,7 +9,10 @@ from typer.core import TyperGroup
 
 from curate.console import say
 
-__all__ = ["SAID", "Interruptible"]
+__all__ = ["EARLY", "SAID", "Interruptible"]
+
+EARLY = "nothing was begun"
+"""What holds before a command is known."""
 
 _GOES_ON = "what was committed is kept, the same command goes on from there"
 _ALIKE = "nothing was changed, the same command starts afresh"
@@ -52,15 +55,24 @@ SAID = {
 class Interruptible(TyperGroup):
     """A group of commands of which each ends on Ctrl-C with its sentence and exit code 130, wherever it was."""
 
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        """Read what was typed in front of a command; the first time much is imported for it."""
+        try:
+            return super().make_context(*args, **more)
+        except KeyboardInterrupt:
+            raise _ended(EARLY) from None
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            say(
-                f"interrupted; {SAID.get(_asked(ctx), _ALIKE)}", err=True
-            )  # before a command is known none began
-            raise typer.Exit(130) from None
+            raise _ended(SAID.get(_asked(ctx), EARLY)) from None
+
+
+def _ended(said: str) -> typer.Exit:
+    say(f"interrupted; {said}", err=True)
+    return typer.Exit(130)
 
 
 def _asked(ctx: Any) -> str:

@@ -15,7 +15,7 @@ import typer
 
 import curate
 from curate.cli import app
-from curate.interruption import SAID
+from curate.interruption import EARLY, SAID
 
 INTERRUPTIBLE = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell may have told us to ignore it
@@ -109,7 +109,21 @@ def test_ctrl_c_while_it_starts_is_told_in_a_sentence() -> None:
         "main()\n"
     )
     done = subprocess.run([sys.executable, "-c", early], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted before anything was done\n")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted; nothing was begun\n")
+
+
+def test_ctrl_c_while_what_was_typed_is_read_is_told_in_a_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    group: Any = typer.main.get_command(app)
+
+    def impatient(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    group.parse_args = impatient
+    with pytest.raises(SystemExit) as ended:
+        group.main(["list"], prog_name="curate")
+    assert (ended.value.code, capsys.readouterr().err) == (130, f"interrupted; {EARLY}\n")
 
 
 @pytest.mark.parametrize(
