@@ -35,6 +35,11 @@ _LABEL_TASKS = {
     "audio": "audio-classification",
     "text": "text-classification",
 }
+_SEVERAL = {
+    "image-classification": "multi-label-image-classification",
+    "text-classification": "multi-label-classification",
+}
+"""What a task is called where an item has several labels, as far as there is a name for it."""
 _DATA_FILES = {
     "parquet": "data/train-*.parquet",
     "jsonl": "data/train-*.jsonl",
@@ -69,6 +74,7 @@ def compose_card(manifest: Mapping[str, Any]) -> bytes:
         ),
         "## Counts",
         _counts(manifest["counts"]),
+        *(["An item counts for each of its labels."] if _sets(manifest) else []),
         "## Known limits",
         _limits(manifest),
         "## How to load it",
@@ -84,6 +90,7 @@ def _front_matter(manifest: Mapping[str, Any]) -> str:
     if kind == "label":
         names = [c["name"] for c in manifest["columns"]]
         tasks = [task for column, task in _LABEL_TASKS.items() if column in names]
+    several = [_SEVERAL[task] for task in tasks if task in _SEVERAL] if _sets(manifest) else []
     config = {
         "config_name": "default",
         "data_files": [{"split": "train", "path": _DATA_FILES[manifest["format"]]}],
@@ -93,10 +100,17 @@ def _front_matter(manifest: Mapping[str, Any]) -> str:
         "license": _one_line(manifest["license"]),
         "size_categories": [_size(manifest["counts"]["rows"])],
         "task_categories": tasks,
+        **({"task_ids": several} if several else {}),
         "tags": ["curate", kind],
         "configs": [config],
     }
     return yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _sets(manifest: Mapping[str, Any]) -> bool:
+    """Whether items of kind label have sets of labels."""
+    columns = {c["name"]: c["type"] for c in manifest["columns"]}
+    return bool(manifest["kind"] == "label" and columns.get("labels", "").startswith("list"))
 
 
 def _size(rows: int) -> str:

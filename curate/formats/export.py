@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.types as pt
 
 from curate.contracts import digest
 from curate.counting import counted
@@ -211,23 +212,37 @@ class _Job:
 
 
 class _Tally:
-    """Counts what goes by: rows and, for a kind with labels, items of each class (up to 1,000 classes)."""
+    """Counts what goes by: rows and, for a kind with labels, items of each class (up to 1,000 classes). An item with several
+    labels counts for each; with none, or no label at all, as `(none)`."""
 
     def __init__(self, kind: Kind) -> None:
         self.rows = 0
         self.classes: dict[str, int] = {}
-        self._label = next(iter(kind.roles.get("label", ())), None)
+        self._columns = (*kind.roles.get("label", ()), *kind.sets)
 
     def watch(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             self.rows += batch.num_rows
-            if self._label in batch.schema.names:
-                for entry in pc.value_counts(batch.column(self._label)).to_pylist():
+            for labels in self._labels(batch):
+                for entry in pc.value_counts(labels).to_pylist():
                     name = "(none)" if entry["values"] is None else str(entry["values"])
                     self.classes[name] = self.classes.get(name, 0) + entry["counts"]
-                if len(self.classes) > _CLASSES:
-                    self._label, self.classes = None, {}
+            if len(self.classes) > _CLASSES:
+                self._columns, self.classes = (), {}
             yield batch
+
+    def _labels(self, batch: pa.RecordBatch) -> Iterator[pa.Array]:
+        """The labels of the items, a null for each item without."""
+        there = [batch.column(column) for column in self._columns if column in batch.schema.names]
+        single = [column for column in there if not pt.is_list(column.type)][:1]
+        sets = [column for column in there if pt.is_list(column.type)]
+        for label in single:
+            yield label.drop_null() if sets else label
+        for several in sets:
+            alone = several.filter(single[0].is_null()) if single else several
+            yield pc.list_flatten(alone)
+            none = pc.equal(pc.fill_null(pc.list_value_length(alone), 0), 0)
+            yield pa.nulls(pc.sum(none).as_py() or 0)
 
 
 def check_media(format: str, media: str | None, kind: Kind | None = None) -> str:

@@ -201,7 +201,7 @@ def _check_required(columns: dict[str, pa.Array], plan: Plan, bad: Bad) -> None:
         if f"{name}_data" in columns:
             gone = pc.and_(gone, pc.is_null(columns[f"{name}_data"]))
         elif name in plan.kind.sets and columns[name].type != SETS:
-            gone = pa.repeat(True, len(gone))
+            continue  # the user's own, whatever it holds
         elif name not in plan.kind.media and name not in plan.kind.sets:
             gone = _gone(columns[name])
         absent[name] = gone
@@ -209,12 +209,19 @@ def _check_required(columns: dict[str, pa.Array], plan: Plan, bad: Bad) -> None:
         there = [name for name in those if name in absent]
         nothing = functools.reduce(pc.and_, [absent[name] for name in there])
         reason = (
-            f"column {there[0]!r} is empty, and items of this kind need it"
+            f"column {there[0]!r} is empty, and items of this kind need it{_hint(there[0], plan)}"
             if len(there) == 1
             else f"{' and '.join(there)}: empty, and items of this kind need one of them"
         )
         for row in _rows(nothing):
             bad.setdefault(row, (f"missing-{what}", reason))
+
+
+def _hint(column: str, plan: Plan) -> str:
+    """How a column that stands beside an empty label and holds no lists would count."""
+    if column != "label" or "labels" not in plan.fields:
+        return ""
+    return '; texts in \'labels\' are read as sets where they are asked for: columns={"labels": "labels"}'
 
 
 def _reject(chunk: Chunk, table: pa.Table, bad: Bad) -> list[Rejection]:

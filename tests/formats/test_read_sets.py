@@ -140,6 +140,19 @@ def test_rows_with_one_label_and_rows_with_several() -> None:
         ("y", ["a", "a"]),
     ]
     assert [(r["row"], r["code"]) for r in rejected] == [(3, "missing-label")]
+    assert rejected[0]["reason"] == "label and labels: empty, and items of this kind need one of them"
+
+
+def test_texts_beside_a_label_are_sets_where_they_are_asked_for(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.csv", b"text,label,labels\na,x,\nb,,y|z\n")
+    rows, rejected = read(file)
+    assert [row["label"] for row in rows] == ["x"]
+    assert 'columns={"labels": "labels"}' in rejected[0]["reason"]
+    rows, rejected = read(file, columns={"labels": "labels"})
+    assert [(row["label"], row["labels"]) for row in rows] == [
+        ("x", None),
+        (None, ["y", "z"]),
+    ] and not rejected
 
 
 @pytest.mark.parametrize(
