@@ -265,7 +265,7 @@ def test_every_page_of_the_docs_is_about_something_registered() -> None:
 
 def test_the_exception_tree_is_all_exported_and_drawn() -> None:
     raised = {n for n, c in vars(errors).items() if inspect.isclass(c) and issubclass(c, Exception)}
-    assert sorted(errors.__all__) == sorted({*raised, "require"})
+    assert sorted(errors.__all__) == sorted({*raised, "check_installed", "require"})
     for name in raised:
         assert issubclass(getattr(errors, name), errors.CurateError)
         assert name in (errors.__doc__ or "")

@@ -12,6 +12,7 @@ from curate.annotators.consensus.aggregation import consensus
 from curate.annotators.consensus.answers import Answers, numeric, read_answers
 from curate.annotators.consensus.viewing import needed_columns, view_answers
 from curate.contracts import View, detail, flag, reason_name, score
+from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import FittedTable
 
@@ -136,6 +137,7 @@ def _ratings_for_labels(read: Answers) -> tuple[str, ...]:
     if numbers is None or len(numbers) <= _MANY:
         return ()
     return (
-        f"the answers are {len(numbers):,} different numbers, and were taken for names of classes: none is nearer to one "
-        "than to another. For ratings `rating-agreement` gives their mean and spread, and rounds settle by method 'mean'",
+        f"the answers are {counted(len(numbers), 'different number')}, and were taken for names of classes: none is "
+        "nearer to one than to another. For ratings `rating-agreement` gives their mean and spread, and rounds "
+        "settle by method 'mean'",
     )
