@@ -13,6 +13,7 @@ from curate.arrays.conversion import as_numbers
 from curate.errors import InputError
 from curate.scorers.noise.label_noise.evidence import Evidence, Pool, as_labels, as_members
 from curate.scorers.noise.label_noise.pooling import (
+    LEAST,
     fit_exponents,
     least_said,
     pool_slopes,
@@ -54,8 +55,8 @@ class Expectation:
     expected to say the label. `flagged` (n,) bool: below a half. `suggested` (n,) int64: what most are expected to say;
     the given label exactly where not flagged. `shares` (n, k) float32: how many are expected to say each class; rows
     sum to 1: a soft label. `code` (n,) uint8 into `REASONS`; `reason` spells it out.
-    `exponents` say how much each model counts, and together how sure they are; `people`, as how many people the
-    models count beside the answers to an item. `agreement` is the share of the answers that the models alone expected to be the
+    `exponents` say how much each model counts, and together how sure they are; `label`, by what the log-odds of a class
+    rise for being the given label; `people`, as how many people both count beside the answers to an item. `agreement` is the share of the answers that the models alone expected to be the
     commonest, `commonest` that of the answer given most often overall.
     """
 
@@ -65,6 +66,7 @@ class Expectation:
     shares: npt.NDArray[np.float32]
     code: npt.NDArray[np.uint8]
     exponents: tuple[float, ...]
+    label: float
     people: float
     agreement: float
     commonest: float
@@ -92,9 +94,11 @@ def expected_answers(
     `votes` (n, k): how many people said each class, whole numbers; zeros where nobody was asked. `labels` (n,) integers 0 ... k - 1, or
     names with `classes`, the name of each column.
 
-    How: q is the product of the models' probabilities, each to a power, the powers being those under which the votes are
-    likeliest (`pooling.fit_exponents`, on at most 20,000 votes). The shares of all people who would say each class are
-    thought drawn around q by a Dirichlet distribution of `people` q, with the `people` under which the votes of those asked about the same
+    How: the models are multiplied, each to a power, the powers being those under which the votes are likeliest
+    (`pooling.fit_exponents`, on at most 20,000 votes). So is the given label, as a witness that favours its class by the same odds
+    whatever the class is: where the models know little it is believed. That leaves the order of items that nobody was asked
+    about as the models have it, and moves the cut. The result is q. The shares of all people who would say each class are thought
+    drawn around q by a Dirichlet distribution of `people` q, with the `people` under which the votes of those asked about the same
     item are likeliest; so the votes v of an item move its shares to (people q + v) / (people + sum v). The label is
     wrong, in the eyes of most people, where another class has the larger share.
 
@@ -138,22 +142,55 @@ def expect(members: tuple[npt.NDArray[Any], ...], said: Said, labels: npt.NDArra
         raise InputError(
             "nobody was asked about any of these items: what people say cannot be learnt; label_errors needs no answers"
         )
-    evidence = Evidence(members, _learn(members, said))
-    people = _alike(evidence, said, k)
+    models = Evidence(members, _learn(members, said))
+    judge = _hear_labels(models, said, labels)
+    people = _alike(judge, said, k)
     found = Expectation(
         np.empty(n),
         np.empty(n, bool),
         np.empty(n, np.int64),
         np.empty((n, k), np.float32),
         np.empty(n, np.uint8),
-        evidence.pool.weights,
+        tuple(judge.power * weight for weight in models.pool.weights),
+        judge.favour,
         people,
-        _agreement(evidence, said),
+        _agreement(models, said),
         float(np.bincount(said.value).max() / len(said.value)),
     )
     for block in blocks(n, k):
-        _judge(found, block, evidence, said, labels)
+        _judge(found, block, judge, said)
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    """The models to a `power`, and the labels given, (n,), each in favour of its class by so many log-odds."""
+
+    models: Evidence
+    labels: npt.NDArray[np.int64]
+    power: float
+    favour: float
+
+    def expect(self, rows: slice | npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """What people are expected to say of these rows, (rows, k), as far as others' answers tell."""
+        log = self.power * np.log(np.maximum(self.models.take(rows).astype(np.float64), LEAST))
+        log[np.arange(len(log)), self.labels[rows]] += self.favour
+        log -= log.max(1, keepdims=True)
+        np.exp(log, out=log)
+        return np.asarray(log / log.sum(1, keepdims=True))
+
+
+def _hear_labels(models: Evidence, said: Said, labels: npt.NDArray[np.int64]) -> _Judge:
+    """How far the labels themselves are believed: a pool of two, of which one knows the label alone, with log-odds of 1."""
+    some = spaced(len(said.row))
+    rows, values = said.row[some], said.value[some]
+    k = models.shape[1]
+    witness = np.full((len(rows), k), 1 / (np.e + k - 1))
+    witness[np.arange(len(rows)), labels[rows]] *= np.e
+    parts = (models.take(rows), witness)
+    return _Judge(
+        models, labels, *fit_exponents(2, lambda told: pool_slopes(parts, Pool(told, (LEAST,) * 2), values))
+    )
 
 
 def _learn(members: tuple[npt.NDArray[Any], ...], said: Said) -> Pool:
@@ -165,8 +202,8 @@ def _learn(members: tuple[npt.NDArray[Any], ...], said: Said) -> Pool:
     return Pool(fit_exponents(len(parts), lambda told: pool_slopes(parts, Pool(told, least), values)), least)
 
 
-def _alike(evidence: Evidence, said: Said, k: int) -> float:
-    """As how many people the models count: the concentration under which votes on the same items are likeliest."""
+def _alike(judge: _Judge, said: Said, k: int) -> float:
+    """As how many people the expectation counts: the concentration under which votes on the same items are likeliest."""
     from scipy.optimize import minimize_scalar
     from scipy.special import gammaln
 
@@ -183,7 +220,7 @@ def _alike(evidence: Evidence, said: Said, k: int) -> float:
     mine = chosen[place] == said.row
     votes = np.zeros((len(chosen), k))
     np.add.at(votes, (place[mine], said.value[mine]), 1)
-    shares = np.maximum(evidence.take(chosen).astype(np.float64), 1e-12)
+    shares = np.maximum(judge.expect(chosen), LEAST)
     total = votes.sum(1)
 
     def loss(log: float) -> float:
@@ -206,15 +243,14 @@ def _agreement(evidence: Evidence, said: Said) -> float:
     return right / len(some)
 
 
-def _judge(
-    found: Expectation, block: slice, evidence: Evidence, said: Said, labels: npt.NDArray[np.int64]
-) -> None:
+def _judge(found: Expectation, block: slice, judge: _Judge, said: Said) -> None:
     """Fill in the rows of a block."""
-    given, row = labels[block], np.arange(block.stop - block.start)
+    given, row = judge.labels[block], np.arange(block.stop - block.start)
     low, high = np.searchsorted(said.row, (block.start, block.stop))
-    votes = np.zeros((len(row), evidence.shape[1]))
+    weight = found.people * judge.expect(block)
+    votes = np.zeros_like(weight)
     np.add.at(votes, (said.row[low:high] - block.start, said.value[low:high]), 1)
-    weight = found.people * evidence.take(block).astype(np.float64) + votes
+    weight += votes
     own = weight[row, given]
     others = weight.copy()
     others[row, given] = -1
@@ -237,6 +273,7 @@ def _empty(models: int, k: int) -> Expectation:
         np.empty((0, k), np.float32),
         np.empty(0, np.uint8),
         (1 / models,) * models,
+        0.0,
         ONE_EACH,
         float("nan"),
         float("nan"),

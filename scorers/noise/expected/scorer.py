@@ -138,14 +138,14 @@ def describe(found: Expectation, said: Said) -> tuple[str, ...]:
             "of what people say, and what is concluded from them is to be doubted; are the columns in the order of the classes?"
         )
     shares = ", ".join(f"{weight:.2f}" for weight in found.exponents)
+    powers = f"powers {shares}" if len(found.exponents) > 1 else f"power {shares}"
     told.append(
-        f"the models count with the powers {shares}"
-        if len(found.exponents) > 1
-        else f"the model's probabilities are taken to the power {shares}"
+        f"the models' probabilities are taken to the {powers}, and the given label makes its class {np.exp(found.label):.1f} times "
+        "as likely"
     )
     told.append(
-        "nobody was asked what another was asked: how alike people's answers are cannot be told, and the models count as one more person"
+        "nobody was asked what another was asked: how alike people's answers are cannot be told, and all this counts as one more person"
         if found.people == ONE_EACH
-        else f"the models count as {found.people:.1f} people beside those who were asked about the item"
+        else f"all this counts as {found.people:.1f} people beside those who were asked about the item"
     )
     return tuple(told)

@@ -12,6 +12,7 @@ from curate.scorers.noise.label_noise.evidence import ALONE, Pool
 from curate.scorers.noise.label_noise.rivals import blocks
 
 __all__ = [
+    "LEAST",
     "Slopes",
     "fit_exponents",
     "fit_weights",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curate.errors import InputError
 from curate.scorers.noise import expected_answers
-from curate.scorers.noise.expected.people import ONE_EACH, Said, _alike
+from curate.scorers.noise.expected.people import ONE_EACH, Said, _alike, _Judge
 from curate.scorers.noise.expected.scorer import ExpectedAnswers
 from curate.scorers.noise.label_noise.evidence import Evidence, Pool
 from curate.testing import ArrayView, score_all
@@ -36,11 +36,13 @@ def drawn(
 
 
 def test_votes_move_the_shares_by_hand() -> None:
-    """With a power of 1 and as many people as were found, shares are (people q + votes) / (people + total)."""
+    """With the numbers that were found, shares are (people q + votes) / (people + total)."""
     probs, _, votes = drawn(3000, 5.0, 4)
-    labels = probs.argmax(1)
+    labels = np.where(np.arange(3000) % 4, votes.argmax(1), 0)
     found = expected_answers(probs, votes, labels)
     q = softened(np.maximum(probs, probs.min() / 2), found.exponents[0])
+    q[np.arange(3000), labels] *= np.exp(found.label)
+    q /= q.sum(1, keepdims=True)
     expected = (found.people * q + votes) / (found.people + 4)
     np.testing.assert_allclose(found.shares, expected, atol=2e-6)
     row = np.arange(len(labels))
@@ -85,7 +87,8 @@ def test_the_likelihood_of_two_votes_on_an_item_by_hand() -> None:
     agree = np.arange(400) < 300  # three of four: people / 2 + 1 = .75 (people + 1), so people = 1
     value = np.stack([np.zeros(400, int), np.where(agree, 0, 1)], 1).reshape(-1)
     evidence = Evidence((np.full((400, 2), 0.5),), Pool((1.0,), (1e-7,)))
-    assert abs(_alike(evidence, Said(rows, value), 2) - 1.0) < 0.01
+    judge = _Judge(evidence, np.zeros(400, int), 1.0, 0.0)
+    assert abs(_alike(judge, Said(rows, value), 2) - 1.0) < 0.01
 
 
 def test_one_answer_an_item_says_nothing_of_how_alike_people_are() -> None:
@@ -121,12 +124,31 @@ def test_where_people_agree_about_an_item_one_answer_decides() -> None:
     assert found.flagged[0] and found.suggested[0] == 1 and found.code[0] == 3
 
 
-def test_ties_go_to_the_given_label() -> None:
-    probs = np.full((30, 3), 1 / 3)
-    votes = np.zeros((30, 3), int)
-    votes[:3] = np.eye(3, dtype=int)
-    found = expected_answers(probs, votes, np.arange(30) % 3)
-    assert not found.flagged[3:].any() and (found.score[3:] == 0.5).all()
+def test_a_model_that_knows_nothing_contradicts_no_label() -> None:
+    """People confirm nine labels of ten; the model guesses. So the label is believed, and the model not."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(900) % 3
+    probs = rng.dirichlet(np.full(3, 0.5), 900)
+    votes = np.zeros((900, 3), int)
+    votes[np.arange(300), np.where(rng.random(300) < 0.9, labels[:300], (labels[:300] + 1) % 3)] = 1
+    found = expected_answers(probs, votes, labels)
+    assert found.exponents[0] < 0.1
+    assert 2.5 < found.label < 3.5  # log(.9 / .05) = 2.9
+    assert not found.flagged[300:].any()
+
+
+def test_the_label_moves_the_cut_and_not_the_order() -> None:
+    probs, _, votes = drawn(2000, 10.0, 2)
+    votes[1000:] = 0
+    labels = np.where(np.arange(2000) % 3, (probs + 1e-9 * np.arange(3)).argmax(1), np.arange(2000) % 3)
+    found = expected_answers(probs, votes, labels)
+    row = np.arange(2000)
+    others = probs.copy()
+    others[row, labels] = 0
+    ratio = (probs[row, labels] / (probs[row, labels] + others.max(1)))[1000:]
+    clear = (ratio > 1e-4) & (ratio < 1 - 1e-4)
+    order = np.argsort(ratio[clear])
+    assert (np.diff(found.score[1000:][clear][order]) > -1e-6).all()
 
 
 def test_planted_errors_that_models_of_the_labels_share_are_found() -> None:
