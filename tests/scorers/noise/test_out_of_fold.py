@@ -68,7 +68,7 @@ def test_folds_are_even_stratified_and_keep_groups(
     labels = rng.integers(0, k, n)
     groups = rng.integers(0, max(1, n // 2), n) if grouped else None
     if groups is not None and len(np.unique(groups)) < folds:
-        with pytest.raises(InputError, match="groups? for"):
+        with pytest.raises(InputError, match=r"groups? for"):
             assign_folds(labels, folds, seed, groups)
         return
     fold = assign_folds(labels, folds, seed, groups)
