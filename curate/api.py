@@ -251,15 +251,18 @@ class Store(OpenStore):
         selection: str | StoredSelection | None = None,
         columns: Sequence[str] = (),
         media: str | None = None,
+        chat: bool = False,
         overwrite: bool = False,
     ) -> StepRecord:
-        """Write all items, or a selection with its weights, as a data set with manifest, card and Croissant metadata."""
+        """Write all items, or a selection with its weights, as a data set with manifest, card and Croissant metadata;
+        with `chat` instructions and preferences as conversations."""
         fields = {
             "export": str(path),
             "format": format,
             "selection": self._known_selection(selection),
             "columns": tuple(columns),
             "media": media,
+            "chat": chat,
             "overwrite": overwrite,
         }
         return self._run(ExportStep.of(fields))

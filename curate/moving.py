@@ -74,6 +74,9 @@ def export(
         list[str] | None, typer.Option(help="A column to write, default: all; may be repeated")
     ] = None,
     media: Annotated[str | None, typer.Option(help="reference, copy or embed")] = None,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="Conversations in place of texts, as trainers read them")
+    ] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a different export of ours")] = False,
 ) -> None:
     """Write items as a data set with manifest, card and Croissant metadata."""
@@ -85,6 +88,7 @@ def export(
             selection=selection,
             columns=columns or (),
             media=media,
+            chat=chat,
             overwrite=overwrite,
         ),
     )

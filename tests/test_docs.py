@@ -15,6 +15,7 @@ GROUPS = ("scorers", "selectors", "annotators", "analyses")
 PAGES = [
     *sorted(page for group in GROUPS for page in (DOCS / group).glob("*.md")),
     DOCS / "answers.md",
+    DOCS / "conversations.md",
     DOCS / "mosaics.md",
     DOCS / "ratings.md",
     DOCS / "rounds.md",

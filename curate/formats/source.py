@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from curate.counting import counted
 from curate.errors import InputError, UnknownNameError
+from curate.formats.chats import with_chats
 from curate.formats.exported import Exported, find_export
 from curate.formats.frames import frame_reader
 from curate.formats.locate import (
@@ -140,6 +141,7 @@ def open_source(
     `root`    what relative addresses of media start from, if not the folder of the table.
     `max_text_bytes`  longer texts are rejected.
 
+    Conversations, lists of messages, become the texts of instructions and preferences: see `chats.with_chats`.
     Raises InputError where there is nothing, SchemaError or UnknownNameError where columns do not fit.
     """
     kind = kind_of(kind) if isinstance(kind, str) else kind
@@ -151,6 +153,7 @@ def open_source(
         reader = _file_reader(absolute(source), format, asked, exported)
     else:
         reader = _object_reader(source, asked)
+    reader = with_chats(reader, asked)
     return Source(reader, asked, root=None if root is None else absolute(root), exported=exported)
 
 
@@ -173,7 +176,7 @@ def columns_ahead(
     reader = _file_reader(absolute(source), format, asked, exported)
     if isinstance(reader, ScannedReader) and sum(map(os.path.getsize, reader.files)) > _QUICKLY:
         return None
-    return tuple(dict.fromkeys(["id", *Source(reader, asked, exported=exported).mapping]))
+    return tuple(dict.fromkeys(["id", *Source(with_chats(reader, asked), asked, exported=exported).mapping]))
 
 
 def check_source(source: str, *, format: str | None = None) -> None:

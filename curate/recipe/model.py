@@ -169,6 +169,7 @@ class ExportStep(Step):
     media: Literal["reference", "copy", "embed"] | None = Field(
         None, description="default: embed in webdataset"
     )
+    chat: bool = Field(False, description="conversations in place of texts, as trainers read them")
     overwrite: bool = False
 
 

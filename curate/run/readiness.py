@@ -6,6 +6,7 @@ from pathlib import Path
 
 from curate.durable import check_writable
 from curate.errors import InputError
+from curate.formats.chats import check_chat
 from curate.formats.export import check_media, check_target
 from curate.kinds import KINDS
 from curate.recipe.model import ExportStep
@@ -17,6 +18,8 @@ def check_export(step: ExportStep, target: Path, kind: str | None, earlier: Expo
     """Raises InputError where an export cannot be written to `target`, whatever its rows. `kind` is theirs where it is known,
     `earlier` an export that will have been written there by then."""
     media = check_media(step.format, step.media, None if kind is None else KINDS[kind])
+    if step.chat:
+        check_chat(step.format, None if kind is None else KINDS[kind])
     if earlier is None:
         check_target(target, step.format, media, overwrite=step.overwrite)
     elif not step.overwrite and not _is_same(step, earlier):
@@ -31,7 +34,8 @@ def _is_same(step: ExportStep, other: ExportStep) -> bool:
     """Whether both may well write the same: the current set may be that selection."""
     media = [check_media(one.format, one.media) for one in (step, other)]
     chosen = {one.selection for one in (step, other) if one.selection}
-    return step.format == other.format and media[0] == media[1] and len(chosen) < 2
+    alike = (step.format, step.chat) == (other.format, other.chat)
+    return alike and media[0] == media[1] and len(chosen) < 2
 
 
 def check_file(target: Path) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from curate.contracts import digest
 from curate.errors import InputError, UnknownNameError
 from curate.formats import export
+from curate.formats.chats import as_chats, chat_sources, check_chat
 from curate.kinds import KINDS
 from curate.media import MediaPolicy
 from curate.recipe.model import ExportStep
@@ -33,18 +34,25 @@ def run_export(context: RunContext, step: ExportStep) -> StepRecord:
     kinds = kinds or list(view.kinds())[:1]  # an empty selection is a data set too, of no rows
     if not kinds:
         raise InputError("there is nothing to export: the store holds no items")
-    columns = chosen_columns(view, step.columns)
+    kind, columns = KINDS[kinds[0]], chosen_columns(view, step.columns)
+    if step.chat:
+        check_chat(step.format, kind)
+        columns = list(dict.fromkeys([*columns, *chat_sources(kind, view.columns)]))
     out = context.path(step.export)
     title = f"export {step.export} ({step.format})"
     with context.record("export", step.export, title, selection=name, columns=columns) as record:
         manifest = describe(context, step, name, columns, view)
         record.digest = digest("export", manifest, step.format, step.media)
         schema = row_schema(view, columns, selected=name is not None)
+        batches = rows(context, view, name, columns, schema)
+        if step.chat:
+            batches = (as_chats(batch, kind) for batch in batches)
+            schema = as_chats(pa.RecordBatch.from_pylist([], schema=schema), kind).schema
         result = export(
-            rows(context, view, name, columns, schema),
+            batches,
             out,
             format=step.format,
-            kind=KINDS[kinds[0]],
+            kind=kind,
             manifest=manifest,
             media=step.media,
             schema=schema,
@@ -179,4 +187,5 @@ def describe(
         },
         "rows": len(view),
         "steps": steps,
+        **({"chat": True} if step.chat else {}),
     }
