@@ -16,6 +16,7 @@ from curate.report.decision import Condition, Decision
 from curate.report.excerpts import Excerpts
 from curate.report.model import Card
 from curate.store import PartStore, StoreView
+from curate.store.layout import holds_texts
 
 TEXT = 1_200
 """Characters of a text on a card."""
@@ -25,22 +26,42 @@ MEDIA_IN_CARD = 2
 SUGGESTED = ("label_error_suggestion", "suggested_label")
 """Columns that suggest another label, the one to show first."""
 
+CHANGES = ("labels_to_add", "labels_to_remove")
+"""Columns that suggest another set of labels: what to add to it, and what to take away."""
+
 
 @dataclass(frozen=True)
 class Layout:
-    """Which columns of a view are pictures, sounds, texts and labels, for the kinds of item in it."""
+    """Which columns of a view are pictures, sounds, texts and labels, for the kinds of item in it. `sets` holds several labels
+    of an item, `changes` are the columns that suggest others."""
 
     images: tuple[str, ...]
     sounds: tuple[str, ...]
     texts: tuple[str, ...]
     label: str | None
     suggested: str | None
+    sets: str | None = None
+    changes: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
         """All of them, and the id."""
-        rest = [name for name in (self.label, self.suggested) if name]
+        rest = [name for name in (self.label, self.sets, self.suggested, *self.changes) if name]
         return list(dict.fromkeys(["id", *self.images, *self.sounds, *self.texts, *rest]))
+
+    def said(self, record: Mapping[str, Any]) -> str:
+        """The label of an item as text, or its labels."""
+        one = words.plain(record[self.label], 120) if self.label else ""
+        return one or (words.plain(record[self.sets], 120) if self.sets else "")
+
+    def doubted(self, record: Mapping[str, Any]) -> str:
+        """The label that is suggested, or what is to be changed in a set: `+dog −cat`."""
+        if self.suggested and record[self.suggested]:
+            return words.plain(record[self.suggested], 120)
+        signed = zip("+−", self.changes, strict=False)
+        return words.shorten(
+            " ".join(f"{sign}{label}" for sign, c in signed for label in record[c] or ()), 120
+        )
 
 
 def find_layout(view: StoreView, kinds: Sequence[str]) -> Layout:
@@ -53,7 +74,11 @@ def find_layout(view: StoreView, kinds: Sequence[str]) -> Layout:
 
     label = next(iter(playing("label")), None)
     suggested = next((c for c in SUGGESTED if c in present), None)
-    return Layout(playing("image"), playing("audio"), playing("text"), label, suggested)
+    own = [c for kind in kinds if kind in KINDS for c in KINDS[kind].sets if c in present]
+    sets = next((c for c in own if holds_texts(view.schema.field(c).type)), None)
+    changes = CHANGES if sets and present.issuperset(CHANGES) else ()
+    media = (playing("image"), playing("audio"), playing("text"))
+    return Layout(*media, label, suggested, sets, changes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +158,8 @@ class CardMaker:
             pictures=tuple(self.excerpts.picture(uri) for uri in images),
             sounds=tuple(self.excerpts.sound(uri) for uri in sounds),
             texts=tuple((c, words.shorten(record[c], TEXT)) for c in layout.texts if record[c]),
-            label=words.plain(record[layout.label], 120) if layout.label else "",
-            suggested=words.plain(record[layout.suggested], 120) if layout.suggested else "",
+            label=layout.said(record),
+            suggested=layout.doubted(record),
             scores=tuple((c, words.plain(record[c], 60) or "–") for c in scores),
             badge=badge,
         )

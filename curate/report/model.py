@@ -246,6 +246,7 @@ class Confusion:
     total: int
     left_out: int
     gallery: Gallery
+    caption: str = "given label (rows) → suggested label (columns)"
 
 
 @dataclass(frozen=True)

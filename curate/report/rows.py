@@ -56,7 +56,7 @@ def choose_columns(decision: Decision, layout: Layout) -> list[tuple[str, str]]:
     names = [
         "id",
         *([layout.label] if layout.label else []),
-        *([layout.suggested] if layout.suggested else []),
+        *(name for name in (layout.sets, layout.suggested, *layout.changes) if name),
     ]
     names += [c for c in layout.texts if c not in names]
     names += score_columns(decision)

@@ -73,13 +73,15 @@ def shorten(text: str, limit: int) -> str:
 
 
 def plain(value: Any, limit: int = 300) -> str:
-    """Any value of a table's cell as text; null is an empty string."""
+    """Any value of a table's cell as text; null is an empty string, and a list of texts is read out."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (int, float)):
         return number(value)
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return shorten(", ".join(value), limit)
     if isinstance(value, bytes):
         return value.hex() if len(value) <= 32 else f"{counted(len(value), 'byte')}"
     return shorten(str(value), limit)

@@ -58,7 +58,7 @@ def fill(text: str) -> ReportData:
         elements=(m.ElementSet(text, text, text, text, (m.Gallery(text, text, (pair,)),)),),
         disagreements=(m.GallerySet(text, text, (gallery,)),),
         duplicates=(m.Duplicates(text, 1, 1, (m.DuplicateGroup((card, card), 2),)),),
-        labels=(m.Confusion(text, (text,), (text,), ((1,),), 1, 0, gallery),),
+        labels=(m.Confusion(text, (text,), (text,), ((1,),), 1, 0, gallery, text),),
         findings=(v.FindingSet(text, text, (v.Evidence(text, text, True, (text,), ((text,),), (False,), 0, (v.Bar(text, text, 5.0),)), v.Evidence(text, text, intervals=(v.Interval(text, text, 1, 0, 2),)), v.Evidence(text, text, heat=v.Heat((text,), (text,), (((text, 5.0),),)), curve=v.Curve(text, text, (0.0, 1.0), ((text, (0.0, 1.0)),)))),),),
         balances=(m.Balance(text, ((text, 2, 1),), 1, (0, 0), 2, 1),),
         table=m.Table((m.TableColumn("status", "status"), m.TableColumn(text, "text")), (("dropped", text),), 1, text, (text,)),
