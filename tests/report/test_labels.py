@@ -69,3 +69,40 @@ def test_every_scorer_that_doubts_labels_is_shown_the_default_first(make_store: 
     found = collect(store.store).labels
     assert [one.name for one in found] == ["label_errors", "confident_learning", "knn_agreement"]
     assert [c.suggested for one in found for c in one.gallery.cards] == [f"by {one.name}" for one in found]
+
+
+def test_sets_of_labels_are_counted_label_by_label(make_store: Callable[..., Any]):
+    sets = [["cat", "dog"], [], ["cat"], ["dog"], ["cat"]]
+    strings = pa.list_(pa.string())
+    store = make_store().items(
+        "label", {"id": list("abcde"), "text": list("abcde"), "labels": pa.array(sets, strings)}
+    )
+    store.score(
+        "multilabel_errors",
+        [
+            (score("multilabel_errors"), [0.3, 0.2, 0.9, 0.1, 0.9]),
+            (flag("label_set_issue"), [True, True, False, True, False]),
+            (detail("labels_to_add", strings), [[], ["cat", "eel"], [], ["cat"], []]),
+            (detail("labels_to_remove", strings), [["dog"], [], [], ["dog"], []]),
+        ],
+    )
+    data = collect(store.store)
+    (labels,) = data.labels
+    assert (labels.given, labels.suggested) == (("cat", "dog", "eel"), ("lacking", "there wrongly"))
+    assert (labels.cells, labels.total, labels.left_out) == (((2, 0), (0, 2), (1, 0)), 3, 0)
+    assert [(c.id, c.label, c.suggested) for c in labels.gallery.cards] == [
+        ("d", "dog", "+cat −dog"),
+        ("b", "", "+cat +eel"),
+        ("a", "cat, dog", "−dog"),
+    ]
+    (balance,) = [b for b in data.balances if b.column == "labels"]
+    assert balance.values == (("cat", 3, 3), ("dog", 2, 2), ("(none)", 1, 1))
+    assert (balance.before, balance.after) == (5, 5)  # shares are of items
+    assert [c.name for c in data.table.columns][:4] == ["id", "labels", "labels_to_add", "labels_to_remove"]
+    assert data.table.rows[0][1] == "cat, dog"
+
+
+def test_a_column_of_that_name_that_holds_no_sets_is_no_label(make_store: Callable[..., Any]):
+    items = {"id": list("ab"), "text": list("ab"), "label": ["x", "y"], "labels": [1, 2]}
+    data = collect(make_store().items("label", items).store)
+    assert not data.labels and [b.column for b in data.balances] == ["label"]
