@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.contracts import role_of
+from curate.counting import counted
 from curate.report.bins import Spread, choose_edges, count_into
 from curate.report.decision import Decision
 from curate.report.model import Flag, Histogram, Reason
@@ -135,14 +136,21 @@ def _source(decision: Decision, column: str) -> str:
 
 
 def count_missing(decision: Decision, column: str, most: int = 4) -> tuple[Reason, ...]:
-    """Why values of a scorer's column are missing, most frequent first."""
+    """Why values of a scorer's column are missing, most frequent first; the last counts the rows of all other reasons."""
     home = decision.snapshot.column_home.get(column)
     name = f"{home.name}_reason" if home else ""
     if not home or name not in home.schema().names:
         return ()
-    query = f"select {quote(name)} as why, count(*) as n from view where {quote(name)} is not null group by 1 order by 2 desc, 1"
-    found = decision.view.sql(query + f" limit {most + 1}", [name]).to_pylist()
-    return tuple(Reason(explain_missing(row["why"]), row["n"]) for row in found)
+    query = (
+        f"select {quote(name)} as why, count(*) as n, count(*) over () as kinds, sum(count(*)) over () as total "
+        f"from view where {quote(name)} is not null group by 1 order by 2 desc, 1 limit {most}"
+    )
+    found = decision.view.sql(query, [name]).to_pylist()
+    told = [Reason(explain_missing(row["why"]), row["n"]) for row in found]
+    if found and found[0]["kinds"] > most:
+        others = counted(found[0]["kinds"] - most, "other reason")
+        told.append(Reason(others, int(found[0]["total"]) - sum(reason.count for reason in told)))
+    return tuple(told)
 
 
 def explain_missing(reason: str) -> str:

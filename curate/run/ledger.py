@@ -9,12 +9,17 @@ from html import escape
 from typing import Any
 
 from curate import registry
+from curate.counting import counted
 
 TELL_TIMES = 10.0
 """Seconds of a step from which on it tells where they went."""
 
 SHARES = ("transfer", "read", "decode", "model", "write", "commit")
 """What the time of a scoring step is made of, in the order in which a part passes through it."""
+
+
+_MOST = 6
+"""Reasons that a step tells one by one."""
 
 
 @dataclass
@@ -73,7 +78,12 @@ class StepRecord:
         stopped = "interrupted" if (self.error or "").startswith("KeyboardInterrupt") else "failed"
         state = stopped if self.error else "already done" if self.reused else f"{self.seconds:.1f} s"
         lines = [f"{self.ordinal:>2}. {self.title}: {counts or 'nothing'} ({state})"]
-        lines += [f"      {count:,} x {reason}" for reason, count in list(self.reasons.items())[:6]]
+        reasons = list(self.reasons.items())
+        lines += [f"      {count:,} x {reason}" for reason, count in reasons[:_MOST]]
+        if others := reasons[_MOST:]:
+            lines.append(
+                f"      {sum(count for _, count in others):,} x {counted(len(others), 'other reason')}"
+            )
         lines += [f"      note: {note}" for note in self.notes]
         if self.seconds >= TELL_TIMES and self.times:
             lines.append(f"      {self._time_spent()}")

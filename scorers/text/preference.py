@@ -157,9 +157,7 @@ def _encode(
             if not len(answer):
                 reasons[i] = f"no token in {name}"
             elif len(answer) >= model.limit:
-                reasons[i] = (
-                    f"{counted(len(answer), 'token')} in {name}: with a prompt, the model takes {model.limit}"
-                )
+                reasons[i] = f"too many tokens in {name}: the model takes {model.limit} with the prompt's"
     return pairs, reasons
 
 

@@ -143,6 +143,19 @@ def test_rows_never_asked_about_are_not_failures(make_store: Callable[..., Any])
     assert data.histograms[0].why == (Reason("not scored: dropped before", 1),)
 
 
+def test_many_reasons_are_counted_to_the_last(make_store: Callable[..., Any]):
+    reasons = ["blank"] * 3 + [f"{n} words too many" for n in range(6)]
+    columns = {name: [f"{n}" for n in range(9)] for name in ("id", "instruction", "output")}
+    store = make_store().items("instruction", columns)
+    store.score("s", [(score("s"), [None] * 9), (pa.field("s_reason", pa.string()), reasons)])
+    (histogram,) = collect(store.store).histograms
+    assert [(reason.text, reason.count) for reason in histogram.why] == [
+        ("blank", 3),
+        *((f"{n} words too many", 1) for n in range(3)),
+        ("3 other reasons", 3),
+    ]
+
+
 def test_a_failed_step_is_told(photos: PartStore, run: RunRecord):
     run.steps.append(
         StepRecord(4, "score", "clip", "score clip", before=4, after=4, error="MissingExtraError: no torch")

@@ -19,3 +19,10 @@ def test_records_survive_json(title, counts, reused):
 def test_unknown_keys_of_a_later_version_are_ignored():
     data = StepRecord(1, "keep", "k", "t").to_dict() | {"added_in_2031": 1}
     assert StepRecord.from_dict(data).title == "t"
+
+
+def test_a_step_tells_its_first_reasons_and_counts_the_others():
+    reasons = {f"{n} words too many": n for n in range(1, 9)}
+    lines = str(StepRecord(1, "score", "s", "score s", counts={"failed": 36}, reasons=reasons)).splitlines()
+    assert len(lines) == 8 and lines[1].strip() == "1 x 1 words too many"
+    assert lines[7].strip() == "15 x 2 other reasons"

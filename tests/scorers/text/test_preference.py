@@ -123,7 +123,9 @@ def test_a_long_prompt_loses_its_beginning_and_a_long_answer_is_not_scored(
     scored = score_all(Ches(folder, device="cpu"), view)
     assert scored["ches"][0].as_py() == pytest.approx(scored["ches"][1].as_py(), abs=1e-6)
     assert scored["ches"][2].is_valid
-    assert scored["ches_reason"][3].as_py() == "20 tokens in chosen: with a prompt, the model takes 20"
+    assert (
+        scored["ches_reason"][3].as_py() == "too many tokens in chosen: the model takes 20 with the prompt's"
+    )
 
 
 def test_pairs_that_cannot_be_scored_say_why(save_language_model: Saver) -> None:
