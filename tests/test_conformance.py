@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import curate
 from curate import registry
 from curate.errors import MissingExtraError, MissingModelError
 from curate.memory import ArrayView
+from curate.recipe.reader import build_recipe
+from curate.run.checking import check_steps
 from curate.testing import check_analysis, check_annotator, check_scorer, check_selector
 
 
@@ -438,3 +441,46 @@ def test_annotator(name: str, request: pytest.FixtureRequest, tmp_path: Path) ->
     annotator, people = importlib.import_module(ANNOTATORS[name]).trial(request, tmp_path)
     with curate.open(tmp_path / "trial.curate", create=True) as store:
         check_annotator(annotator, store, people)
+
+
+@pytest.fixture(scope="module")
+def stocked(everything: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[curate.Store]:
+    """A store that holds everything."""
+    folder = tmp_path_factory.mktemp("stocked")
+    for name in ("config.json", "head.pt"):
+        (folder / name).touch()  # all that is looked at of a model before it is loaded
+    vectors = {name: values for name, values in everything.items() if isinstance(values, np.ndarray)}
+    with curate.open(folder / "all.curate", create=True) as store:
+        store.add({name: everything[name] for name in everything if name not in vectors}, kind="label")
+        for name, values in vectors.items():
+            store.attach(values, name=name, ids="rows")
+        yield store
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "example"),
+    [
+        (verb, name, examples[name])
+        for verb, examples in (("score", SCORERS), ("select", SELECTORS), ("analyse", ANALYSES))
+        for name in sorted(examples)
+    ],
+)
+def test_no_example_is_refused_in_a_recipe(
+    verb: str, name: str, example: Example, stocked: curate.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = stocked.path.parent
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:1/v1")
+    params = dict(example.params)
+    if example.torch and params.get("model") not in (None, SMALL_CLIP["model"]):
+        params["model"] = str(folder)
+    if params.get("weights") == SMALL_HEAD:
+        params["weights"] = str(folder / "head.pt")
+    step: dict[str, Any] = {verb: name, "with": params}
+    if verb != "analyse":
+        step["as"] = "tried"  # the columns of some are there, as a user would have them
+    if verb == "select" and example.budget is not None:
+        step["budget"] = example.budget
+    try:
+        check_steps(stocked.parts, build_recipe({"store": "s", "steps": [step]}).steps)
+    except MissingExtraError as error:
+        pytest.skip(str(error))

@@ -47,15 +47,16 @@ def _table() -> Mapping[str, Mapping[str, str]]:
 def _entries(node: ast.expr | None) -> dict[str, ast.expr]:
     """The entries of `dict(name=value)` or `{"name": value}`; none of anything else, or of what takes entries from elsewhere."""
     if isinstance(node, ast.Call) and not node.args:
-        found = {keyword.arg: keyword.value for keyword in node.keywords}
+        names: list[str | None] = [keyword.arg for keyword in node.keywords]
+        values = [keyword.value for keyword in node.keywords]
     elif isinstance(node, ast.Dict):
-        found = {
-            key.value if isinstance(key, ast.Constant) else None: value
-            for key, value in zip(node.keys, node.values, strict=True)
-        }
+        names = [str(key.value) if isinstance(key, ast.Constant) else None for key in node.keys]
+        values = node.values
     else:
         return {}
-    return {} if None in found else {str(name): value for name, value in found.items()}
+    return (
+        {name: value for name, value in zip(names, values, strict=True) if name} if None not in names else {}
+    )
 
 
 def _place(node: ast.expr) -> str:

@@ -83,7 +83,7 @@ def test_a_plan_says_what_choosing_will_take(filled):
     steps = [
         {"select": "k-center", "budget": 5, "with": {"embedding": "v"}, "as": "x"},
         {"select": "random", "budget": 5, "as": "y"},
-        {"select": "k-center", "budget": 5, "with": {"embedding": "clip"}, "as": "z"},
+        {"select": "k-center", "budget": 5, "with": {"embedding": "minilm"}, "as": "z"},
         {"select": "hardest", "budget": "50%", "with": {"by": "hard"}, "as": "h"},
     ]
     notes = [
