@@ -70,8 +70,10 @@ class PreAnnotations:
         for name, column in self.columns.items():
             control = self._control(template, name)
             given = row.get(column)
-            if given is None or (control.form == "choices" and not control.repeats and len(given) == 0):
-                continue  # nothing is known, or no choice is made
+            if given is None:
+                continue
+            if given in ([], ()) and control.form == "choices" and not getattr(template, "none", ""):
+                continue  # an empty set has no choice that says so
             many = list(enumerate(given)) if control.repeats else [(0, given)]
             for index, one in many:
                 if one is None:

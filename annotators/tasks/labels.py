@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -9,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
+from curate.annotators.tasks.result import Parsed
 from curate.annotators.tasks.template import Template, choices, element, question, xml_of
 from curate.contracts import View
 from curate.counting import counted
@@ -63,6 +65,10 @@ class _Labels(Template):
             )
         return found
 
+    def _offered(self) -> tuple[str, ...]:
+        """What can be chosen."""
+        return self.labels
+
     def _config(self, shows: Shown, asks: str, several: bool) -> str:
         what = {
             "image": element("Image", name="image", value="$image"),
@@ -72,7 +78,7 @@ class _Labels(Template):
         if not self.labels:
             raise InputError(f"{self.name} has no labels: name them, or let `fit` take them from a column")
         name = "labels" if several else "label"
-        chosen = choices(name, shows, self.labels, several=several, required=True, showInline=True)
+        chosen = choices(name, shows, self._offered(), several=several, required=True, showInline=True)
         comment = element(
             "TextArea", name="comment", toName=shows, maxSubmissions=1, rows=2, placeholder="Comment"
         )
@@ -142,10 +148,13 @@ class MultiLabel(_Labels):
     """Which labels hold? `labels` (a list), and a `comment`.
 
     `shows` is what the `column` holds: image, text or audio; without a column the one of that name is shown.
+    `none` names one more choice, for items to which no label applies ("none of these"): its answer is an empty set. Without
+    it everybody has to choose something, or to skip.
     """
 
     shows: Shown = "image"
     column: str = ""
+    none: str = ""
 
     name: ClassVar[str] = "multilabel"
     kinds: ClassVar[tuple[str, ...]] = ("label", "image-text", "speech", "instruction")
@@ -162,3 +171,24 @@ class MultiLabel(_Labels):
 
     def show(self, row: Mapping[str, Any]) -> dict[str, Any]:
         return {self.shows: row[self.needs[0]]}
+
+    def answers(self, result: Any, data: Mapping[str, Any] | None = None) -> Parsed:
+        parsed = super().answers(result, data)
+        said = json.loads(parsed.values.get("labels", "[]"))
+        if self.none and said == [self.none]:
+            parsed.values["labels"] = "[]"
+        elif self.none in said:
+            del parsed.values["labels"]
+            parsed.rejected["labels"] = (json.dumps(said), f"{self.none!r} and a label cannot both be")
+        return parsed
+
+    def result(
+        self, values: Mapping[str, Any], data: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        said = dict(values)
+        if self.none and said.get("labels") in ("[]", []):
+            said["labels"] = json.dumps([self.none])
+        return super().result(said, data)
+
+    def _offered(self) -> tuple[str, ...]:
+        return (*self.labels, self.none) if self.none else self.labels

@@ -81,6 +81,13 @@ def test_sets_of_labels_fill_a_question_with_several_choices(store: curate.Store
     assert template.answers(predictions[0]["result"], task.data).values == {"labels": '["cat","eel"]'}
     assert not problems
     assert given.guess(template, {"id": "b", "labels": []}, task.data) == ([], [])
+    none = read_question(store.items, "multilabel", {"shows": "text", "none": "none of these"})[0]
+    assert none.controls["labels"].values == ("cat", "eel", "none of these")
+    predictions, problems = given.guess(none, {"id": "b", "labels": []}, task.data)
+    assert predictions[0]["result"][0]["value"] == {"choices": ["none of these"]} and not problems
+    assert none.answers(predictions[0]["result"]).values == {"labels": "[]"}
+    both = none.answers(none.result({"labels": ["cat", "none of these"]}))
+    assert both.values == {} and "'none of these' and a label cannot both be" in both.rejected["labels"][1]
     store.add({"id": ["c"], "text": ["z"], "label": ["dog"]}, kind="label")
     assert read_question(store.items, "multilabel", {"shows": "text"})[0].controls["labels"].values == (
         "cat", "dog", "eel",
