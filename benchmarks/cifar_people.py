@@ -102,6 +102,40 @@ def judge(folder: Path) -> None:
     ]
     rows.append(("random", "", *ranges(wrong, np.random.default_rng(0).random(len(labels)))))
     print(markdown((f"CIFAR-10H, {wrong.sum()} of 10,000", "weights", "AP", "95 %", "AUROC", "95 %"), rows))
+    print()
+    head = ("one person's label, the half nobody else was asked about", "AP", "F1 of the flags", "flagged")
+    print(markdown(head, one_person(list(both.values()))))
+
+
+def one_person(both: list[Array], seeds: int = 5) -> list[tuple[str, ...]]:
+    """The train images with what the first of three people said as the label, the other two asked about half of them; judged
+    on the other half by CIFAR's own labels: average precision and F1 of the flags, and how many are flagged."""
+    from _label_peers import DATA, ap, cleanlab_flags, f1
+    from label_errors import labelled
+
+    from curate.scorers.noise import expected_answers, label_errors
+
+    truth, said = labelled("train_first15000"), np.load(DATA / "cifar_n" / "cifar10n.npz")
+    given, *others = (said[f"random_label{i}"][: len(truth)].astype(int) for i in (1, 2, 3))
+    members, wrong = [part(one[TESTS:, 10:]) for one in both], given != truth
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    for seed in range(seeds):
+        asked = np.random.default_rng(seed).random(len(truth)) < 0.5
+        votes = sum(np.eye(10, dtype=int)[one] for one in others) * asked[:, None]
+        people_say, labels_say = expected_answers(members, votes, given), label_errors(members, given)
+        pooled = zip(labels_say.weights, members, strict=True)
+        mean = np.exp(sum(w * np.log(np.maximum(one, 1e-7)) for w, one in pooled))
+        for name, doubt, flags in (
+            ("label_errors", -labels_say.score, labels_say.flagged),
+            ("expected_answers", -people_say.score, people_say.flagged),
+            ("the models expect something else", -people_say.score, people_say.score < 0.5),
+            ("cleanlab's filter", rival(part(mean), given), cleanlab_flags(part(mean), given)),
+            ("random", np.random.default_rng(seed).random(len(truth)), wrong[::-1]),
+        ):
+            rest = ~asked
+            one = ap(wrong[rest], doubt[rest]), f1(flags[rest], wrong[rest]), float(flags[rest].mean())
+            found.setdefault(name, []).append(one)
+    return [(name, *(f"{value:.4f}" for value in np.mean(runs, 0))) for name, runs in found.items()]
 
 
 def votes_on(rows: int) -> Array:

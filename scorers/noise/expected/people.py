@@ -4,32 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_numbers
 from curate.errors import InputError
-from curate.scorers.noise.label_noise.evidence import Evidence, Pool, as_labels, as_members
-from curate.scorers.noise.label_noise.pooling import (
-    LEAST,
-    fit_exponents,
-    least_said,
-    pool_slopes,
-    smallest,
-    spaced,
-)
+from curate.scorers.noise.expected.jury import ONE_EACH, Jury, Said, hear, people_counted
+from curate.scorers.noise.label_noise.evidence import as_labels, as_members
+from curate.scorers.noise.label_noise.pooling import spaced
 from curate.scorers.noise.label_noise.rivals import blocks
 
-__all__ = ["REASONS", "Expectation", "Said", "expect", "expected_answers"]
-
-CELLS = 1 << 21
-"""Numbers that how alike people's answers are is fitted to, at most."""
-ALIKE = (1e-2, 1e3)
-"""As how many people a model may count."""
-ONE_EACH = 1.0
-"""As how many it counts where nobody was asked what another was asked: what people think of one item cannot be told."""
+__all__ = ["REASONS", "Expectation", "expect", "expected_answers"]
 
 REASONS = (
     "most people are expected to give this label",
@@ -40,24 +27,18 @@ REASONS = (
 """What a code in `Expectation.code` says: 0 and 1 kept, 2 and 3 flagged."""
 
 
-class Said(NamedTuple):
-    """Answers, one by one and sorted by row: the row each is about, (a,) int64, and its class, (a,) int64."""
-
-    row: npt.NDArray[np.int64]
-    value: npt.NDArray[np.int64]
-
-
 @dataclass(frozen=True, eq=False)
 class Expectation:
     """What `expected_answers` found, row by row.
 
     `score` (n,) float64 in [0, 1], higher = keep: of the people who say the label or its strongest rival, the share
-    expected to say the label. `flagged` (n,) bool: below a half. `suggested` (n,) int64: what most are expected to say;
-    the given label exactly where not flagged. `shares` (n, k) float32: how many are expected to say each class; rows
-    sum to 1: a soft label. `code` (n,) uint8 into `REASONS`; `reason` spells it out.
-    `exponents` say how much each model counts, and together how sure they are; `label`, by what the log-odds of a class
-    rise for being the given label; `people`, as how many people both count beside the answers to an item. `agreement` is the share of the answers that the models alone expected to be the
-    commonest, `commonest` that of the answer given most often overall.
+    expected to say the label, the label itself unheard. `flagged` (n,) bool: most are expected to say something else, the label heard.
+    `suggested` (n,) int64: what they say; the given label exactly where not flagged. `shares` (n, k) float32: how many are expected to say
+    each class, the label heard; rows sum to 1: a soft label. `code` (n,) uint8 into `REASONS`; `reason` spells it out.
+    `exponents` say how much each model counts for the score, and together how sure they are; `powers`, where it is decided, how much the
+    models so weighed and what people say of such labels; `people`, as how many people all this counts beside
+    the answers to an item. `agreement` is the share of the answers that the models alone expected to be the commonest,
+    `commonest` that of the answer given most often overall.
     """
 
     score: npt.NDArray[np.float64]
@@ -66,7 +47,7 @@ class Expectation:
     shares: npt.NDArray[np.float32]
     code: npt.NDArray[np.uint8]
     exponents: tuple[float, ...]
-    label: float
+    powers: tuple[float, float]
     people: float
     agreement: float
     commonest: float
@@ -95,9 +76,9 @@ def expected_answers(
     names with `classes`, the name of each column.
 
     How: the models are multiplied, each to a power, the powers being those under which the votes are likeliest
-    (`pooling.fit_exponents`, on at most 20,000 votes). So is the given label, as a witness that favours its class by the same odds
-    whatever the class is: where the models know little it is believed. That leaves the order of items that nobody was asked
-    about as the models have it, and moves the cut. The result is q. The shares of all people who would say each class are thought
+    (`pooling.fit_exponents`, on at most 20,000 votes): they rank. To decide, the label is heard as well: what people say of
+    other items with this label, and how much it counts beside the models is what makes the votes likeliest once more; where models know little,
+    labels are believed. Of the result, q: the shares of all people who would say each class are thought
     drawn around q by a Dirichlet distribution of `people` q, with the `people` under which the votes of those asked about the same
     item are likeliest; so the votes v of an item move its shares to (people q + v) / (people + sum v). The label is
     wrong, in the eyes of most people, where another class has the larger share.
@@ -142,127 +123,59 @@ def expect(members: tuple[npt.NDArray[Any], ...], said: Said, labels: npt.NDArra
         raise InputError(
             "nobody was asked about any of these items: what people say cannot be learnt; label_errors needs no answers"
         )
-    models = Evidence(members, _learn(members, said))
-    judge = _hear_labels(models, said, labels)
-    people = _alike(judge, said, k)
+    jury = hear(members, said, labels)
     found = Expectation(
         np.empty(n),
         np.empty(n, bool),
         np.empty(n, np.int64),
         np.empty((n, k), np.float32),
         np.empty(n, np.uint8),
-        tuple(judge.power * weight for weight in models.pool.weights),
-        judge.favour,
-        people,
-        _agreement(models, said),
+        jury.models.pool.weights,
+        jury.powers,
+        people_counted(jury, said),
+        _agreement(jury, said),
         float(np.bincount(said.value).max() / len(said.value)),
     )
     for block in blocks(n, k):
-        _judge(found, block, judge, said)
+        _judge(found, block, jury)
     return found
 
 
-@dataclass(frozen=True, eq=False)
-class _Judge:
-    """The models to a `power`, and the labels given, (n,), each in favour of its class by so many log-odds."""
-
-    models: Evidence
-    labels: npt.NDArray[np.int64]
-    power: float
-    favour: float
-
-    def expect(self, rows: slice | npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """What people are expected to say of these rows, (rows, k), as far as others' answers tell."""
-        log = self.power * np.log(np.maximum(self.models.take(rows).astype(np.float64), LEAST))
-        log[np.arange(len(log)), self.labels[rows]] += self.favour
-        log -= log.max(1, keepdims=True)
-        np.exp(log, out=log)
-        return np.asarray(log / log.sum(1, keepdims=True))
-
-
-def _hear_labels(models: Evidence, said: Said, labels: npt.NDArray[np.int64]) -> _Judge:
-    """How far the labels themselves are believed: a pool of two, of which one knows the label alone, with log-odds of 1."""
-    some = spaced(len(said.row))
-    rows, values = said.row[some], said.value[some]
-    k = models.shape[1]
-    witness = np.full((len(rows), k), 1 / (np.e + k - 1))
-    witness[np.arange(len(rows)), labels[rows]] *= np.e
-    parts = (models.take(rows), witness)
-    return _Judge(
-        models, labels, *fit_exponents(2, lambda told: pool_slopes(parts, Pool(told, (LEAST,) * 2), values))
-    )
-
-
-def _learn(members: tuple[npt.NDArray[Any], ...], said: Said) -> Pool:
-    """How much each model counts for what people say."""
-    some = spaced(len(said.row))
-    rows, values = said.row[some], said.value[some]
-    parts = tuple(np.asarray(member[rows], np.float32) for member in members)
-    least = least_said([smallest(part) for part in parts])
-    return Pool(fit_exponents(len(parts), lambda told: pool_slopes(parts, Pool(told, least), values)), least)
-
-
-def _alike(judge: _Judge, said: Said, k: int) -> float:
-    """As how many people the expectation counts: the concentration under which votes on the same items are likeliest."""
-    from scipy.optimize import minimize_scalar
-    from scipy.special import gammaln
-
-    items, times = np.unique(said.row, return_counts=True)
-    several = np.flatnonzero(times > 1)
-    if not len(several):
-        return ONE_EACH
-    several = several[spaced(len(several))]
-    several = several[
-        np.linspace(0, len(several) - 1, min(len(several), max(1, CELLS // k))).astype(np.int64)
-    ]
-    chosen = items[several]
-    place = np.minimum(np.searchsorted(chosen, said.row), len(chosen) - 1)
-    mine = chosen[place] == said.row
-    votes = np.zeros((len(chosen), k))
-    np.add.at(votes, (place[mine], said.value[mine]), 1)
-    shares = np.maximum(judge.expect(chosen), LEAST)
-    total = votes.sum(1)
-
-    def loss(log: float) -> float:
-        sure = np.exp(log)
-        own = gammaln(sure * shares + votes) - gammaln(sure * shares)
-        return float((gammaln(sure + total) - gammaln(sure)).sum() - own.sum())
-
-    return float(np.exp(minimize_scalar(loss, bounds=np.log(ALIKE), method="bounded").x))
-
-
-def _agreement(evidence: Evidence, said: Said) -> float:
+def _agreement(jury: Jury, said: Said) -> float:
     """The share of answers that the models alone would have expected to be the commonest."""
     some = spaced(len(said.row))
     rows, back = np.unique(said.row[some], return_inverse=True)
     right = 0
-    for block in blocks(len(rows), evidence.shape[1]):
-        top = evidence.take(rows[block]).argmax(1)
+    for block in blocks(len(rows), jury.models.shape[1]):
+        top = jury.models.take(rows[block]).argmax(1)
         within = (back >= block.start) & (back < block.stop)
         right += int((top[back[within] - block.start] == said.value[some][within]).sum())
     return right / len(some)
 
 
-def _judge(found: Expectation, block: slice, judge: _Judge, said: Said) -> None:
+def _judge(found: Expectation, block: slice, jury: Jury) -> None:
     """Fill in the rows of a block."""
-    given, row = judge.labels[block], np.arange(block.stop - block.start)
-    low, high = np.searchsorted(said.row, (block.start, block.stop))
-    weight = found.people * judge.expect(block)
-    votes = np.zeros_like(weight)
-    np.add.at(votes, (said.row[low:high] - block.start, said.value[low:high]), 1)
-    weight += votes
-    own = weight[row, given]
-    others = weight.copy()
-    others[row, given] = -1
-    rival = others.argmax(1)
-    strongest = others[row, rival]
+    given, votes = jury.witness.labels[block], jury.votes(block)
+    ranked = found.people * jury.models.take(block).astype(np.float64) + votes
+    own, _, strongest = _against(ranked, given)
     found.score[block] = own / (own + strongest)
+    decided = found.people * jury.expect(block) + votes
+    own, rival, strongest = _against(decided, given)
     found.flagged[block] = wrong = strongest > own
     found.suggested[block] = np.where(wrong, rival, given)
-    found.shares[block] = weight / weight.sum(1, keepdims=True)
-    mine = votes[row, given]
-    votes[row, given] = 0
-    found.code[block] = 2 * wrong + (votes.max(1) > mine)
+    found.shares[block] = decided / decided.sum(1, keepdims=True)
+    mine, _, others = _against(votes, given)
+    found.code[block] = 2 * wrong + (others > mine)
+
+
+def _against(
+    weight: npt.NDArray[np.float64], given: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The weight of the given label, its strongest rival, and the weight of that."""
+    row, others = np.arange(len(given)), weight.copy()
+    others[row, given] = -1
+    rival = others.argmax(1)
+    return weight[row, given], rival, others[row, rival]
 
 
 def _empty(models: int, k: int) -> Expectation:
@@ -273,7 +186,7 @@ def _empty(models: int, k: int) -> Expectation:
         np.empty((0, k), np.float32),
         np.empty(0, np.uint8),
         (1 / models,) * models,
-        0.0,
+        (0.5, 0.5),
         ONE_EACH,
         float("nan"),
         float("nan"),

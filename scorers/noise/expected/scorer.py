@@ -15,7 +15,8 @@ from curate.contracts import View, detail, flag, score, vector
 from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import FittedTable, answered
-from curate.scorers.noise.expected.people import ONE_EACH, Expectation, Said, expect
+from curate.scorers.noise.expected.jury import ONE_EACH, Said
+from curate.scorers.noise.expected.people import Expectation, expect
 from curate.scorers.noise.labelled import Labelled, read_labelled
 
 __all__ = ["ExpectedAnswers"]
@@ -140,8 +141,8 @@ def describe(found: Expectation, said: Said) -> tuple[str, ...]:
     shares = ", ".join(f"{weight:.2f}" for weight in found.exponents)
     powers = f"powers {shares}" if len(found.exponents) > 1 else f"power {shares}"
     told.append(
-        f"the models' probabilities are taken to the {powers}, and the given label makes its class {np.exp(found.label):.1f} times "
-        "as likely"
+        f"the models' probabilities are taken to the {powers}; where it is decided, they count {found.powers[0]:.2f} and what "
+        f"people say of items with the same label {found.powers[1]:.2f}"
     )
     told.append(
         "nobody was asked what another was asked: how alike people's answers are cannot be told, and all this counts as one more person"
