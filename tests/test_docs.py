@@ -19,6 +19,7 @@ PAGES = [
     DOCS / "mosaics.md",
     DOCS / "ratings.md",
     DOCS / "rounds.md",
+    DOCS / "several-labels.md",
     DOCS / "templates.md",
 ]
 
