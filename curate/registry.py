@@ -200,9 +200,10 @@ def build(group: str, name: str, params: Mapping[str, Any] | None = None) -> Any
     cls = load(group, name)
     known = {f.name: f for f in dataclasses.fields(cls) if f.init}
     given = dict(params or {})
+    if unknown := [key for key in given if key not in known]:
+        others = f"Nor is there {', '.join(map(repr, unknown[1:]))}." if unknown[1:] else ""
+        raise UnknownNameError(f"parameter of {name!r}", unknown[0], known, others)
     for key in given:
-        if key not in known:
-            raise UnknownNameError(f"parameter of {name!r}", key, known)
         if _is_one_of_several(given[key], known[key]):
             given[key] = (given[key],)
     adapter = TypeAdapter(cls)
@@ -215,10 +216,13 @@ def build(group: str, name: str, params: Mapping[str, Any] | None = None) -> Any
             # What the component said itself, in a new error: the old one, raised, would hold what holds it, which is never
             # freed, and with it the frames of whoever called.
             raise InputError(str(own)) from error
-        where = ".".join(str(part) for part in first["loc"]) or name
-        if first["type"] == "missing":
-            raise InputError(f"{name}: parameter {where!r} is needed, and not given") from error
-        raise InputError(f"{name}: parameter {where!r}: {first['msg']}, got {first['input']!r}") from error
+        told: dict[str, str] = {}
+        for one in error.errors():
+            where = ".".join(str(part) for part in one["loc"]) or name
+            missing = one["type"] == "missing"
+            said = " is needed, and not given" if missing else f": {one['msg']}, got {one['input']!r}"
+            told.setdefault(where.partition(".")[0], f"parameter {where!r}{said}")
+        raise InputError(f"{name}: {'; '.join(told.values())}") from error
 
 
 def _is_one_of_several(value: Any, field: dataclasses.Field[Any]) -> bool:

@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from curate import registry
-from curate.errors import InputError
+from curate.errors import InputError, UnknownNameError
 
 
 def test_what_a_component_says_of_its_parameters_is_said_as_it_is() -> None:
@@ -47,3 +47,12 @@ def test_one_name_does_where_several_are_meant() -> None:
     assert registry.build("scorers", "combine", {"columns": "clip_score"}).columns == ("clip_score",)
     with pytest.raises(InputError, match=r"parameter 'columns': .* got 'a,b'"):
         registry.build("scorers", "combine", {"columns": "a,b"})
+
+
+def test_all_parameters_that_cannot_be_are_named() -> None:
+    with pytest.raises(InputError) as caught:
+        registry.build("scorers", "near-duplicate", {"distance": "far", "cosine": "near"})
+    assert "parameter 'distance':" in str(caught.value)
+    assert "; parameter 'cosine':" in str(caught.value)
+    with pytest.raises(UnknownNameError, match=r"'distanc'\. Did you mean 'distance'.* Nor is there 'cosin'"):
+        registry.build("scorers", "near-duplicate", {"distanc": 1, "cosin": 1})

@@ -40,11 +40,22 @@ class Step(BaseModel):
 
 def first_problem(error: ValidationError) -> str:
     """The first thing that is wrong: where, what is meant, and what was given."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "missing":
+    return problems(error)[0]
+
+
+def problems(error: ValidationError) -> list[str]:
+    """What is wrong with each key: where, what is meant, and what was given."""
+    told: dict[str, str] = {}
+    for one in error.errors():  # where several types would do, there is one for each
+        told.setdefault(str(one["loc"][:1]), _problem(one))
+    return list(told.values())
+
+
+def _problem(one: Any) -> str:
+    where = ".".join(str(part) for part in one["loc"])
+    if one["type"] == "missing":
         return f"the key {where!r} is missing"
-    return f"{where!r}: {first['msg']}, got {first['input']!r}"
+    return f"{where!r}: {one['msg']}, got {one['input']!r}"
 
 
 def plain_number(value: Any) -> Any:

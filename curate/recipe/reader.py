@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from curate.counting import counted
 from curate.errors import RecipeError
-from curate.recipe.model import STEPS, Recipe, Step, first_problem
+from curate.recipe.model import STEPS, Recipe, Step, first_problem, problems
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
@@ -58,7 +58,14 @@ def build_recipe(data: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
     steps = data["steps"]
     if not isinstance(steps, (list, tuple)) or not steps:
         raise RecipeError(f"{where}: steps must be a list with at least one step, not {_shape(steps)}")
-    built = [_step(step, f"{where}, step {number}") for number, step in enumerate(steps, start=1)]
+    built, faults = list[Step](), list[str]()
+    for number, step in enumerate(steps, start=1):
+        try:
+            built.append(_step(step, f"{where}, step {number}"))
+        except RecipeError as error:
+            faults += str(error).splitlines()
+    if faults:
+        raise RecipeError(_all(faults))
     try:
         return Recipe(**{**data, "steps": built})
     except ValidationError as error:
@@ -77,19 +84,35 @@ def _step(data: Any, where: str) -> Step:
         raise RecipeError(f"{where} has {what}; a step has exactly one of {', '.join(STEPS)}.{hint}")
     cls = STEPS[verbs[0]]
     names = {field.alias or name for name, field in cls.model_fields.items()}
-    _known_keys(data, names, f"{where} ({verbs[0]})")
+    where = f"{where} ({verbs[0]})"
+    faults = [f"{where}: {fault}" for fault in _unknown_keys(data, names)]
     try:
-        return cls.model_validate(data)
+        made = cls.model_validate({key: value for key, value in data.items() if key in names})
     except ValidationError as error:
-        raise RecipeError(f"{where} ({verbs[0]}): {first_problem(error)}") from None
+        faults += [f"{where}: {fault}" for fault in problems(error)]
+    if faults:
+        raise RecipeError("\n".join(faults))
+    return made
 
 
 def _known_keys(data: Mapping[Any, Any], known: set[str], where: str) -> None:
+    if faults := _unknown_keys(data, known):
+        raise RecipeError(_all([f"{where}: {fault}" for fault in faults]))
+
+
+def _unknown_keys(data: Mapping[Any, Any], known: set[str]) -> list[str]:
+    """What is to be said of each key that is none of these."""
+    told = []
     for key in data:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise RecipeError(f"{where}: unknown key {key!r}.{hint} Known: {', '.join(sorted(known))}.")
+            told.append(f"unknown key {key!r}.{hint} Known: {', '.join(sorted(known))}.")
+    return told
+
+
+def _all(faults: list[str]) -> str:
+    return faults[0] if len(faults) == 1 else "\n".join([f"{len(faults)} faults:", *faults])
 
 
 def _load(text: str, where: str) -> Any:

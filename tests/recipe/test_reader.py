@@ -7,6 +7,7 @@ import pytest
 from curate.errors import RecipeError
 from curate.recipe import parse_recipe, read_recipe
 from curate.recipe.model import STEPS
+from curate.recipe.reader import build_recipe
 
 FULL = """
 store: pets.curate
@@ -113,3 +114,28 @@ def test_every_step_describes_itself_and_its_fields():
     for verb, cls in STEPS.items():
         assert cls.__doc__, verb
         assert cls.verb == verb
+
+
+def test_all_that_is_wrong_is_told_at_once():
+    steps = [
+        {"import": "a", "kinds": "label", "part_rows": 0},
+        {"score": "phash"},
+        {"select": "top", "budgt": 1, "budget": [1]},
+        {"scor": "phash"},
+    ]
+    with pytest.raises(RecipeError) as caught:
+        build_recipe({"store": "s", "steps": steps, "sed": 1})
+    assert "unknown key 'sed'. Did you mean 'seed'" in str(caught.value)
+    with pytest.raises(RecipeError) as caught:
+        build_recipe({"store": "s", "steps": steps})
+    head, *faults = str(caught.value).splitlines()
+    assert head == "6 faults:"
+    assert [fault.split()[2].rstrip(":") for fault in faults] == ["1", "1", "1", "3", "3", "4"]
+    for told in (
+        "key 'kinds'. Did you mean 'kind'",
+        "the key 'kind' is missing",
+        "'part_rows'",
+        "'budgt'",
+        "Did you mean 'score'",
+    ):
+        assert any(told in fault for fault in faults), told
