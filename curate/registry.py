@@ -54,6 +54,7 @@ SCORERS: dict[str, str] = {
     "speech-relevance": "curate.scorers.speech.relevance_scorer:SpeechRelevance",
     "transcript-errors": "curate.scorers.speech.transcripts:TranscriptErrors",
     "speech-rate": "curate.scorers.speech.rate_scorer:SpeechRate",
+    "sound-embedding": "curate.scorers.speech.spectrum:SoundEmbedding",
     "min-k": "curate.scorers.text.contamination:MinK",
     "ches": "curate.scorers.text.preference:Ches",
     "faulty-questions": "curate.scorers.text.faulty:FaultyQuestions",

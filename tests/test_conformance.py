@@ -149,6 +149,7 @@ SCORERS = {
     "speech-relevance": Example(
         {"model": SMALL_SPEECH_MODEL, "device": "cpu"}, ("text", "audio"), torch=True
     ),
+    "sound-embedding": Example(columns=("audio",)),
     "speech-rate": Example({"seconds": "amount"}, ("text", "amount"), planted=("item-6", "item-5")),
     "transcript-errors": Example({"hypothesis": "chosen"}, ("text", "chosen")),
     "tifa": Example(

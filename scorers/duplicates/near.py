@@ -102,8 +102,8 @@ class NearDuplicate:
                 return replace(self, by=by)._checked()
         if spoken:
             raise InputError(
-                "near-duplicate: sounds are compared by an embedding: score or attach one and name its column, as "
-                "embedding='voice'. By their text alone, as if nothing were said twice: by='text'. "
+                "near-duplicate: sounds are compared by an embedding: score sound-embedding and name its column, "
+                "embedding='sound_embedding'. By their text alone, as if nothing were said twice: by='text'. "
                 f"Columns: {', '.join(columns)}"
             )
         raise InputError(

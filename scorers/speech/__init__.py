@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         weighted_relevance,
     )
     from curate.scorers.speech.sound import resample, voiced_seconds
+    from curate.scorers.speech.spectrum import sound_embedding
 
 _HOMES = {
     "align_edits": "edits",
@@ -41,6 +42,7 @@ _HOMES = {
     "prune_speech": "relevance",
     "prune_tokens": "relevance",
     "resample": "sound",
+    "sound_embedding": "spectrum",
     "speech_rate": "rate",
     "spoken_length": "rate",
     "token_relevance": "relevance",
@@ -62,6 +64,7 @@ __all__ = [
     "prune_speech",
     "prune_tokens",
     "resample",
+    "sound_embedding",
     "speech_rate",
     "spoken_length",
     "token_relevance",
