@@ -37,6 +37,7 @@ class Elsewhere:
     after: Callable[[int], None] = lambda done: None
     say: Callable[[str], None] = lambda text: None
     workers = 1
+    elsewhere = True
     attempts: int = 0
     deaths: int = 0
     _process: Any = None
