@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from curate.scorers.noise.structure.plausible import missing_labels
     from curate.scorers.noise.structure.predictions import out_of_fold_predictions
     from curate.scorers.noise.structure.residuals import regression_errors
+    from curate.scorers.noise.structure.sets import label_targets
     from curate.scorers.noise.structure.tokens import token_errors
 
 _HOMES = {
@@ -82,6 +83,7 @@ _HOMES = {
     "label_errors": "label_noise.finder",
     "label_probabilities": "structure.label_probs",
     "label_quality": "confident.quality",
+    "label_targets": "structure.sets",
     "plan_audit": "label_noise.audit",
     "ldr_kl": "losses.ldr",
     "ldr_kl_multilabel": "losses.ldr",
@@ -135,6 +137,7 @@ __all__ = [
     "label_errors",
     "label_probabilities",
     "label_quality",
+    "label_targets",
     "ldr_kl",
     "ldr_kl_multilabel",
     "lemon",

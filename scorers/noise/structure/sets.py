@@ -13,9 +13,9 @@ from curate.arrays.labels import check_strangers, listed, name_classes
 from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.noise.probabilities import dictionary
-from curate.scorers.noise.structure.ragged import Ragged, to_lists
+from curate.scorers.noise.structure.ragged import Ragged, is_list, split, to_lists
 
-__all__ = ["label_matrix", "names_where", "validate_label_probs"]
+__all__ = ["label_matrix", "label_targets", "names_where", "validate_label_probs"]
 
 
 def label_matrix(
@@ -45,6 +45,32 @@ def label_matrix(
     known = places >= 0
     given[owner[known], places[known]] = True
     return given, reasons, names
+
+
+def label_targets(sets: Any, classes: Sequence[str] = ()) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
+    """Sets of labels as a matrix to train on, (n, l) float32: 1 where an item has a label, 0 where not, NaN where its set is
+    missing, which `ldr_kl_multilabel` and `AldrKl` leave out; and the labels in the order of the columns.
+
+    `sets` is a column of lists of texts, in Arrow or Polars, or a list of lists. `classes` is that order, by default the
+    distinct labels by their code points. Raises InputError for a null within a set and a label that is none of the classes,
+    naming rows, and for anything but lists.
+    """
+    column = sets.to_arrow() if hasattr(sets, "to_arrow") else sets
+    try:
+        column = column if isinstance(column, (pa.Array, pa.ChunkedArray)) else pa.array(column)
+    except (pa.ArrowException, TypeError) as error:
+        raise InputError(f"sets of labels are no lists of texts: {error}") from None
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if not is_list(column.type) and not pa.types.is_null(column.type):
+        raise InputError(f"sets of labels are {column.type}: lists of texts are meant")
+    read = split(column.cast(pa.list_(pa.string())))
+    given, faults, names = label_matrix(read, classes, None)
+    targets = given.astype(np.float32)
+    targets[read.lengths < 0] = np.nan
+    wrong = np.flatnonzero((faults != None) & (read.lengths >= 0))  # noqa: E711 - element by element
+    if len(wrong):
+        raise InputError(f"rows {listed(wrong.tolist())}: {faults[wrong[0]]}")
+    return targets, names
 
 
 def validate_label_probs(

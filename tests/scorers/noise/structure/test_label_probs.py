@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -13,6 +14,7 @@ from curate.scorers.noise.out_of_fold import out_of_fold_probabilities
 from curate.scorers.noise.structure.label_probs import LabelProbs, label_probabilities
 from curate.scorers.noise.structure.missing import MissingLabels
 from curate.scorers.noise.structure.multilabel import MultilabelErrors
+from curate.scorers.noise.structure.sets import label_targets
 from curate.testing import ArrayView, check_scorer, score_all
 
 
@@ -92,6 +94,29 @@ def test_items_with_one_label_and_items_with_several_are_read_together() -> None
         assert [w is None for w in why] == [i % 2 == 1 or i % 4 == 0 for i in range(90)]
     sets = MultilabelErrors(filter_by="predicted_neq_given").resolve(view.columns, "label").fit(view)
     assert sets.classes == ("a", "b")
+
+
+def test_targets_to_train_on_say_nothing_of_missing_sets() -> None:
+    sets = [["b", "a"], [], None, ["a"]]
+    for column in (
+        sets,
+        pa.array(sets),
+        pa.chunked_array([pa.array(sets[:1]), pa.array(sets[1:])]),
+        pl.Series(sets),
+    ):
+        targets, classes = label_targets(column)
+        assert classes == ("a", "b") and targets.dtype == np.float32
+        np.testing.assert_array_equal(targets, [[1, 1], [0, 0], [np.nan, np.nan], [1, 0]])
+    targets, classes = label_targets(sets, ["b", "c", "a"])
+    assert classes == ("b", "c", "a") and targets[0].tolist() == [1, 0, 1]
+    assert label_targets([])[0].shape == (0, 0)
+    with pytest.raises(InputError, match="rows 3: label 'c' is none of the 2 classes"):
+        label_targets([["a"], ["b"], ["b"], ["c"]], ["a", "b"])
+    with pytest.raises(InputError, match="rows 1: a null among the labels"):
+        label_targets([["a"], [None, "b"]])
+    for wrong in (["a", "b"], [["a"], 3], 5):
+        with pytest.raises(InputError, match="lists of texts"):
+            label_targets(wrong)
 
 
 def test_what_is_chosen_where_nothing_is_said() -> None:
