@@ -57,6 +57,7 @@ SCORERS: dict[str, str] = {
     "sound-embedding": "curate.scorers.speech.spectrum:SoundEmbedding",
     "min-k": "curate.scorers.text.contamination:MinK",
     "ches": "curate.scorers.text.preference:Ches",
+    "faulty-pairs": "curate.scorers.text.pairs:FaultyPairs",
     "faulty-questions": "curate.scorers.text.faulty:FaultyQuestions",
     "rating-agreement": "curate.scorers.alignment.ratings:RatingAgreement",
     "pixel-embedding": "curate.scorers.embedding.pixel:PixelEmbedding",

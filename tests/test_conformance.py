@@ -89,6 +89,7 @@ SCORERS = {
     "expected-answers": Example(
         {"answers": "seen_as"}, ("label", "pred_probs", "seen_as"), planted=("item-0", "item-5")
     ),
+    "faulty-pairs": Example(columns=("prompt", "chosen", "rejected")),
     "faulty-questions": Example(columns=("key", "answers"), planted=("item-0", "item-5")),
     "fga-blip2": Example({"model": SMALL_BLIP2, "device": "cpu"}, ("image", "text"), torch=True),
     "image-basics": Example(columns=("image",), planted=("item-0", "item-5")),

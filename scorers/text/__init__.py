@@ -9,12 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from curate.scorers.text.pairs import contradictions
     from curate.scorers.text.preference import ches
     from curate.scorers.text.questions import faulty_questions
     from curate.scorers.text.tokens import mean_log_prob, min_k, min_k_plus_plus, zlib_ratio
 
 _HOMES = {
     "ches": "preference",
+    "contradictions": "pairs",
     "faulty_questions": "questions",
     "mean_log_prob": "tokens",
     "min_k": "tokens",
@@ -23,7 +25,15 @@ _HOMES = {
 }
 """Public function -> the module it lies in."""
 
-__all__ = ["ches", "faulty_questions", "mean_log_prob", "min_k", "min_k_plus_plus", "zlib_ratio"]
+__all__ = [
+    "ches",
+    "contradictions",
+    "faulty_questions",
+    "mean_log_prob",
+    "min_k",
+    "min_k_plus_plus",
+    "zlib_ratio",
+]
 
 
 def __getattr__(name: str) -> Any:
