@@ -63,7 +63,7 @@ class Store(OpenStore):
         *,
         kind: str,
         format: str | None = None,
-        columns: Mapping[str, str] | None = None,
+        columns: Mapping[str, str | Sequence[str]] | None = None,
         id: str | None = None,
         texts: str | None = None,
         on_conflict: Literal["skip", "update", "error"] = "skip",
@@ -74,7 +74,8 @@ class Store(OpenStore):
         """Import items: a path, a glob, a folder, a URL, a `datasets.Dataset`, or a pandas, Polars or Arrow frame.
 
         New items are added; rows whose id is known and whose content changed replace the old ones only with
-        `on_conflict="update"`. Rows that cannot be taken are listed in `rejected`. `columns` maps ours to theirs.
+        `on_conflict="update"`. Rows that cannot be taken are listed in `rejected`. `columns` maps ours to theirs; for several
+        `labels` of an item it may name columns of 0 and 1, as "is_*" or ["cat", "dog"].
         Raises InputError and SchemaError with a suggestion where columns do not fit.
         """
         from curate.recipe.model import ImportStep

@@ -135,7 +135,8 @@ def open_source(
               `selection_rank` and so on; or a pandas, Polars or Arrow table, a DuckDB relation, a `datasets` object, a
               list of dicts, a dict of columns.
     `format`  one of `FORMATS`, where the name does not tell.
-    `columns` our column -> the source's; needed where names differ, and to rename the user's own columns.
+    `columns` our column -> the source's; needed where names differ, and to rename the user's own columns. For `labels` also
+              columns of yes and no, one for each label: names, or patterns with one `*`, separated by commas.
     `id`      the source's column that identifies an item; without one (and without a column `id`) ids are derived.
     `texts`   for folders: the metadata table (path), or the suffix of sidecar files (".txt").
     `root`    what relative addresses of media start from, if not the folder of the table.

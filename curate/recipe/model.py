@@ -67,6 +67,15 @@ Amount = Annotated[int | float | str, BeforeValidator(plain_number)]
 """A budget: a count, a fraction or a percentage."""
 
 
+def names_joined(value: Any) -> Any:
+    """Several names of columns as one text, as `formats.sets` reads it."""
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+
+Theirs = Annotated[str, BeforeValidator(names_joined)]
+"""The name of a column of a source, or several."""
+
+
 class ImportStep(Step):
     """Read items from files, a folder, tars or a saved dataset into the store."""
 
@@ -74,7 +83,7 @@ class ImportStep(Step):
     source: str = Field(alias="import", description="a path, a glob, a folder or a URL")
     kind: str = Field(description="image-text, speech, label, instruction or preference")
     format: str | None = Field(None, description="only where the file name does not tell")
-    columns: dict[str, str] = Field(default_factory=dict, description="our column: their column")
+    columns: dict[str, Theirs] = Field(default_factory=dict, description="our column: their column")
     id: str | None = Field(None, description="their column that identifies a row")
     texts: str | None = Field(None, description="a metadata table, or the suffix of sidecar texts (.txt)")
     on_conflict: Literal["skip", "update", "error"] = "skip"

@@ -83,6 +83,16 @@ def test_a_store_may_hold_items_with_one_label_and_items_with_several(store: Sto
     assert table["out_of_fold_reason"] == ["no label"] * N + [None] * N
 
 
+def test_columns_of_yes_and_no_are_named_as_a_list_or_by_a_pattern(tmp_path: Path) -> None:
+    table = {"text": ["x", "y", "z"], "is_ant": [1, 0, 1], "is_bee": [1, 0, 0]}
+    for number, columns in enumerate((["is_ant", "is_bee"], "is_*")):
+        store = curate.open(tmp_path / f"{number}.curate", create=True)
+        store.add(table, kind="label", columns={"labels": columns})
+        ant, bee = ("ant", "bee") if columns == "is_*" else ("is_ant", "is_bee")
+        assert store.items.to_arrow(["labels"])["labels"].to_pylist() == [[ant, bee], [], [ant]]
+        assert store.items.columns == ["id", "text", "labels"]
+
+
 def test_conditions_over_sets(store: Store, tmp_path: Path) -> None:
     both = [i for i in rows()["id"] if int(i) % 3 == 0]
     for text in (
