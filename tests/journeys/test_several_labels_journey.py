@@ -113,3 +113,31 @@ def test_sets_of_labels_are_put_right_and_handed_on(tmp_path: Path) -> None:
         again = curate.open(tmp_path / f"{format}.curate", create=True)
         assert again.add(out, kind="label").counts["rejected"] == 0
         assert dict(again.items.to_polars(["id", "labels"]).rows()) == truth
+
+
+@pytest.mark.slow
+def test_sets_go_through_a_server(tmp_path: Path, label_studio_server: Any) -> None:
+    """The same question on a real Label Studio: what is given is chosen already, and what is answered comes back as lists."""
+    from curate.annotators.label_studio import LabelStudio
+
+    server, asked = label_studio_server, MultiLabel(labels=NAMES, shows="text", none=NONE)
+    store = curate.open(tmp_path / "s.curate", create=True)
+    given = {"a": ["blue", "red"], "b": [], "c": ["green"]}
+    said = {"a": ["red"], "b": [], "c": ["green", "red"]}
+    store.add({"id": list(given), "text": list("xyz"), "labels": list(given.values())}, kind="label")
+    annotator = LabelStudio(server.url, server.token, annotators=2)
+    guesses = {"columns": {"labels": "labels"}, "model_version": "given"}
+    pushed = annotator.push(store, template=asked, guesses=guesses)
+    assert (pushed.created, pushed.failed, pushed.unguessed) == (3, 0, 0)
+    projects = server.call("GET", "/api/projects/?page_size=1000")["results"]
+    newest = max(project["id"] for project in projects)
+    for task in server.call("GET", f"/api/tasks/?project={newest}&page_size=10&fields=all")["tasks"]:
+        item = task["data"]["cur_item"]
+        (guess,) = task["predictions"]
+        assert guess["result"][0]["value"] == {"choices": given[item] or [NONE]}
+        for token in list(server.people.values())[:2]:
+            body = {"result": asked.result({"labels": said[item]}), "lead_time": 3.0}
+            server.call("POST", f"/api/tasks/{task['id']}/annotations/", body, token)
+    assert annotator.pull(store).ok == 6
+    Rounds("labels", rules=(Agreement(0.6),), first=2, most=1).settle(store, "checked")
+    assert dict(store.items.to_polars(["id", "checked"]).rows()) == said
