@@ -25,6 +25,7 @@ from curate.recipe.model import (
     Step,
 )
 from curate.run.context import located
+from curate.run.continuing import check_continuing
 from curate.run.hints import giver_hint
 from curate.run.outlook import Outlook
 from curate.run.readiness import check_export, check_file
@@ -102,6 +103,8 @@ def _check_select(outlook: Outlook, step: SelectStep) -> None:
         check_after(step.after, name)
     with outlook.noting():
         selector = outlook.component("selectors", step.select, step.params)
+        if step.after:
+            check_continuing(selector, step.after)
         if name not in outlook.selections:  # what is there may be what is chosen again
             outlook.check_ready(selector)
         if step.budget is not None:

@@ -35,6 +35,14 @@ class _Ranked:
         return self._ranks if expression == _RANK else self._view.compute(expression)
 
 
+def check_continuing(selector: Any, after: str) -> None:
+    """Raises InputError for a selector that cannot continue a selection."""
+    fields = {f.name for f in dataclasses.fields(selector)}
+    if "mandatory" not in fields or selector.mandatory:
+        why = "has mandatory items already" if "mandatory" in fields else "cannot continue a selection"
+        raise InputError(f"select {selector.name} after {after!r}: it {why}")
+
+
 def continued(context: RunContext, selector: Any, view: StoreView, after: str) -> tuple[Any, View]:
     """The selector with the items of selection `after` mandatory, in their order, and the view to show it.
 
@@ -42,10 +50,7 @@ def continued(context: RunContext, selector: Any, view: StoreView, after: str) -
     is not there, and InputError for a selector that cannot continue one.
     """
     context.selection(after)
-    fields = {f.name for f in dataclasses.fields(selector)}
-    if "mandatory" not in fields or selector.mandatory:
-        why = "has mandatory items already" if "mandatory" in fields else "cannot continue a selection"
-        raise InputError(f"select {selector.name} after {after!r}: it {why}")
+    check_continuing(selector, after)
     table = context.store.selection_table(after)
     seqs, ranks = table["seq"].to_numpy(), table["rank"].to_numpy()
     own = view.seqs()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ from curate.recipe.model import ImportStep
 from curate.run.context import RunContext
 from curate.run.identity import KnownIds
 from curate.run.rejections import no_rejections, outdated, refuse, rejections
-from curate.store import NewPart, Part, PartWriter
+from curate.store import ColumnSet, NewPart, Part, PartWriter
 
 REMOTE = r"^(?i:[a-z][a-z0-9+.-]*)://"
 """An address that is not a plain path; readers give paths for local files."""
@@ -139,11 +139,7 @@ class Importer:
         nothing is written: parts that disagree about a column could not be read together."""
         homes = self.context.store.snapshot().column_home
         for i, column in enumerate(table.schema):
-            if (home := homes.get(column.name)) is not None:
-                raise SchemaError(
-                    f"the column {column.name!r} is given by the scorer {home.scorer!r} already; import it under another "
-                    f"name with columns={{'other_name': {column.name!r}}}"
-                )
+            check_given([column.name], homes)
             known = self.types.get(column.name, column.type)
             fields = [pa.schema([pa.field(column.name, known)]), pa.schema([column])]
             try:
@@ -307,6 +303,16 @@ class Importer:
         """Codes of rejections so far, most frequent first."""
         total = self._reasons + sum((b.reasons for b in self.waiting), Counter())
         return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
+
+
+def check_given(columns: Iterable[str], homes: Mapping[str, ColumnSet | None]) -> None:
+    """Raises SchemaError where an import would bring a column that a scorer gave."""
+    for name in columns:
+        if (home := homes.get(name)) is not None:
+            raise SchemaError(
+                f"the column {name!r} is given by the scorer {home.scorer!r} already; import it under another name with "
+                f"columns={{'other_name': {name!r}}}"
+            )
 
 
 def _sources(batch: SourceBatch) -> set[str]:

@@ -20,6 +20,7 @@ from curate.kinds import kind as kind_of
 from curate.recipe.model import AttachStep, ExportStep, ImportStep, ScoreStep
 from curate.run.components import giver_of, has, made_for, refuse, settle
 from curate.run.context import located
+from curate.run.importer import check_given
 from curate.run.steps.attaching import check_file, check_free
 from curate.run.steps.exporting import item_kinds
 from curate.run.steps.scoring import bind
@@ -203,6 +204,8 @@ class Outlook:
         if names is None:
             self.complete = False
             return
+        with self.noting():
+            check_given(names, self.column_home)
         for name in names:
             text = name in ("id", *kind.content)
             self.fields.setdefault(name, pa.field(name, pa.string()) if text else None)

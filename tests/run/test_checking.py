@@ -266,7 +266,10 @@ def test_a_count_above_the_items_there_are_is_found_too_high(recipe, store, tmp_
     store.run({"steps": [{**IMPORT, "import": str(tmp_path / "rows.parquet")}]})
     with pytest.raises(InputError, match=r"step 2 of 2 .* 3 items are there"):
         recipe(*steps)
-    recipe({"select": "random", "budget": 3, "as": "a"}, {"select": "random", "budget": "100%", "after": "a"})
+    first = {"select": "random", "budget": 3, "as": "a"}
+    recipe(first, {"select": "top", "with": {"by": "rating"}, "budget": "100%"})
+    with pytest.raises(InputError, match=r"select random after 'a': it cannot continue a selection"):
+        recipe(first, {"select": "random", "budget": "100%", "after": "a"})
     with pytest.raises(InputError, match="needs another name"):
         recipe(
             {"select": "random", "budget": 1, "as": "a"},
@@ -366,6 +369,10 @@ def test_a_late_import_that_does_not_fit_is_told_at_once(recipe, tmp_path) -> No
         recipe(*FIRST, late)
     with pytest.raises(SchemaError, match="no column image and caption"):
         recipe(*FIRST, {**late, "kind": "image-text", "columns": {}})
+    (tmp_path / "scored.csv").write_text("id,text,label,text_words\n1,a,b,1\n")
+    with pytest.raises(SchemaError, match=r"'text_words' is given by the scorer 'text-basics' already"):
+        recipe(*FIRST, {"import": "scored.csv", "kind": "label"})
+    recipe(*FIRST, {"import": "scored.csv", "kind": "label", "columns": {"words": "text_words"}})
     # It may be another file by then: the recipe writes there itself.
     recipe(*FIRST, {"export": "rows.parquet.d"}, {**late, "import": "rows.parquet.d/data.parquet"})
 
