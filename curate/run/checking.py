@@ -24,6 +24,7 @@ from curate.recipe.model import (
     SelectStep,
     Step,
 )
+from curate.run.components import check_single
 from curate.run.context import located
 from curate.run.continuing import check_continuing
 from curate.run.hints import giver_hint
@@ -139,6 +140,7 @@ def _check_compare(outlook: Outlook, step: CompareStep) -> None:
     with outlook.noting():
         outlook.vectors(step.embedding)
     with outlook.noting():
+        check_single("compare", step.label, outlook)
         outlook.field(step.label)
     with outlook.noting():
         if step.test:
