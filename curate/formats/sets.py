@@ -66,6 +66,8 @@ def _read(text: str) -> list[str | None] | str:
     """The labels that a text names, or why it names none."""
     if text.lstrip().startswith("["):
         return _read_list(text.strip())
+    if text.lstrip().startswith("{"):
+        return f"holds {text[:80]!r}, an object: a list of labels is meant"
     mark = next((mark for mark in _MARKS if mark in text), None)
     if mark is None and "," in text:
         return f"holds {text[:80]!r}: a comma may be part of a label. Separate labels by | or ;, or write a JSON list"

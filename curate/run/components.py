@@ -19,6 +19,12 @@ from curate.store import ColumnSet, Part, Snapshot, StoreView
 SETS = "labels"
 """The column that holds several labels of an item."""
 
+_CHOOSES = "Items with sets of labels can be chosen by their scores, as top by multilabel_errors does"
+_JUDGES = (
+    "Of sets of labels multilabel-errors says which are wrong and which are lacking, missing-labels makes soft labels, and "
+    "label-probs predicts each label for both; positive-unlabelled takes one of the labels by itself"
+)
+
 
 class Columns(Protocol):
     """What a component has to go on: the columns and kinds of a view, or those that there will be."""
@@ -93,17 +99,8 @@ def giver_of(column: str) -> str | None:
 def refuse(component: Any, need: str, view: Columns) -> None:
     """Say that a component needs what is not there. Raises SchemaError for a role, UnknownNameError for a column."""
     name = component.name
-    if need == "label" and SETS in view.columns:
-        what = "Items with sets of labels can be chosen by their scores, as top by multilabel_errors does"
-        if not hasattr(component, "select"):
-            what = (
-                "Of sets of labels multilabel-errors says which are wrong and which are lacking, missing-labels makes soft "
-                "labels, and label-probs predicts each label for both; positive-unlabelled takes one of the labels by itself"
-            )
-        raise SchemaError(
-            f"{name} needs one label of each item, and these items have several (the column {SETS!r}). {what}"
-            f"{_another(component, need)}"
-        )
+    who_reads = _CHOOSES if hasattr(component, "select") else _JUDGES
+    check_single(name, need, view, f". {who_reads}{_another(component, need)}")
     if need in ROLES:
         kinds = ", ".join(view.kinds()) or "no items at all"
         raise SchemaError(f"{name} needs {need}, which these items do not have (they are: {kinds})")
@@ -111,6 +108,14 @@ def refuse(component: Any, need: str, view: Columns) -> None:
     if need == "answers":
         hint += "; of answers that were recorded `gather_answers` (curate annotate gather) makes it"
     raise UnknownNameError("column", need, view.columns, hint=f"{hint}{_another(component, need)}.")
+
+
+def check_single(name: str, column: str, view: Columns, hint: str = "") -> None:
+    """Raises SchemaError where a column of single labels is meant, and items have sets of labels in its place."""
+    if column == "label" and column not in view.columns and SETS in view.columns:
+        raise SchemaError(
+            f"{name} needs one label of each item, and these items have several (the column {SETS!r}){hint}"
+        )
 
 
 @contextmanager

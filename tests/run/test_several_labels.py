@@ -48,6 +48,8 @@ def test_what_needs_one_label_says_who_reads_several(store: Store) -> None:
         store.select("stratified", by="label", budget=5)
     with pytest.raises(SchemaError, match="label-health needs one label"):
         store.analyse("label-health")
+    with pytest.raises(SchemaError, match="compare needs one label"):
+        store.compare(["random"], budgets=[5], embedding="p")
     store.attach({"id": rows()["id"], "p": [[0.5, 0.5]] * N}, name="p")
     with pytest.raises(SchemaError, match=r"column 'labels' holds list<.*>: one label of each item is meant"):
         store.select("cw-erm", label="labels", embedding="p", budget=5)

@@ -14,7 +14,7 @@ from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import read_labels, read_vectors
 from curate.recipe.model import CompareStep
-from curate.run.components import columns_digest, configure, supply
+from curate.run.components import check_single, columns_digest, configure, supply
 from curate.run.context import RunContext
 from curate.run.ledger import StepRecord
 from curate.run.steps.analysing import recall_findings, to_plain
@@ -29,6 +29,7 @@ HELD_OUT = 4
 def run_compare(context: RunContext, step: CompareStep) -> StepRecord:
     """Execute one `compare` step. The current set stays as it is, and no selection is stored."""
     view = context.view(step.where)
+    check_single("compare", step.label, view)
     selectors = _selectors(step.compare, view)
     for selector in selectors.values():
         supply(selector, view, lambda needed: bring_up(context, needed, where=step.where))
