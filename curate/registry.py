@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -194,8 +195,8 @@ def _one_of(group: str) -> str:
 def build(group: str, name: str, params: Mapping[str, Any] | None = None) -> Any:
     """A configured component: unknown parameters and wrong types are refused with what exists.
 
-    Values are checked against the dataclass's annotations (a string is not silently taken for a number); one string does
-    where several are meant.
+    Values are checked against the dataclass's annotations (a number in quotes is one, "far" is none); NaN and negative seeds
+    are refused; one string does where several are meant.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -210,7 +211,7 @@ def build(group: str, name: str, params: Mapping[str, Any] | None = None) -> Any
             given[key] = (given[key],)
     adapter = TypeAdapter(cls)
     try:
-        return adapter.validate_python(given)
+        made = adapter.validate_python(given)
     except ValidationError as error:
         first = error.errors()[0]
         own = first.get("ctx", {}).get("error")
@@ -225,6 +226,17 @@ def build(group: str, name: str, params: Mapping[str, Any] | None = None) -> Any
             said = " is needed, and not given" if missing else f": {one['msg']}, got {one['input']!r}"
             told.setdefault(where.partition(".")[0], f"parameter {where!r}{said}")
         raise InputError(f"{name}: {'; '.join(told.values())}") from error
+    _check_numbers(name, {key: getattr(made, key) for key in given})
+    return made
+
+
+def _check_numbers(name: str, values: Mapping[str, Any]) -> None:
+    """Raises InputError for what is a number by its type and none that any component could use."""
+    for key, value in values.items():
+        if isinstance(value, float) and math.isnan(value):
+            raise InputError(f"{name}: parameter {key!r} is NaN, and a number is meant")
+        if key == "seed" and isinstance(value, int) and value < 0:
+            raise InputError(f"{name}: parameter 'seed': whole numbers from 0 on start a draw, got {value}")
 
 
 def _is_one_of_several(value: Any, field: dataclasses.Field[Any]) -> bool:

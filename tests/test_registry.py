@@ -56,3 +56,22 @@ def test_all_parameters_that_cannot_be_are_named() -> None:
     assert "; parameter 'cosine':" in str(caught.value)
     with pytest.raises(UnknownNameError, match=r"'distanc'\. Did you mean 'distance'.* Nor is there 'cosin'"):
         registry.build("scorers", "near-duplicate", {"distanc": 1, "cosin": 1})
+
+
+@pytest.mark.parametrize(
+    ("params", "match"),
+    [
+        ({"cosine": float("nan")}, "near-duplicate: parameter 'cosine' is NaN, and a number is meant"),
+        ({"cosine": "nan"}, "parameter 'cosine' is NaN"),
+    ],
+)
+def test_what_is_no_number_is_refused(params: dict[str, object], match: str) -> None:
+    with pytest.raises(InputError, match=match):
+        registry.build("scorers", "near-duplicate", params)
+
+
+def test_a_negative_seed_is_refused_before_anything_is_drawn() -> None:
+    with pytest.raises(
+        InputError, match=r"label-errors: parameter 'seed': whole numbers from 0 on .* got -1"
+    ):
+        registry.build("scorers", "label-errors", {"seed": -1})

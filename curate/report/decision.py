@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -175,11 +176,12 @@ def judge(view: StoreView, conditions: Sequence[Condition]) -> npt.NDArray[np.in
 
 
 def collect_thresholds(expressions: Iterable[str]) -> dict[str, tuple[Threshold, ...]]:
-    """Comparisons of a column with a number, by column, each once."""
+    """Comparisons of a column with a finite number, by column, each once: nothing lies just below infinity."""
     found: dict[str, dict[Threshold, None]] = {}
     for text in expressions:
         for column, op, value in Expression(text).thresholds:
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if number and math.isfinite(value):
                 found.setdefault(column, {})[Threshold(op, float(value))] = None
     return {column: tuple(thresholds) for column, thresholds in found.items()}
 

@@ -15,7 +15,7 @@ from report_stores import KEEP, KEPT, shown, tiles
 from curate.contracts import score
 from curate.report import write_report
 from curate.report.collector import collect
-from curate.report.decision import oppose
+from curate.report.decision import collect_thresholds, oppose
 from curate.report.model import Reason, Threshold
 from curate.run.ledger import RunRecord, StepRecord
 from curate.store import PartStore
@@ -44,6 +44,11 @@ def test_every_dropped_item_is_counted_under_the_first_condition_it_failed(photo
     assert data.steps[0].note == "13 rows read, 3 rejected"
     assert data.steps[1].note == "9 scored, 1 could not be scored" and not data.steps[1].bar
     assert oppose("NOT near_duplicate") == "near_duplicate" and oppose("x > 1") == "fails x > 1"
+
+
+def test_infinity_is_no_threshold():
+    assert collect_thresholds(["sharp > 0.3 and sharp < 1e400"]) == {"sharp": (Threshold(">", 0.3),)}
+    assert collect_thresholds(["sharp < 1e400"]) == {}
 
 
 def test_the_histogram_tells_kept_from_dropped_on_both_sides_of_the_threshold(

@@ -57,7 +57,7 @@ class Drift:
             raise InputError(
                 f"drift: neighbours={self.neighbours}, bins={self.bins}, rows={self.rows}: at least 1, 2 and 3"
             )
-        if not 1 / (1 + self.permutations) < self.alpha < 1:
+        if not (self.alpha * (1 + self.permutations) > 1 and self.alpha < 1):
             raise InputError(
                 f"drift: {counted(self.permutations, 'permutation gives', 'permutations give')} no p below "
                 f"alpha={self.alpha}: ask for more"

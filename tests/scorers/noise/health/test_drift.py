@@ -206,6 +206,7 @@ def test_bad_input_is_named() -> None:
         Drift("v", order="v", permutations=99).analyse(planted(30))
     for bad in (
         {"order": ""},
+        {"permutations": -1},
         {"bins": 1},
         {"neighbours": 0},
         {"rows": 2},
