@@ -293,7 +293,8 @@ class Selector(Protocol):
     """Chooses items. A frozen dataclass like a scorer. `select` must be a pure function of its arguments;
     ties break by `id`, so that the same input gives the same bytes.
 
-    A selector whose field `cost` is set takes the budget in units of that cost. It may have a method
+    A selector whose field `cost` is set takes the budget in units of that cost. One that is `budgeted` (a class variable, true)
+    chooses nothing without a budget: a recipe that gives it none is refused before its first step runs. It may have a method
     `estimate(n, d, budget) -> {"seconds": ..., "bytes": ...}`: what choosing a count `budget` of `n` items, whose first
     vector among `needs` has `d` numbers, will take on one core; `plan` shows it before anything runs.
     """

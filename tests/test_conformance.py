@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 
 import curate
 from curate import registry
-from curate.errors import MissingExtraError, MissingModelError
+from curate.errors import InputError, MissingExtraError, MissingModelError
 from curate.memory import ArrayView
 from curate.recipe.reader import build_recipe
 from curate.run.checking import check_steps
@@ -428,6 +428,17 @@ def test_selector(name: str, everything: dict[str, Any]) -> None:
     selector = registry.build("selectors", name, example.params)
     chosen = check_selector(selector, view_of(everything, example.columns), example.budget)
     assert len(chosen) == example.budget
+
+
+@pytest.mark.parametrize("name", sorted(SELECTORS))
+def test_a_selector_says_whether_it_does_without_a_budget(name: str, everything: dict[str, Any]) -> None:
+    selector = registry.build("selectors", name, SELECTORS[name].params)
+    view = view_of(everything, SELECTORS[name].columns)
+    if getattr(selector, "budgeted", False):
+        with pytest.raises(InputError, match="a budget is needed"):
+            selector.select(view, None, np.random.default_rng(0))
+    else:
+        assert len(selector.select(view, None, np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize("name", sorted(ANALYSES))

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,8 @@ class Constrained:
     cost: str | None = None
     group: str | tuple[str, ...] | None = None
     balance: Balance = "proportional"
+
+    budgeted: ClassVar[bool] = True
 
     @property
     def constraint_columns(self) -> tuple[str, ...]:

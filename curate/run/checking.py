@@ -108,12 +108,12 @@ def _check_select(outlook: Outlook, step: SelectStep) -> None:
             check_continuing(selector, step.after)
         if name not in outlook.selections:  # what is there may be what is chosen again
             outlook.check_ready(selector)
-        if step.budget is not None:
+        if step.budget is not None or getattr(selector, "budgeted", False):
             _check_budget(outlook, step.budget, spent=spends(selector))
     outlook.choose(name)
 
 
-def _check_budget(outlook: Outlook, budget: Budget, *, spent: bool = False) -> None:
+def _check_budget(outlook: Outlook, budget: Budget | None, *, spent: bool = False) -> None:
     """How many items will be left nobody knows yet, but not more than there are: a count above them is too high."""
     if spent or outlook.rows is None:
         read_budget(budget, whole=not spent)

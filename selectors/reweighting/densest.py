@@ -81,6 +81,7 @@ class InstanceSelection:
 
     name: ClassVar[str] = "instance-selection"
     version: ClassVar[int] = 1
+    budgeted: ClassVar[bool] = True
 
     @property
     def needs(self) -> tuple[str, ...]:

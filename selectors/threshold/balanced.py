@@ -144,6 +144,7 @@ class Balanced:
 
     name: ClassVar[str] = "balanced"
     version: ClassVar[int] = 1
+    budgeted: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.by or len(set(self.by)) < len(self.by):

@@ -40,6 +40,7 @@ class Stratified:
 
     name: ClassVar[str] = "stratified"
     version: ClassVar[int] = 1
+    budgeted: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.by:

@@ -37,6 +37,7 @@ class Top:
 
     name: ClassVar[str] = "top"
     version: ClassVar[int] = 1
+    budgeted: ClassVar[bool] = True
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ class Random:
 
     name: ClassVar[str] = "random"
     version: ClassVar[int] = 1
+    budgeted: ClassVar[bool] = True
 
     @property
     def needs(self) -> tuple[str, ...]:

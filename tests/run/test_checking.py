@@ -31,6 +31,7 @@ WRONG = [
     ({"score": "text-basic"}, UnknownNameError, "text-basics"),
     ({"score": "near-duplicate", "with": {"distanc": 9}}, UnknownNameError, "Did you mean .distance"),
     ({"select": "tops", "budget": 2}, UnknownNameError, "Did you mean 'top'"),
+    ({"select": "random"}, InputError, "a budget is needed"),
     ({"select": "random", "budget": "ten"}, InputError, "budget 'ten'"),
     ({"select": "random", "budget": 0}, InputError, "budget 0 is not"),
     ({"select": "random", "budget": "-5%"}, InputError, "budget '-5%'"),
@@ -251,7 +252,9 @@ def test_sources_are_not_opened_where_the_store_knows_the_columns(
     store.run({"steps": [{**IMPORT, "import": str(tmp_path / "rows.parquet")}]})
     monkeypatch.setattr("curate.run.outlook.columns_ahead", None)  # would not survive a call
     recipe(
-        *FIRST, {"keep": "rating > 1 and text_words > 1"}, {"select": "stratified", "with": {"by": "rating"}}
+        *FIRST,
+        {"keep": "rating > 1 and text_words > 1"},
+        {"select": "stratified", "budget": 1, "with": {"by": "rating"}},
     )
 
 
