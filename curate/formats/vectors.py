@@ -72,7 +72,7 @@ def vectors_ahead(source: str, *, ids: str | None = None, key: str | None = None
         return None
     path = find_files(absolute(source))[0]
     rows, own = _look(path, key)
-    listed = _count_ids(find_files(absolute(ids))[0]) if ids else None
+    listed = _count_ids(_find_ids(ids)) if ids else None
     if listed is not None:
         _check_ids(listed, rows, path)
     return rows, bool(ids) or own
@@ -284,7 +284,7 @@ def _ids(source: Any) -> pa.Array | None:
     if source is None:
         return None
     if isinstance(source, (str, os.PathLike)):
-        source = _read_ids(find_files(absolute(source))[0])
+        source = _read_ids(_find_ids(source))
     if isinstance(source, np.ndarray):
         if source.ndim != 1:
             raise InputError(f"ids of shape {source.shape}: expected one for each row")
@@ -297,6 +297,13 @@ def _ids(source: Any) -> pa.Array | None:
         row, (_, reason) = next(iter(bad.items()))
         raise InputError(f"the id in row {row} {reason}")
     return text
+
+
+def _find_ids(source: str | os.PathLike[str]) -> str:
+    try:
+        return find_files(absolute(source))[0]
+    except InputError as error:
+        raise InputError(f"ids: {error}") from None
 
 
 def _read_ids(path: str) -> Any:

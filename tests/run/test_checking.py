@@ -306,7 +306,7 @@ FILES = [
     ({**ATTACH, "attach": "two.npz", "key": "c"}, UnknownNameError, "array of .* 'c'"),
     ({**ATTACH, "key": "a"}, InputError, "holds one array"),
     ({**ATTACH, "ids": None}, InputError, "3 vectors have no ids"),
-    ({**ATTACH, "ids": "id.csv"}, InputError, "no file or folder .*id.csv"),
+    ({**ATTACH, "ids": "id.csv"}, InputError, "ids: there is no file or folder .*id.csv"),
     ({**ATTACH, "ids": "two.npz"}, InputError, "ids are read from"),
     ({**ATTACH, "ids": "ids.txt"}, InputError, "has 3 rows, and 2 ids are given"),
 ]
