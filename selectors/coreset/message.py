@@ -57,7 +57,7 @@ def d2(
         raise InputError(
             f"score {score.shape}: a number from 0 on for each of {counted(len(likeness), 'row')}, higher = harder"
         )
-    if neighbours < 1 or forward < 0 or reverse < 0 or together not in ("sum", "product"):
+    if not (neighbours >= 1 and forward >= 0 and reverse >= 0 and together in ("sum", "product")):
         raise InputError(
             f"neighbours {neighbours}, forward {forward}, reverse {reverse}, together {together!r}: at least 1, rates of 0 "
             "or more, 'sum' or 'product'"

@@ -88,6 +88,8 @@ class Pursuit(_Aimed):
             raise InputError(
                 f"typical {self.typical} is a share from 0 to 1 of target items: say also which these are by `target`"
             )
+        if self.checkpoints < 1:
+            raise InputError(f"checkpoints {self.checkpoints}: at least 1 is meant")
         if self.rates and len(self.rates) != self.checkpoints:
             raise InputError(
                 f"{counted(len(self.rates), 'rate')} for {counted(self.checkpoints, 'checkpoint')}: one each is meant"

@@ -256,6 +256,8 @@ def shard_rows(vectors: npt.NDArray[Any] | Vectors, shards: int, rank: Ints | No
     Raises InputError for fewer than one shard, or more than rows.
     """
     n = vectors.shape[0]
+    if not isinstance(shards, (int, np.integer)):
+        raise InputError(f"shards {shards!r}: how many pieces is a whole number")
     if not 1 <= shards <= n:
         raise InputError(
             f"{counted(shards, 'shard')}: {counted(n, 'row is', 'rows are')} there, so 1 to {counted(n, 'shard')} can "

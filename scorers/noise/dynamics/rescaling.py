@@ -57,6 +57,12 @@ class SelfTaught:
             raise InputError(f"features {sorted(unknown)}: some of {', '.join(FEATURES)} are meant")
         if not 0 <= self.dropout < 1 or self.passes < 1 or self.epochs < 1 or self.hidden < 1:
             raise InputError("0 <= dropout < 1 and passes, epochs, hidden >= 1 are meant")
+        rates = self.learning_rate > 0 and self.meta_learning_rate > 0
+        if not (0 <= self.warmup <= 1 and self.batch_size >= 1 and rates):
+            raise InputError(
+                f"warmup={self.warmup}, batch_size={self.batch_size}, learning_rate={self.learning_rate}, "
+                f"meta_learning_rate={self.meta_learning_rate}: a share of the epochs, at least 1, and above 0 are meant"
+            )
 
 
 class Rescaling(NamedTuple):

@@ -5,10 +5,20 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+import numpy as np
+
+from curate.arrays.conversion import as_numbers
 from curate.arrays.labels import as_codes
 from curate.errors import InputError
 
-__all__ = ["Reduction", "check_labels", "check_margin", "check_temperature", "reduce_losses"]
+__all__ = [
+    "Reduction",
+    "check_adaptive",
+    "check_labels",
+    "check_margin",
+    "check_temperature",
+    "reduce_losses",
+]
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -30,15 +40,33 @@ def check_labels(logits: Any, labels: Any) -> None:
         raise InputError(f"labels are {labels.dtype}: whole numbers 0 ... {k - 1} are meant")
 
 
-def check_temperature(lam: Any) -> None:
-    """Raises InputError for a number that is negative or NaN, or for an array or tensor not positive throughout."""
+def check_temperature(lam: Any, shape: tuple[int, ...]) -> None:
+    """Raises InputError for a number that is negative or NaN, and for what is no number unless it holds numbers above 0 that
+    broadcast to `shape`."""
     if isinstance(lam, (int, float)):
         if math.isnan(lam) or lam < 0:
             raise InputError(f"lam={lam}: from 0 (the worst class alone) to infinity (all classes alike)")
-    elif not bool((lam > 0).all()):
+        return
+    given = lam if hasattr(lam, "detach") else as_numbers(lam, "lam")
+    if not _fits(tuple(given.shape), shape):
+        raise InputError(f"lam has shape {tuple(given.shape)}: a number, or one for each of {shape} is meant")
+    if not bool((given > 0).all()):
         raise InputError(
             "lam: one value per item must be positive; 0 and infinity are taken as plain numbers"
         )
+
+
+def check_adaptive(lam0: float, alpha: float) -> None:
+    """Raises InputError for what ALDR's temperatures cannot be made of."""
+    if not (alpha > 1 and 0 < lam0 < math.inf):
+        raise InputError(f"alpha={alpha}, lam0={lam0}: alpha > 1 and a finite lam0 > 0 are meant")
+
+
+def _fits(given: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(given, shape) == shape
+    except ValueError:
+        return False
 
 
 def check_margin(shape: tuple[int, ...], classes: int) -> None:

@@ -17,6 +17,7 @@ from curate.arrays.conversion import as_array, as_numbers
 from curate.errors import InputError, require
 from curate.scorers.noise.losses.checks import (
     Reduction,
+    check_adaptive,
     check_labels,
     check_margin,
     check_temperature,
@@ -53,7 +54,7 @@ def ldr_kl(
     if isinstance(logits, np.ndarray):
         return reduce_losses(ldr_kl_values(logits, labels, lam, margin), reduction)
     check_labels(logits, labels)
-    check_temperature(lam)
+    check_temperature(lam, (len(logits),))
     return reduce_losses(soft_maximum(differences(logits, labels, margin), lam), reduction)
 
 
@@ -80,7 +81,7 @@ def aldr_kl(
         return reduce_losses(values, reduction)
     check_labels(logits, labels)
     heat = aldr_lambda(logits, None, lam0=lam0, alpha=alpha) if lam is None else lam
-    check_temperature(heat)
+    check_temperature(heat, (len(logits),))
     penalty = _penalty(heat, lam0, alpha, logits.shape[1])
     return reduce_losses(soft_maximum(differences(logits, labels, margin), heat) - penalty, reduction)
 
@@ -102,7 +103,7 @@ def aldr_lambda(
     are not finite keeps its temperature. Raises InputError for alpha <= 1 or lam0 <= 0.
     """
     torch: Any = require("torch", "train")
-    _check_adaptive(lam0, alpha)
+    check_adaptive(lam0, alpha)
     with torch.no_grad():
         raised = _single(logits)
         old = torch.as_tensor(lam0 if lam is None else lam, dtype=raised.dtype, device=raised.device)
@@ -142,7 +143,7 @@ def ldr_kl_multilabel(
     and are not counted in the mean. `lam` a number or a tensor that broadcasts against (n, L).
     Raises InputError for shapes that differ or targets that are none of these.
     """
-    check_temperature(lam)
+    check_temperature(lam, tuple(logits.shape))
     loss, known = _two_classes(logits, targets, lam, margin)
     return _reduce_known(loss, known, reduction)
 
@@ -161,7 +162,7 @@ def aldr_kl_multilabel(
 
     See `ldr_kl_multilabel` and `aldr_kl`; raises as they do.
     """
-    _check_adaptive(lam0, alpha)
+    check_adaptive(lam0, alpha)
     heat = two_class_lambda(logits, lam, lam0=lam0, alpha=alpha) if lam is None else lam
     loss, known = _two_classes(logits, targets, heat, margin)
     return _reduce_known(loss - _penalty(heat, lam0, alpha, 2), known, reduction)
@@ -245,11 +246,6 @@ def _reduce_known(losses: Tensor, known: Tensor, reduction: Reduction) -> Tensor
 
 def _penalty(lam: Any, lam0: float, alpha: float, classes: int) -> Any:
     return alpha * math.log(classes) / (2 * lam0) * (lam - lam0) ** 2
-
-
-def _check_adaptive(lam0: float, alpha: float) -> None:
-    if alpha <= 1 or lam0 <= 0:
-        raise InputError(f"alpha={alpha}, lam0={lam0}: alpha > 1 and lam0 > 0 are meant")
 
 
 def _single(logits: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats
 from curate.errors import InputError
-from curate.scorers.noise.losses.checks import check_labels, check_margin, check_temperature
+from curate.scorers.noise.losses.checks import check_adaptive, check_labels, check_margin, check_temperature
 
 __all__ = ["aldr_kl_values", "aldr_lambda_values", "class_margins", "ldr_kl_values"]
 
@@ -31,7 +31,7 @@ def ldr_kl_values(
     Raises InputError for wrong shapes, labels out of range, a `lam` that is negative.
     """
     check_labels(logits, labels)
-    check_temperature(lam)
+    check_temperature(lam, (len(logits),))
     wide = as_floats(logits, "logits")
     rows = np.arange(len(labels))
     margins = as_floats(margin, "margin")
@@ -63,8 +63,7 @@ def aldr_lambda_values(
     High = the prediction is flat: the item is ambiguous. `lam` is the temperature before (default `lam0`).
     It knows nothing of the label. An item whose logits are not finite keeps its temperature. Raises InputError for alpha <= 1 or lam0 <= 0.
     """
-    if alpha <= 1 or lam0 <= 0:
-        raise InputError(f"alpha={alpha}, lam0={lam0}: alpha > 1 and lam0 > 0 are meant")
+    check_adaptive(lam0, alpha)
     heat = np.broadcast_to(np.asarray(lam0 if lam is None else lam, np.float64), (len(logits),))
     scaled = as_floats(logits, "logits") / heat[:, None]
     with np.errstate(invalid="ignore"):  # infinity less itself
@@ -92,6 +91,8 @@ def aldr_kl_values(
     """
     check_labels(logits, labels)
     stepped = aldr_lambda_values(logits, None, lam0=lam0, alpha=alpha)
+    if lam is not None:
+        check_temperature(lam, stepped.shape)
     heat = stepped if lam is None else np.broadcast_to(as_floats(lam, "lam"), stepped.shape)
     penalty = alpha * math.log(logits.shape[1]) / (2 * lam0) * (heat - lam0) ** 2
     return ldr_kl_values(logits, labels, heat, margin) - penalty

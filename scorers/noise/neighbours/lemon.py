@@ -153,7 +153,7 @@ def _check(image: npt.NDArray[Any], text: npt.NDArray[Any], joint: bool, values:
             f"images have {counted(image.shape[1], 'dimension')}, texts {text.shape[1]}: they lie in no joint space; "
             "joint=False compares images with images and texts with texts alone"
         )
-    if min(values) < 0:
+    if not all(value >= 0 for value in values):  # NaN is not
         raise InputError(f"beta, gamma, near, sound = {values}: 0 or more")
     for what, rows in (("image", image), ("text", text)):
         bad = np.flatnonzero(~usable(rows))

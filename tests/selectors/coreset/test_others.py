@@ -143,7 +143,7 @@ def test_d2_is_the_plain_rule(seed: int) -> None:
     must = d2(x, score, 20, neighbours=5, within=Constraints(np.array([3]), chosen.index[:2]))
     assert must.index[0] == 3 and not np.isin(chosen.index[:2], must.index).any()
     assert d2(x, score, 5, together="product").index.tolist() != d2(x, score, 5, forward=0).index.tolist()
-    for wrong in ({"score": -score}, {"neighbours": 0}, {"reverse": -1}):
+    for wrong in ({"score": -score}, {"neighbours": 0}, {"reverse": -1}, {"forward": np.nan}):
         with pytest.raises(InputError):
             d2(x, budget=5, **({"score": score} | wrong))
     assert len(d2(np.ones((4, 2)), np.ones(4), 4)) == 4

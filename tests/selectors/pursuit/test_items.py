@@ -177,6 +177,7 @@ def test_items_without_gradients_and_constraints() -> None:
         ({"tasks": "task"}, "target"),
         ({"target_gradients": "plain"}, "target_gradients 'plain'"),
         ({"rates": (1.0,), "checkpoints": 2}, "1 rate for 2 checkpoints"),
+        ({"checkpoints": -1}, "checkpoints -1: at least 1"),
         ({"typical": 0.5}, "typical 0.5"),
         ({"typical": 2.0, "target": "split = 'wanted'"}, "typical 2.0"),
     ],

@@ -355,6 +355,8 @@ def test_a_few_rows_answer_as_all_do() -> None:
             "none leads",
         ),
         ({"shards": 0}, "shards"),
+        ({"shards": 2.5}, r"shards 2\.5: how many"),
+        ({"shards": "two"}, "shards 'two'"),
         ({"shards": 31}, "shards"),
         ({"passes": 0}, "passes"),
         ({"ridge": -1.0}, "ridge"),

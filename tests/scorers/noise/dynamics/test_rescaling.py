@@ -109,6 +109,14 @@ def test_bad_input_is_refused(planted: Any) -> None:
     for wrong in ({"features": ()}, {"dropout": 1.0}, {"passes": 0}, {"epochs": 0}):
         with pytest.raises(InputError):
             SelfRescaling(**wrong)
+    for name, value in {
+        "warmup": -1.0,
+        "batch_size": 0,
+        "learning_rate": -1.0,
+        "meta_learning_rate": 0.0,
+    }.items():
+        with pytest.raises(InputError, match=f"{name}={value}"):
+            SelfTaught(**{name: value})
     with pytest.raises(InputError, match=r"all \d+ labels are"):
         self_taught_weights(planted.x, planted.labels * 0, 3)
     with pytest.raises(InputError, match="lower learning_rate"):

@@ -264,8 +264,14 @@ def test_bad_input_is_refused(kind: str) -> None:
         ldr_kl(logits, labels, -1.0)
     with pytest.raises(InputError, match="positive"):
         ldr_kl(logits, labels, make([1.0, 0.0, 2.0]))
-    with pytest.raises(InputError, match="alpha"):
-        aldr_kl(logits, labels, alpha=1.0)
+    for loss in (ldr_kl, aldr_kl):
+        with pytest.raises(InputError, match=r"lam has shape \(2,\): a number, or one for each of \(3,\)"):
+            loss(logits, labels, make([1.0, 2.0]))
+        with pytest.raises(InputError, match="lam is <U4: numbers"):
+            loss(logits, labels, "warm")
+    for wrong in ({"alpha": 1.0}, {"alpha": float("nan")}, {"lam0": float("nan")}, {"lam0": float("inf")}):
+        with pytest.raises(InputError, match="alpha"):
+            aldr_kl(logits, labels, **wrong)
 
 
 def test_nan_logits_give_a_nan_loss_as_in_torch() -> None:

@@ -69,6 +69,7 @@ def test_pieces_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"k": 4}, "k=4"),
         ({"text": np.ones((3, 2))}, "pairs"),
         ({"beta": -1.0}, "0 or more"),
+        ({"gamma": float("nan")}, "0 or more"),
         ({"image": np.zeros((4, 2))}, "4 images"),
         ({"text": np.full((4, 2), np.nan)}, "4 texts"),
     ],
