@@ -5,12 +5,12 @@ What comes out is in no order and near the truth only: the products of float32 l
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.errors import MissingExtraError, require
+from curate.errors import InputError, MissingExtraError, require
 
 __all__ = ["Backend", "find_candidates", "load_faiss"]
 
@@ -24,8 +24,10 @@ _TILE = 4096
 def load_faiss(backend: Backend) -> Any:
     """The module faiss, or None where numpy is to do the work.
 
-    Raises MissingExtraError if faiss is asked for by name and not installed.
+    Raises InputError for another name, MissingExtraError if faiss is asked for by name and not installed.
     """
+    if backend not in get_args(Backend):
+        raise InputError(f"backend {backend!r}: {', '.join(map(repr, get_args(Backend)))}")
     if backend == "numpy":
         return None
     try:

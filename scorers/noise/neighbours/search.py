@@ -18,6 +18,7 @@ __all__ = [
     "Block",
     "Metric",
     "Neighbours",
+    "check_count",
     "check_search",
     "nearest",
     "nearest_blocks",
@@ -82,8 +83,9 @@ def nearest(
     `k` others.
     """
     x, queries = as_rows(x), None if queries is None else as_rows(queries, "queries")
-    count = len(x) if queries is None else len(queries)
-    index, distance = np.empty((count, k), np.int64), np.empty((count, k), np.float32)
+    check_count(k)
+    shape = (len(x) if queries is None else len(queries), max(k, 0))
+    index, distance = np.empty(shape, np.int64), np.empty(shape, np.float32)
     options: dict[str, Any] = {"queries": queries, "include_self": include_self, "backend": backend}
     for low, rows, far in nearest_blocks(x, k, metric=metric, **options):
         index[low : low + len(rows)], distance[low : low + len(rows)] = rows, far
@@ -130,6 +132,7 @@ def check_search(
     include_self: bool = False,
 ) -> None:
     """Raise InputError where there is nothing to search, or not so many neighbours: see `nearest`."""
+    check_count(k)
     if metric not in ("cosine", "euclidean"):
         raise InputError(f"metric {metric!r}: 'cosine' or 'euclidean'")
     if include_self and queries is not None:
@@ -153,6 +156,12 @@ def check_search(
             f"k={counted(k, 'neighbour')}: {counted(max(others, 0), 'row is', 'rows are')} there to find them among; "
             "give k from 1 to that, or more rows"
         )
+
+
+def check_count(k: Any) -> None:
+    """Raise InputError for a number of neighbours that is not whole."""
+    if not isinstance(k, (int, np.integer)):
+        raise InputError(f"k={k!r}: how many neighbours is a whole number")
 
 
 def prepare_rows(

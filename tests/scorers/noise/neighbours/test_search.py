@@ -168,6 +168,9 @@ def test_usable_rows() -> None:
         ({"metric": "manhattan"}, "metric 'manhattan'"),
         ({"queries": np.ones((1, 2)), "include_self": True}, "include_self"),
         ({"x": np.ones((1, 2)), "k": 1}, "0 rows are there"),
+        ({"k": -1}, "k=-1"),
+        ({"k": 2.5}, r"k=2\.5: how many neighbours is a whole number"),
+        ({"backend": "annoy"}, "backend 'annoy': 'auto', 'faiss', 'numpy'"),
     ],
 )
 def test_what_cannot_be_searched(change: dict[str, object], message: str) -> None:
