@@ -24,8 +24,8 @@ SHARE_EVERY = 300.0
 @dataclass
 class RunContext:
     """One run in flight. `kept` names the selection that is the current set, None means all items; `scored` are the
-    digests of column sets that this run has told of. `through` is where the store is published for workers on machines
-    that do not see its folder."""
+    column sets that this run has told of, by digest, each with the extents of the views it was asked for. `through` is
+    where the store is published for workers on machines that do not see its folder."""
 
     store: PartStore
     runner: Runner
@@ -34,7 +34,7 @@ class RunContext:
     base: Path
     kept: str | None = None
     commits: int = 0
-    scored: set[str] = field(default_factory=set, repr=False)
+    scored: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict, repr=False)
     through: str | None = None
     shared: float = 0.0
     published: int = -1

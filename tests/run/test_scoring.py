@@ -234,3 +234,23 @@ def test_kinds_that_lack_what_a_scorer_needs_are_counted_as_not_applicable(store
     record = store.score("image-basics")
     assert record.counts["not_applicable"] == 2
     assert record.counts["rows"] == 4
+
+
+def test_a_run_that_is_repeated_tells_the_same_steps_and_finds_its_export(store, captions, tmp_path):
+    """A column that was asked for some rows alone is brought up for the others by a select: of that the second run tells too."""
+    add(store, captions("a", "bb", "ccc", "dddd"))
+    recipe = {
+        "store": "s",
+        "steps": [
+            {"score": "text-basics", "where": "length(caption) > 2"},
+            {"keep": "length(caption) > 1", "as": "some"},
+            {"select": "top", "with": {"by": "text_characters"}, "budget": 2, "as": "best"},
+            {"select": "top", "with": {"by": "0 - text_characters"}, "budget": 1, "as": "least"},
+            {"export": str(tmp_path / "out"), "selection": "best"},
+        ],
+    }
+    first, second = store.run(recipe), store.run(recipe)
+    told = [step.title for step in first.steps]
+    assert told[2] == "score text-basics" and told.count("score text-basics") == 2
+    assert [step.title for step in second.steps] == told
+    assert second.steps[-1].reused and all(step.reused for step in second.steps)

@@ -7,7 +7,7 @@ again when the set changed; of its parts, those that came out the same are left 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -62,7 +62,7 @@ def bring_up(
     if _bound(snapshot, column_set) and not any(
         True for _ in pending(context.store, view, snapshot, scorer, column_set)
     ):
-        told = column_set.digest in context.scored
+        told = _covers(context.scored.get(column_set.digest, ()), view)
         # Answers fitted on other rows stand: fitting again on fewer would change them under the user's hands.
         fitted = isinstance(scorer, FittingScorer)
         if told or (fitted and not is_done(context.store, snapshot, scorer, column_set, view)):
@@ -84,8 +84,21 @@ def _run(
             record.notes = known.get("notes", [])
         else:
             _score(context, view, scorer, column_set, record)
-        context.scored.add(column_set.digest)
+        context.scored.setdefault(column_set.digest, []).append(_extent(view))
     return record
+
+
+def _extent(view: StoreView) -> tuple[Any, ...]:
+    """Which rows a view shows, as the run came to them: the newest there was, and each narrowing."""
+    items = view.snapshot.items
+    return (items[-1].seq_lo + items[-1].rows if items else 0, *view.steps)
+
+
+def _covers(told: Iterable[tuple[Any, ...]], view: StoreView) -> bool:
+    """Whether one of the views that were scored showed all rows of this one, by how both were narrowed. Of others a step is
+    told also where no row is left to score: a run that is repeated must tell the very same steps."""
+    extent = _extent(view)
+    return any(extent[: len(one)] == one for one in told)
 
 
 def score_digest(snapshot: Snapshot, scorer: Any, column_set: ColumnSet, view: StoreView) -> str:
