@@ -7,6 +7,8 @@ The data folder is ../shared/data, or $CURATE_DATA.
 
 from __future__ import annotations
 
+import argparse
+
 import numpy as np
 from _label_peers import DATA, cifar10n, ratio_share
 from _measure import markdown
@@ -84,4 +86,5 @@ def _columns(probs: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=str(__doc__).partition("\n")[0]).parse_args()
     main()

@@ -11,6 +11,7 @@ clean labels of the very CIFAR-10 images it embeds here: its features are better
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import json
@@ -317,8 +318,12 @@ def _shuffled(seed: int, image_of: Any, text: Any, vectors: Any, lemon: Any) -> 
     return {key: scored(wrong, value)[1] for key, value in scores.items()}
 
 
+PARTS = {"speed": speed, "quality": quality, "outliers": outliers, "captions": captions}
+
 if __name__ == "__main__":
-    if sys.argv[1] == "task":
+    if sys.argv[1:2] == ["task"]:
         task(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     else:
-        {"speed": speed, "quality": quality, "outliers": outliers, "captions": captions}[sys.argv[1]]()
+        parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+        parser.add_argument("part", choices=PARTS)
+        PARTS[parser.parse_args().part]()

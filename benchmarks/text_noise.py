@@ -14,13 +14,13 @@ was chosen so that copies of a model count as one; others would have given a hig
 
 from __future__ import annotations
 
+import argparse
 import csv
 import gzip
 import io
 import json
 import os
 import re
-import sys
 import tempfile
 import time
 import zipfile
@@ -337,6 +337,8 @@ def pairs() -> None:
 PARTS = {"questions": questions, "speed": speed, "members": members, "pairs": pairs}
 
 if __name__ == "__main__":
-    for part in sys.argv[1:] or PARTS:
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("parts", nargs="*", choices=PARTS, help="by default all")
+    for part in parser.parse_args().parts or PARTS:
         print(f"\n### {part}")
         PARTS[part]()
