@@ -338,7 +338,10 @@ PARTS = {"questions": questions, "speed": speed, "members": members, "pairs": pa
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("parts", nargs="*", choices=PARTS, help="by default all")
-    for part in parser.parse_args().parts or PARTS:
+    parser.add_argument(
+        "part", nargs="?", choices=[*PARTS, "all"], default="all", help="by default all of them"
+    )
+    asked = parser.parse_args().part
+    for part in PARTS if asked == "all" else [asked]:
         print(f"\n### {part}")
         PARTS[part]()
