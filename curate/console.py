@@ -43,9 +43,10 @@ def tell_end(run: RunRecord, store: Path) -> None:
     )
     if total["rejected"]:
         say(f"rejected rows, each with its reason: curate show {store} rejected")
-    for step in run.steps:
-        if step.kind == "score" and step.counts.get("failed"):
-            say(f"rows that {step.name} could not score: curate show {store} failed --scorer {step.name}")
+    failed = [step.title for step in run.steps if step.kind == "score" and step.counts.get("failed")]
+    for title in dict.fromkeys(failed):  # score NAME, or score NAME as ANOTHER
+        scorer, _, alias = title.removeprefix("score ").partition(" as ")
+        say(f"rows that {scorer} could not score: curate show {store} failed --scorer {alias or scorer}")
 
 
 def log_progress() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -258,3 +259,18 @@ def test_add_and_export_have_the_options_that_python_has(folder):
         for name in json.loads(path.read_text().split("\n")[0])
     }
     assert "output" in names and "instruction" not in names
+
+
+def test_the_end_of_a_run_says_once_where_the_rows_are_that_failed(capsys):
+    from curate.console import tell_end
+    from curate.run.ledger import RunRecord, StepRecord
+
+    run = RunRecord("r", "done", "", 0.0, None, "", 0)
+    for title in ("score min-k", "score min-k", "score min-k as other", "score phash"):
+        counts = {"rows": 3, "failed": 0 if "phash" in title else 2}
+        run.steps.append(StepRecord(1, "score", title.split()[1], title, counts=counts))
+    tell_end(run, Path("s.curate"))
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "rows that min-k could not score: curate show s.curate failed --scorer min-k",
+        "rows that min-k could not score: curate show s.curate failed --scorer other",
+    ]
