@@ -52,7 +52,7 @@ def to_sets(column: pa.ChunkedArray, theirs: str) -> tuple[pa.Array, Bad]:
 def _from_texts(array: pa.Array) -> tuple[pa.Array, Bad]:
     """Each distinct text is read once."""
     text, bad = to_text(array)
-    coded = pc.dictionary_encode(pc.if_else(pc.equal(text, ""), None, text))
+    coded = pc.dictionary_encode(pc.if_else(pc.equal(pc.utf8_trim_whitespace(text), ""), None, text))
     read = [_read(text) for text in coded.dictionary.to_pylist()]
     sets = pa.array([None if isinstance(one, str) else one for one in read], SETS)
     codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)

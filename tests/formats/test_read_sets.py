@@ -76,7 +76,7 @@ def test_what_is_no_set_is_rejected_row_by_row() -> None:
     ]
     assert "has a null among its labels" in rejected[0]["reason"]
     assert "has an empty text among its labels" in rejected[1]["reason"]
-    texts = ["cat, dog", "[cat", "", '{"cat": 1}', '["a", ["b"]]', '["a", null]']
+    texts = ["cat, dog", "[cat", " ", '{"cat": 1}', '["a", ["b"]]', '["a", null]']
     rows, rejected = read(pa.table({"text": list("abcdef"), "labels": texts}))
     assert not rows
     assert [(r["row"], r["code"]) for r in rejected] == [
