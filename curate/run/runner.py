@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from curate.errors import CurateError, InputError
+from curate.errors import CurateError, InputError, check_installed
 from curate.pieces import Crew, Here
 
 log = logging.getLogger("curate")
@@ -149,7 +149,8 @@ def choose_runner(on: str = "local", workers: int | None = None, gpus: float = 0
     """The runner of this name: "local"; "ray" for a cluster of this machine's own; "ray://host:10001", "host:6379" or "auto"
     for one that runs already. `gpus` is what each Ray worker has of them.
 
-    Raises InputError for another name, and for GPUs without Ray: locally a scorer's own `device` says where it runs.
+    Raises InputError for another name, and for GPUs without Ray: locally a scorer's own `device` says where it runs;
+    MissingExtraError where Ray is meant and not installed.
     """
     if on == "local":
         if gpus:
@@ -160,6 +161,7 @@ def choose_runner(on: str = "local", workers: int | None = None, gpus: float = 0
     address = None if on == "ray" else on
     if address is not None and address != "auto" and "://" not in address and ":" not in address:
         raise InputError(f"no runner {on!r}: 'local', 'ray', 'auto', 'ray://host:10001' or 'host:6379'")
+    check_installed("ray", "ray")
     from curate.run.ray_runner import RayRunner
 
     return RayRunner(address, workers, gpus)

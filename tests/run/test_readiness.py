@@ -22,6 +22,7 @@ from curate.errors import (
 )
 from curate.recipe.model import ScoreStep, SelectStep
 from curate.run.checking import check_steps
+from curate.run.runner import choose_runner
 from curate.scorers.embedding.clip_names import model_names, weights_of
 from curate.weights import check_model, why_missing
 
@@ -258,6 +259,14 @@ def test_replies_that_were_paid_for_need_no_endpoint(folder, monkeypatch) -> Non
 
 
 # --- In recipes -----------------------------------------------------------------------------------------------------
+
+
+def test_a_cluster_without_ray_is_told_before_the_store_is_opened(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"'ray' is not installed.* 'curate\[ray\]'"):
+        choose_runner("ray")
+    with pytest.raises(InputError, match="no runner 'rai'"):
+        choose_runner("rai")
 
 
 def test_what_is_done_needs_nothing_more(store, monkeypatch) -> None:
