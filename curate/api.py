@@ -79,12 +79,12 @@ class Store(OpenStore):
         Raises InputError and SchemaError with a suggestion where columns do not fit.
         """
         from curate.recipe.model import ImportStep
-        from curate.run.steps.importing import run_import
+        from curate.run.steps.importing import name_source, run_import
 
-        text = source if isinstance(source, (str, Path)) else f"<{type(source).__name__}>"
+        text, data = name_source(source)
         step = ImportStep.of(
             {
-                "import": str(text),
+                "import": text,
                 "kind": kind,
                 "format": format,
                 "columns": dict(columns or {}),
@@ -96,7 +96,7 @@ class Store(OpenStore):
                 "part_rows": part_rows,
             }
         )
-        return run_import(self._context(), step, None if isinstance(source, (str, Path)) else source)
+        return run_import(self._context(), step, data)
 
     def attach(self, vectors: Any, *, name: str, ids: Any = None, key: str | None = None) -> StepRecord:
         """Join vectors (predicted probabilities, embeddings) to items by id: an array, .npy, .npz or Parquet file.
@@ -104,19 +104,18 @@ class Store(OpenStore):
         `ids` is a list or a file of ids row by row, or "rows" where the rows are in the order of import.
         """
         from curate.run.steps.attaching import run_attach
+        from curate.run.steps.importing import name_source
 
-        is_path = isinstance(vectors, (str, Path))
+        text, data = name_source(vectors)
         step = AttachStep.of(
             {
-                "attach": str(vectors) if is_path else f"<{type(vectors).__name__}>",
+                "attach": text,
                 "as": name,
                 "ids": str(ids) if isinstance(ids, (str, Path)) else None,
                 "key": key,
             }
         )
-        return run_attach(
-            self._context(), step, None if is_path else vectors, None if isinstance(ids, (str, Path)) else ids
-        )
+        return run_attach(self._context(), step, data, None if isinstance(ids, (str, Path)) else ids)
 
     def join(
         self, columns: Any, *, name: str, key: str = "id", origin: Mapping[str, Any] | None = None

@@ -251,9 +251,10 @@ class LabelStudio:
     def _address(self) -> tuple[str, str]:
         url, token = self.url or os.environ.get(URL, ""), self._secret or os.environ.get(TOKEN, "")
         if not url or not token:
-            missing = " and ".join(n for n, v in ((URL, url), (TOKEN, token)) if not v)
+            lacking = [(n, what) for n, v, what in ((URL, url, "address"), (TOKEN, token, "token")) if not v]
             raise InputError(
-                f"where is the server? Set {missing} in the environment (the token is in its account settings)"
+                f"no {' and no '.join(what for _, what in lacking)} of a Label Studio server: set "
+                f"{' and '.join(name for name, _ in lacking)} in the environment (the token is in its account settings)"
             )
         return url, token
 

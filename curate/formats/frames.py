@@ -142,6 +142,9 @@ def _of_records(source: Sequence[Any]) -> FrameReader:
 def _of_pandas(source: Any, pandas: Any) -> FrameReader | None:
     if not isinstance(source, pandas.DataFrame):
         return None
+    named = [name for name in source.index.names if name is not None and name not in source.columns]
+    if named:  # somebody called it something: it is a column like the others
+        source = source.reset_index(level=named)
     columns: dict[str, Any] = {}
     for position, name in enumerate(source.columns):
         series = source.iloc[:, position]

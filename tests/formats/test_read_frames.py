@@ -55,6 +55,20 @@ def frames(folder: Path) -> dict[str, Any]:
     }
 
 
+def test_an_index_of_pandas_that_has_a_name_is_a_column() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(RECORDS)
+    rows, rejected = read(frame.set_index("id"))
+    assert (rows, rejected) == read(frame)
+    assert read(frame.set_index(["n", "id"]))[0] == rows
+    assert read(frame.set_index("id", drop=False))[0] == rows
+    assert [r["id"] for r in read(frame.drop(columns="id").set_index(frame["id"].to_numpy()))[0]] != [
+        "a",
+        "b",
+        "c",
+    ]
+
+
 def test_every_frame_gives_the_same_rows(tmp_path: Path) -> None:
     for name, source in frames(tmp_path).items():
         rows, rejected = read(source)

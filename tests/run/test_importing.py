@@ -27,6 +27,13 @@ def test_adds_what_is_new_and_says_what_is_there_already(store, captions):
     assert store.items.ids().to_pylist() == ["i000", "i001", "i002", "i003"]
 
 
+def test_nothing_is_no_source(store):
+    with pytest.raises(InputError, match="None is no source: a path, a frame"):
+        store.add(None, kind="label")
+    with pytest.raises(InputError, match="None is no source"):
+        store.attach(None, name="probs")
+
+
 def test_changed_rows_are_kept_out_and_listed_unless_asked_to_update(store, captions):
     store.add(captions("a", "b"), kind="image-text")
     skipped = store.add(captions("a", "B"), kind="image-text")

@@ -8,10 +8,11 @@ the same parts and the same counts as one that was not.
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from curate.contracts import digest
-from curate.errors import ConflictError
+from curate.errors import ConflictError, InputError
 from curate.formats import open_source
 from curate.kinds import kind as kind_of
 from curate.recipe.model import ImportStep
@@ -21,6 +22,18 @@ from curate.run.ledger import StepRecord
 
 COMMIT_EVERY = 1.0
 """Seconds of work between two commits: what a kill can cost."""
+
+
+def name_source(source: Any) -> tuple[str, Any]:
+    """What a step calls its source, and what lies in memory in place of a path: None where it is a path.
+
+    Raises InputError for None, which is neither.
+    """
+    if source is None:
+        raise InputError(
+            "None is no source: a path, a frame, an array, a datasets.Dataset or a list is meant"
+        )
+    return (str(source), None) if isinstance(source, (str, Path)) else (f"<{type(source).__name__}>", source)
 
 
 def run_import(context: RunContext, step: ImportStep, data: Any = None) -> StepRecord:
