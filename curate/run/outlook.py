@@ -206,9 +206,9 @@ class Outlook:
             return
         with self.noting():
             check_given(names, self.column_home)
+        types = {f.name: f for f in kind.fields if f.name not in kind.sets or "label" not in names}
         for name in names:
-            text = name in ("id", *kind.content)
-            self.fields.setdefault(name, pa.field(name, pa.string()) if text else None)
+            self.fields.setdefault(name, pa.field("id", pa.string()) if name == "id" else types.get(name))
             self.column_home.setdefault(name, None)
         for name in (*OWN, *media_facts(kind, names)):  # or not: that depends on what the media are
             self.fields.setdefault(name, None)

@@ -12,7 +12,7 @@ import pytest
 import curate
 from curate.api import Store
 from curate.errors import ExpressionError, InputError, SchemaError
-from curate.recipe.model import ImportStep, ScoreStep, SelectStep
+from curate.recipe.model import ImportStep, KeepStep, ScoreStep, SelectStep
 from curate.run.checking import check_steps
 
 N = 40
@@ -66,7 +66,10 @@ def test_a_recipe_is_refused_before_its_first_step(tmp_path: Path) -> None:
     ):
         with pytest.raises(SchemaError, match="needs one label of each item"):
             check_steps(store.parts, [bring, step])
-    check_steps(store.parts, [bring, ScoreStep.of({"score": "exact-duplicate"})])
+    with pytest.raises(ExpressionError, match=r"'labels', which is a list.* reads contains\(labels, 'a'\)"):
+        check_steps(store.parts, [bring, KeepStep.of({"keep": "labels = 'x'"})])
+    keep = KeepStep.of({"keep": "contains(labels, 'x')"})
+    check_steps(store.parts, [bring, keep, ScoreStep.of({"score": "exact-duplicate"})])
 
 
 def test_a_store_may_hold_items_with_one_label_and_items_with_several(store: Store) -> None:
