@@ -103,7 +103,9 @@ def refuse(component: Any, need: str, view: Columns) -> None:
     check_single(name, need, view, f". {who_reads}{_another(component, need)}")
     if need in ROLES:
         kinds = ", ".join(view.kinds()) or "no items at all"
-        raise SchemaError(f"{name} needs {need}, which these items do not have (they are: {kinds})")
+        raise SchemaError(
+            f"{name} needs {need}, which these items do not have (they are: {kinds}){_another(component, need)}"
+        )
     hint = f"{name} needs it: import it, attach it from a file, or run the scorer that gives it"
     if need == "answers":
         hint += "; of answers that were recorded `gather_answers` (curate annotate gather) makes it"

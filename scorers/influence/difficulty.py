@@ -25,18 +25,20 @@ class El2n:
     """Scores items by the length of the model's error on them (EL2N), in [0, 1.414]; higher = hard = keep.
 
     Right for clean labels, where easy items are many alike: with wrong labels the hardest items are the wrong ones.
-    `pred_probs` the column of probabilities, of a model trained for a few epochs; `classes` their order.
+    `pred_probs` the column of probabilities, of a model trained for a few epochs; `classes` their order; `label`
+    the column that they are held against.
     """
 
     pred_probs: str = "pred_probs"
     classes: tuple[str, ...] = ()
+    label: str = "label"
 
     name: ClassVar[str] = "el2n"
     version: ClassVar[int] = 1
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("label", self.pred_probs)
+        return (self.label, self.pred_probs)
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
@@ -44,7 +46,7 @@ class El2n:
 
     def fit(self, view: View) -> FittedTable:
         """Score a whole view. Raises InputError where the classes do not match the probabilities."""
-        read = read_predicted(view, self.pred_probs, "", self.classes)
+        read = read_predicted(view, self.pred_probs, "", self.classes, label=self.label)
         values = {"el2n": el2n(read.probs, read.labels)}
         return answered(self, read.rows, values, read.reasons, classes=read.classes)
 
@@ -54,20 +56,21 @@ class Grand:
     """Scores items by the length of the last layer's gradient (GraNd), in closed form; higher = it would teach much = keep.
 
     As with `el2n`, wrong labels score high. `features` the vectors that the last layer sees, `pred_probs` what it said, `classes` their
-    order; `bias` whether that layer has one.
+    order; `bias` whether that layer has one; `label` the column that they are held against.
     """
 
     features: str = "embedding"
     pred_probs: str = "pred_probs"
     classes: tuple[str, ...] = ()
     bias: bool = True
+    label: str = "label"
 
     name: ClassVar[str] = "grand"
     version: ClassVar[int] = 1
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("label", self.features, self.pred_probs)
+        return (self.label, self.features, self.pred_probs)
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
@@ -75,7 +78,7 @@ class Grand:
 
     def fit(self, view: View) -> FittedTable:
         """Score a whole view. Raises InputError where the classes do not match the probabilities."""
-        read = read_predicted(view, self.pred_probs, self.features, self.classes)
+        read = read_predicted(view, self.pred_probs, self.features, self.classes, label=self.label)
         assert read.features is not None
         values = {"grand": grand(read.probs, read.labels, read.features, bias=self.bias)}
         return answered(self, read.rows, values, read.reasons, classes=read.classes)

@@ -21,9 +21,10 @@ __all__ = ["Gradients"]
 class Gradients:
     """Gives `gradients`: the gradient of each item's loss in a classifier's last layer, projected; no model is run.
 
-    From the vectors `features` that the last layer sees, the column `pred_probs` of what it said (`classes` their order) and the label;
-    `bias` whether the layer has one. Projected to `dim` numbers by `projection` and `seed`, as `projection.Projection` does; lengths are
-    kept. What reads them: `less`, `tracin`, `gist`, `datainf`, `trak`, `self-influence`, gradient pursuit.
+    From the vectors `features` that the last layer sees, the column `pred_probs` of what it said (`classes` their order) and
+    the column `label`; `bias` whether the layer has one. Projected to `dim` numbers by `projection` and `seed`, as
+    `projection.Projection` does; lengths are kept. What reads them: `less`, `tracin`, `gist`, `datainf`, `trak`,
+    `self-influence`, gradient pursuit.
     """
 
     features: str = "embedding"
@@ -33,6 +34,7 @@ class Gradients:
     seed: int = 0
     projection: Kind = "count-sketch"
     bias: bool = True
+    label: str = "label"
 
     name: ClassVar[str] = "gradients"
     version: ClassVar[int] = 1
@@ -45,7 +47,7 @@ class Gradients:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("label", self.features, self.pred_probs)
+        return (self.label, self.features, self.pred_probs)
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
@@ -57,7 +59,7 @@ class Gradients:
 
     def fit(self, view: View) -> FittedTable:
         """Compute them for a whole view. Raises InputError where the classes do not match the probabilities."""
-        read = read_predicted(view, self.pred_probs, self.features, self.classes)
+        read = read_predicted(view, self.pred_probs, self.features, self.classes, label=self.label)
         assert read.features is not None
         if not len(read.rows):
             return answered(self, read.rows, {}, read.reasons)

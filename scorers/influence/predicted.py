@@ -31,8 +31,10 @@ class Predicted:
     reasons: npt.NDArray[np.object_]
 
 
-def read_predicted(view: View, pred_probs: str, features: str, classes: tuple[str, ...]) -> Predicted:
-    """Labels, the column `pred_probs` and, where named, the vectors `features`. `classes` names the columns of the probabilities;
+def read_predicted(
+    view: View, pred_probs: str, features: str, classes: tuple[str, ...], *, label: str
+) -> Predicted:
+    """The columns `label` and `pred_probs` and, where named, the vectors `features`. `classes` names the columns of the probabilities;
     none: the distinct labels, sorted by code point.
 
     Raises InputError where the classes do not match the probabilities, or most labels are none of them.
@@ -43,18 +45,18 @@ def read_predicted(view: View, pred_probs: str, features: str, classes: tuple[st
         return Predicted(empty, np.empty((0, 1)), empty, np.empty((0, 1)), classes, np.empty(0, object))
     probs = read_vectors(view, pred_probs, order)
     seen = read_vectors(view, features, order) if features else None
-    labels = read_labels(view, "label", order).to_pylist()
-    counts = Counter(label for label in labels if label is not None)
+    labels = read_labels(view, label, order).to_pylist()
+    counts = Counter(one for one in labels if one is not None)
     named = name_classes(list(counts), classes, probs.shape[1], f"the probabilities in {pred_probs!r}")
     check_strangers(counts, named)
     place = {name: i for i, name in enumerate(named)}
-    codes = np.array([place.get(label, -1) if label is not None else -2 for label in labels], np.int64)
+    codes = np.array([place.get(one, -1) if one is not None else -2 for one in labels], np.int64)
     why = np.array(FAULTS, object)[faults_of(probs)]
     if seen is not None:
         why[~np.isfinite(seen).all(axis=1)] = f"no {features}, or not finite"
     for i in np.flatnonzero(codes == -1):
         why[i] = f"label {labels[i]!r} is none of the {counted(len(named), 'class', 'classes')}"
-    why[codes == -2] = "no label"
+    why[codes == -2] = f"no {label}"
     kept = np.flatnonzero(why == None)  # noqa: E711 - element by element
     reasons = np.empty(len(order), object)
     reasons[order] = why

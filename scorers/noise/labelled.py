@@ -43,7 +43,7 @@ class Labelled:
 def read_labelled(
     view: View, columns: tuple[str, ...], classes: tuple[str, ...], label: str = "label"
 ) -> Labelled:
-    """Labels and probabilities of a view. Raises InputError where the whole input is wrong, not a few rows."""
+    """The column `label` and probabilities of a view. Raises InputError where the whole input is wrong, not a few rows."""
     order = order_by_id(view)
     if not len(order):
         nothing = np.empty(0, np.int64)
@@ -60,7 +60,7 @@ def read_labelled(
             )
         bad = found != None  # noqa: E711 - element by element
         reasons[bad] = found[bad]
-    reasons[codes == -1] = "no label"
+    reasons[codes == -1] = f"no {label}"
     for row in np.flatnonzero(codes == -2):
         reasons[row] = (
             f"label {labels[int(row)].as_py()!r} is none of the {counted(len(named), 'class', 'classes')}"

@@ -66,7 +66,7 @@ class OutOfFold:
         order = order_by_id(view)
         labels, x = read_labels(view, self.label, order), read_vectors(view, self.embedding, order)
         reasons = np.full(len(order), None, object)
-        reasons[np.asarray(labels.is_null())] = "no label" if self.label == "label" else f"no {self.label}"
+        reasons[np.asarray(labels.is_null())] = f"no {self.label}"
         reasons[~np.isfinite(x).all(1)] = f"no {self.embedding}"
         usable = np.flatnonzero(reasons == None)  # noqa: E711 - element by element
         asked = np.flatnonzero(np.isfinite(x).all(1) & np.asarray(labels.is_null()))

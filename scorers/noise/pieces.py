@@ -39,11 +39,11 @@ class Tally(NamedTuple):
 
 
 class LabelledPiece:
-    """The labels and probabilities of a piece of a view, in the order of its rows. It is asked for its `tally`, told to
-    `settle` the classes, and then goes through the rows that can be scored, a block at a time."""
+    """The column `label` and probabilities of a piece of a view, in the order of its rows. It is asked for its `tally`, told
+    to `settle` the classes, and then goes through the rows that can be scored, a block at a time."""
 
     def __init__(self, columns: tuple[str, ...], piece: View, first: int, *, label: str = "label") -> None:
-        self.first = first
+        self.first, self.label = first, label
         places, self.names = dictionary(read_labels(piece, label, np.arange(len(piece), dtype=np.int64)))
         self.places = places.astype(np.int32)
         opened = [_open(piece, column) for column in columns]
@@ -93,7 +93,7 @@ class LabelledPiece:
     def answer(self, component: Any, values: dict[str, Any]) -> pa.Table:
         """The rows of the piece as the scorer gives them: `values` of those that can be scored, and why others cannot."""
         reasons: npt.NDArray[np.object_] = np.array(FAULTS, object)[self.faults]
-        reasons[self.codes == -1] = "no label"
+        reasons[self.codes == -1] = f"no {self.label}"
         for row in np.flatnonzero(self.codes == -2):
             label = self.names[self.places[row]]
             reasons[row] = f"label {label!r} is none of the {counted(len(self.classes), 'class', 'classes')}"

@@ -44,7 +44,7 @@ class ConfidentLearning:
     distinct labels, sorted by code point, which is the order that `out-of-fold` writes). `filter_by` decides which
     labels are flagged, `method` how they are ranked, `adjusted` after class thresholds were subtracted; all as in
     cleanlab 2.9. `weighting` says what each of several models counts: their scores are averaged, and labels flagged by
-    the average of their probabilities.
+    the average of their probabilities. `label` is the column judged.
     Beside the score: `label_issue`, and `suggested_label`, the most probable class where there is an issue.
     Notes of the fitted scorer say if the probabilities look in-sample or uncalibrated.
     """
@@ -55,6 +55,7 @@ class ConfidentLearning:
     classes: tuple[str, ...] = ()
     adjusted: bool = False
     weighting: Weighting = "log_loss_search"
+    label: str = "label"
 
     name: ClassVar[str] = "confident-learning"
     version: ClassVar[int] = 2
@@ -77,7 +78,7 @@ class ConfidentLearning:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("label", *self.columns)
+        return (self.label, *self.columns)
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
@@ -86,7 +87,7 @@ class ConfidentLearning:
     def fit(self, view: View) -> FittedTable:
         """Find the label errors of a view. Raises InputError where the whole input is wrong, not a few rows."""
         with view.resident(partial(ConfidentPiece, self)) as held:
-            names, counts = settle(held, view, self.columns, self.classes)
+            names, counts = settle(held, view, self.columns, self.classes, label=self.label)
             if not counts.sum():
                 return answer_pieces(self, held.ask("answer_nothing"), (), names)
             self._weigh(held)
@@ -126,7 +127,7 @@ class ConfidentPiece(LabelledPiece):
     """A piece of a view as confident learning sees it: a `Portion`, and the models whose average its batches are."""
 
     def __init__(self, scorer: ConfidentLearning, piece: View, first: int) -> None:
-        super().__init__(scorer.columns, piece, first)
+        super().__init__(scorer.columns, piece, first, label=scorer.label)
         self.scorer, self.portion = scorer, Portion(self._batches, scorer.options)
         self.weights: npt.NDArray[np.float64] | None = None
         self.subtract: Sequence[npt.NDArray[np.float64]] | None = None

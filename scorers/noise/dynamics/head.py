@@ -75,8 +75,8 @@ class Head:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainsHead:
-    """What every scorer that trains a small head here can be told: the column of the `embedding`, and how to train
-    (`Head`)."""
+    """What every scorer that trains a small head here can be told: the column of the `embedding`, the `label` that is
+    learnt and judged, and how to train (`Head`)."""
 
     embedding: str = "pixel_embedding"
     hidden: int = 128
@@ -85,10 +85,11 @@ class TrainsHead:
     learning_rate: float = 0.02
     seed: int = 0
     device: str = "cpu"
+    label: str = "label"
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("label", self.embedding)
+        return (self.label, self.embedding)
 
     def ready(self) -> None:
         """Raises MissingExtraError where torch is not installed."""

@@ -52,29 +52,33 @@ class Items:
         return answered(scorer, rows, columns, why, notes=notes, classes=self.classes)
 
 
-def read_items(view: View, embedding: str) -> Items:
-    """Labels and an embedding, the classes being those of rows that have both. Raises InputError for a single class."""
-    return _read(view, embedding, (), logits=False)
+def read_items(view: View, embedding: str, label: str) -> Items:
+    """The column `label` and an embedding, the classes being those of rows that have both.
+
+    Raises InputError for a single class.
+    """
+    return _read(view, (embedding, label), (), logits=False)
 
 
-def read_logits(view: View, column: str, classes: tuple[str, ...]) -> Items:
-    """Labels and logits, the classes being those named, or of all labels; rows may be finite in part.
+def read_logits(view: View, column: str, label: str, classes: tuple[str, ...]) -> Items:
+    """The column `label` and logits, the classes being those named, or of all labels; rows may be finite in part.
 
     Raises InputError for a single class, or labels most of which are none of the classes.
     """
-    return _read(view, column, classes, logits=True)
+    return _read(view, (column, label), classes, logits=True)
 
 
-def _read(view: View, column: str, given: tuple[str, ...], *, logits: bool) -> Items:
+def _read(view: View, columns: tuple[str, str], given: tuple[str, ...], *, logits: bool) -> Items:
+    column, label = columns
     order = order_by_id(view)
-    labels = read_labels(view, "label", order)
+    labels = read_labels(view, label, order)
     reasons = np.full(len(order), None, object)
     x = read_vectors(view, column, order)
     finite = np.isfinite(x)
     if not logits:
         reasons[~finite.all(1)] = f"values of {column} are not finite"
     reasons[~finite.any(1)] = f"no {column}"
-    reasons[np.asarray(labels.is_null())] = "no label"
+    reasons[np.asarray(labels.is_null())] = f"no {label}"
     usable = np.flatnonzero(reasons == None)  # noqa: E711 - element by element
     seen = labels if logits else labels.take(pa.array(usable))
     codes, classes = encode_labels(seen, given, None)

@@ -57,8 +57,8 @@ class TrainingDynamics(TrainsHead):
     @property
     def needs(self) -> tuple[str, ...]:
         if self.log is not None:
-            return ("label",)
-        return ("label", self.logits or self.embedding)
+            return (self.label,)
+        return (self.label, self.logits or self.embedding)
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
@@ -84,9 +84,9 @@ class TrainingDynamics(TrainsHead):
         if self.log is not None:
             return self._from_log(view, self.log)
         if self.logits is not None:
-            items = read_logits(view, self.logits, self.classes)
+            items = read_logits(view, self.logits, self.label, self.classes)
         else:
-            items = read_items(view, self.embedding)
+            items = read_items(view, self.embedding, self.label)
         if not len(items.usable):
             return self._table(items, Trajectory(items.codes, 2).result())
         trajectory = Trajectory(items.codes, len(items.classes), beta=self.beta)
@@ -115,14 +115,14 @@ class TrainingDynamics(TrainsHead):
     def _from_log(self, view: View, folder: str) -> FittedTable:
         log = LogitLog.open(folder)
         dynamics = training_dynamics(log, log.labels, beta=self.beta)
-        order, place, ids, labels = _places(view, log)
+        order, place, ids, labels = _places(view, log, self.label)
         names = np.array(log.classes, object)
         reasons = np.full(len(order), None, object)
         reasons[place < 0] = "not in the log"
         for row in np.flatnonzero((place >= 0) & (labels != names[log.labels[place]])):
             trained = names[log.labels[place[row]]]
             reasons[row] = f"the log was made with the label {trained!r}, not {labels[row]!r}"
-        reasons[labels == None] = "no label"  # noqa: E711 - element by element
+        reasons[labels == None] = f"no {self.label}"  # noqa: E711 - element by element
         usable = np.flatnonzero(reasons == None)  # noqa: E711 - element by element
         if len(order) and not len(usable):
             raise InputError(
@@ -169,7 +169,7 @@ def _notes(found: Dynamics, labels: npt.NDArray[np.int64]) -> tuple[str, ...]:
 
 
 def _places(
-    view: View, log: LogitLog
+    view: View, log: LogitLog, label: str
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], list[str], npt.NDArray[np.object_]]:
     """Rows of the view by id, where each is in the log (-1: nowhere), ids and labels in that order."""
     import pyarrow.compute as pc
@@ -177,5 +177,5 @@ def _places(
     order = order_by_id(view)
     taken = view.to_arrow(["id"]).column("id").take(pa.array(order))
     place = pc.index_in(taken, log.ids).fill_null(-1).to_numpy().astype(np.int64)
-    labels = np.array(read_labels(view, "label", order).to_pylist(), object)
+    labels = np.array(read_labels(view, label, order).to_pylist(), object)
     return order, place, taken.to_pylist(), labels

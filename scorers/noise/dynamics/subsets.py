@@ -28,6 +28,7 @@ class MemorisationScore:
     when trained on it and wrong when not. `model` nearest, logistic-regression or mlp (a small head of `epochs`). Rare items
     are memorised too: `memorisation_excluded`, the share of models right without the item, and what its neighbours
     say, tell them from wrong labels. Beside it `memorisation_included`, and `memorisation_error`, a standard error.
+    `label` is the column judged.
     """
 
     embedding: str = "pixel_embedding"
@@ -37,6 +38,7 @@ class MemorisationScore:
     epochs: int = 30
     seed: int = 0
     device: str = "cpu"
+    label: str = "label"
 
     name: ClassVar[str] = "memorisation"
     version: ClassVar[int] = 1
@@ -49,7 +51,7 @@ class MemorisationScore:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("label", self.embedding)
+        return (self.label, self.embedding)
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
@@ -65,7 +67,7 @@ class MemorisationScore:
 
     def fit(self, view: View) -> FittedTable:
         """Train on shares of a whole view. Raises InputError for a single class, or too few items to share."""
-        items = read_items(view, self.embedding)
+        items = read_items(view, self.embedding, self.label)
         empty = np.empty(0)
         if not len(items.usable):
             names = [f.name for f in self.gives]
@@ -100,6 +102,7 @@ class SelfRescaling:
 
     A small model is trained on an embedding while a rescaler learns, from `features` of how the model behaves on an item, how
     much the item should weigh; see `rescaling.SelfTaught` for `passes`, `dropout`, `hidden`, `warmup` and the others.
+    `label` is the column learnt.
     """
 
     embedding: str = "pixel_embedding"
@@ -114,6 +117,7 @@ class SelfRescaling:
     meta_learning_rate: float = 0.003
     seed: int = 0
     device: str = "cpu"
+    label: str = "label"
 
     name: ClassVar[str] = "self-rescaling"
     version: ClassVar[int] = 1
@@ -123,7 +127,7 @@ class SelfRescaling:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("label", self.embedding)
+        return (self.label, self.embedding)
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
@@ -135,7 +139,7 @@ class SelfRescaling:
 
     def fit(self, view: View) -> FittedTable:
         """Train on a whole view. Raises InputError for a single class or a training that diverges."""
-        items = read_items(view, self.embedding)
+        items = read_items(view, self.embedding, self.label)
         weights = np.empty(0)
         if len(items.usable):
             found = self_taught_weights(items.x, items.codes, len(items.classes), how=self._how())

@@ -49,7 +49,7 @@ class LdrLoss(TrainsHead):
 
     def fit(self, view: View) -> FittedTable:
         """Train on a whole view. Raises InputError for a single class or a training that diverges."""
-        items = read_items(view, self.embedding)
+        items = read_items(view, self.embedding, self.label)
         return items.table(self, _train(items, self._head(), self.by, "ldr", "ldr_loss"))
 
     def _head(self) -> Head:
@@ -88,7 +88,7 @@ class AldrLoss(TrainsHead):
 
     def fit(self, view: View) -> FittedTable:
         """Train on a whole view. Raises InputError for a single class or a training that diverges."""
-        items = read_items(view, self.embedding)
+        items = read_items(view, self.embedding, self.label)
         return items.table(self, _train(items, self._head(), self.by, "aldr", "aldr_loss"))
 
     def _head(self) -> Head:
@@ -127,7 +127,7 @@ class AumScore(TrainsHead):
 
     def fit(self, view: View) -> FittedTable:
         """Train on a whole view. Raises InputError for a single class or too few items for threshold samples."""
-        items = read_items(view, self.embedding)
+        items = read_items(view, self.embedding, self.label)
         if not len(items.usable):
             return items.table(self, {"aum": np.empty(0), "aum_issue": np.empty(0, bool)})
         head = self.train_with(loss=self.loss)

@@ -67,7 +67,7 @@ class HealthPiece(LabelledPiece):
     def left_out(self) -> dict[str, int]:
         """How many cannot be judged, by the reason."""
         reasons: npt.NDArray[np.object_] = np.array(FAULTS, object)[self.faults]
-        reasons[self.codes == -1] = "no label"
+        reasons[self.codes == -1] = f"no {self.label}"
         reasons[self.codes == -2] = "a label that is none of the classes"
         return Counter(reason for reason in reasons if reason is not None)
 

@@ -39,7 +39,8 @@ class LabelAudit:
     Rests on label-errors: `pred_probs` one or several vector columns of out-of-sample probabilities, `classes` the order
     of their columns, `seed` what it draws by. `items` labels are drawn to be checked, of those `of` ("kept", "flagged",
     "all"), for an interval of `confidence`. `checked` names a column with the right label of items people have checked,
-    null elsewhere: once all that were drawn have one, the share of errors and its exact interval are told.
+    null elsewhere: once all that were drawn have one, the share of errors and its exact interval are told. `label` is the
+    column judged.
     """
 
     pred_probs: str | tuple[str, ...] = "pred_probs"
@@ -49,6 +50,7 @@ class LabelAudit:
     confidence: float = 0.95
     checked: str = ""
     seed: int = 0
+    label: str = "label"
 
     name: ClassVar[str] = "label-audit"
     version: ClassVar[int] = 1
@@ -66,7 +68,7 @@ class LabelAudit:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("label", *self.columns, *((self.checked,) if self.checked else ()))
+        return (self.label, *self.columns, *((self.checked,) if self.checked else ()))
 
     def ready(self) -> None:
         """Raises MissingExtraError where scipy is not installed."""
@@ -74,7 +76,7 @@ class LabelAudit:
 
     def analyse(self, view: View) -> Findings:
         """Raises InputError where the labels cannot be judged: see label-errors."""
-        read = read_labelled(view, self.columns, self.classes)
+        read = read_labelled(view, self.columns, self.classes, self.label)
         if not len(read.usable):
             raise InputError(
                 f"label-audit: none of {counted(len(read.order), 'item')} has a label and probabilities"

@@ -38,7 +38,7 @@ class ErrorsPiece(LabelledPiece):
     """A piece of a view: its rows go by their number in the view."""
 
     def __init__(self, scorer: Any, piece: View, first: int) -> None:
-        super().__init__(scorer.columns, piece, first)
+        super().__init__(scorer.columns, piece, first, label=scorer.label)
         self.scorer = scorer
 
     def usable_rows(self) -> npt.NDArray[np.bool_]:

@@ -28,14 +28,16 @@ class LabelErrors:
     One configuration for all data: a noise model fitted to probabilities and labels corrects both and sets the cut.
     `pred_probs` is the vector column, or several of an ensemble; `classes` the order of their columns (default: the
     distinct labels, sorted by code point, which is the order that `out-of-fold` writes); `seed` draws the items the
-    model is fitted on. Beside the score: `label_error`, `label_error_suggestion` (the likelier class where there is an
-    error), `label_right` (probability that the label is right) and `label_error_because`.
+    model is fitted on; `label` is the column judged. Beside the score: `label_error`, `label_error_suggestion` (the
+    likelier class where there is an error), `label_right` (probability that the label is right) and
+    `label_error_because`.
     Notes of the fitted scorer say what noise was found, and if the probabilities look in-sample or uncalibrated.
     """
 
     pred_probs: str | tuple[str, ...] = "pred_probs"
     classes: tuple[str, ...] = ()
     seed: int = 0
+    label: str = "label"
 
     name: ClassVar[str] = "label-errors"
     version: ClassVar[int] = 2
@@ -51,7 +53,7 @@ class LabelErrors:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("label", *self.columns)
+        return (self.label, *self.columns)
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
@@ -66,7 +68,7 @@ class LabelErrors:
     def fit(self, view: View) -> FittedTable:
         """Find the label errors of a view. Raises InputError where the whole input is wrong, not a few rows."""
         with view.resident(partial(ErrorsPiece, self)) as held:
-            names, counts = settle(held, view, self.columns, self.classes)
+            names, counts = settle(held, view, self.columns, self.classes, label=self.label)
             if not counts.sum():
                 return answer_pieces(self, held.ask("answer_nothing"), (), names)
             fitted = fit_pieces(held, view, counts, self.seed)

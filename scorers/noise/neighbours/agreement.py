@@ -32,7 +32,8 @@ class KnnAgreement:
 
     The score is the share of the own label in the neighbours' soft vote, in [0, 1], higher = keep. Reads the vector
     column `embedding`, compared by `metric`; `k` neighbours vote, the item among them; `rule` says what is flagged:
-    "vote" (another class wins) or "rank" (as many of each class as the estimated noise rates say).
+    "vote" (another class wins) or "rank" (as many of each class as the estimated noise rates say). `label` is
+    the column judged.
     Beside the score: `knn_label_issue`; `knn_suggested_label`, the class with most votes, where it is another than the
     given; `knn_isolation`, in [0, 1), high where the neighbours are far and their vote says little.
     """
@@ -41,6 +42,7 @@ class KnnAgreement:
     k: int = 10
     rule: Rule = "vote"
     metric: Metric = "cosine"
+    label: str = "label"
 
     name: ClassVar[str] = "knn-agreement"
     version: ClassVar[int] = 1
@@ -51,7 +53,7 @@ class KnnAgreement:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("label", self.embedding)
+        return (self.label, self.embedding)
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
@@ -64,7 +66,7 @@ class KnnAgreement:
 
     def fit(self, view: View) -> FittedTable:
         """Score a view. Raises InputError for fewer items than `k`, or where all have one label."""
-        items = read_items(view, (self.embedding,), "label", self.metric)
+        items = read_items(view, (self.embedding,), self.label, self.metric)
         if not len(items):
             return items.answer(self, {})
         x = items.x[self.embedding]

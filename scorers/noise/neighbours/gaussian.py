@@ -36,6 +36,7 @@ class ClassGaussian:
     each "class"; `shrinkage` towards a multiple of the identity: "oas" or a share in [0, 1]; `trim`: the share of each
     class that lies farthest out and does not count for its shape. A class of fewer than `tail` items borrows from the
     `heads` nearest larger ones: their covariance by the share `borrow`, and their mean by `pull`, of what it lacks.
+    `label` is the column judged.
     Beside the score: `gaussian_label_issue`, the score below 0; `gaussian_suggested_label`, the nearer class there.
     """
 
@@ -47,13 +48,14 @@ class ClassGaussian:
     heads: int = 3
     borrow: float = 1.0
     pull: float = 0.0
+    label: str = "label"
 
     name: ClassVar[str] = "class-gaussian"
     version: ClassVar[int] = 1
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("label", self.embedding)
+        return (self.label, self.embedding)
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
@@ -65,7 +67,7 @@ class ClassGaussian:
 
     def fit(self, view: View) -> FittedTable:
         """Score a view. Raises InputError for parameters out of range, or where all items have one label."""
-        items = read_items(view, (self.embedding,), "label", "euclidean")
+        items = read_items(view, (self.embedding,), self.label, "euclidean")
         if len(items):
             alone = np.bincount(items.labels, minlength=len(items.classes))[items.labels] == 1
             items = items.without(alone, "the only item of its class: it cannot be held against the others")

@@ -80,7 +80,7 @@ def read_items(
     codes, classes = np.zeros(len(order), np.int64), tuple[str, ...]()
     if label is not None:
         given = read_labels(view, label, order)
-        why[np.asarray(given.is_null())] = "no label"
+        why[np.asarray(given.is_null())] = f"no {label}"
     kept = np.flatnonzero(why == None)  # noqa: E711 - element by element
     if label is not None:
         codes, classes = encode_labels(given.take(pa.array(kept)), (), None)

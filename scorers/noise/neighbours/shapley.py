@@ -39,7 +39,7 @@ class KnnShapley:
     classifier, so 1 is about what a good item is worth, whatever the size of the data set. Reads the vector column
     `embedding`, compared by `metric`; `k` neighbours vote; `form` and `width` as in `knn_shapley` ("cleanlab": in
     [0, 1], 0.5 neutral). Items are judged by all others, or, where the boolean column `trusted` is given, by the items
-    for which it is true, which are not scored themselves.
+    for which it is true, which are not scored themselves. `label` is the column judged.
     `search`: "exact", "approximate" (extra `select`), or "auto": approximate for 200,000 items and more where the extra
     is installed, said in a note.
     Beside the score: `knn_harmful`, worth less than nothing.
@@ -52,6 +52,7 @@ class KnnShapley:
     trusted: str | None = None
     search: Search = "auto"
     metric: Metric = "cosine"
+    label: str = "label"
 
     name: ClassVar[str] = "knn-shapley"
     version: ClassVar[int] = 1
@@ -62,7 +63,7 @@ class KnnShapley:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("label", self.embedding, *((self.trusted,) if self.trusted else ()))
+        return (self.label, self.embedding, *((self.trusted,) if self.trusted else ()))
 
     @property
     def gives(self) -> tuple[pa.Field, ...]:
@@ -70,7 +71,7 @@ class KnnShapley:
 
     def fit(self, view: View) -> FittedTable:
         """Score a view. Raises InputError for fewer items than `k`, where all have one label, or nothing is trusted."""
-        everyone = items = read_items(view, (self.embedding,), "label", self.metric)
+        everyone = items = read_items(view, (self.embedding,), self.label, self.metric)
         if not len(items):
             return items.answer(self, {})
         validation: tuple[Any, Any] = (None, None)
