@@ -12,7 +12,15 @@ from curate.arrays.conversion import as_array
 from curate.counting import counted
 from curate.errors import InputError
 
-__all__ = ["as_codes", "check_enough", "check_several", "check_strangers", "listed", "name_classes"]
+__all__ = [
+    "as_codes",
+    "check_enough",
+    "check_several",
+    "check_strangers",
+    "listed",
+    "name_classes",
+    "of_one_kind",
+]
 
 Codes = npt.NDArray[np.int64]
 
@@ -38,7 +46,7 @@ def as_codes(
         raise InputError(f"{what} have shape {given.shape}: one for each of the {n} {of} is meant")
     reach = "0 ... K - 1" if k is None else f"0 ... {k - 1}"
     if given.dtype == object:
-        given = _unmixed(given, what)
+        given = of_one_kind(given, what)
     if given.dtype.kind in "US":
         if classes is None:
             told = hint or "np.unique(labels, return_inverse=True)[1] makes them of names"
@@ -58,8 +66,8 @@ def as_codes(
     return codes
 
 
-def _unmixed(given: npt.NDArray[Any], what: str) -> npt.NDArray[Any]:
-    """Objects that are all names, or all whole numbers, as such."""
+def of_one_kind(given: npt.NDArray[Any], what: str) -> npt.NDArray[Any]:
+    """Objects (n,) that are all names, or all numbers, as such. Raises InputError naming a row that is neither, or one of each."""
     names = np.array([isinstance(label, (str, bytes)) for label in given], bool)
     whole = np.array([isinstance(label, (int, float, np.number, np.bool_)) for label in given], bool)
     odd = np.flatnonzero(~names & ~whole)

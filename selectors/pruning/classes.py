@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_array
+from curate.arrays.labels import of_one_kind
 from curate.choosing import Rng, generator
 from curate.contracts import Budget, Selection, resolve_budget
 from curate.counting import counted
@@ -89,15 +90,17 @@ def encode(labels: npt.NDArray[Any], names: Sequence[Any], what: str) -> Ints:
 
 
 def as_labels(labels: Any, what: str) -> npt.NDArray[Any]:
-    """(n,) labels as an array that can be sorted. Raises InputError for another shape, none, or NaN."""
+    """(n,) labels as an array that can be sorted. Raises InputError for another shape or none, and names a row that holds
+    neither a whole number nor a text, or two of which one is a number and one a text."""
     array = as_array(labels, what)
-    if array.dtype == object and all(isinstance(v, str) for v in array.reshape(-1)):
-        array = array.astype(str)
     if array.ndim != 1 or not len(array):
         raise InputError(f"{what} have shape {array.shape}: (n,) with at least one is meant")
+    if array.dtype == object:
+        array = of_one_kind(array, what)
     if array.dtype.kind == "f":
-        if not (np.isfinite(array).all() and (array == np.floor(array)).all()):
-            raise InputError(f"{what} are numbers that name no class: whole numbers or texts are meant")
+        odd = np.flatnonzero(~(np.isfinite(array) & (array == np.floor(array))))
+        if len(odd):
+            raise InputError(f"{what} are whole numbers or texts: row {odd[0]} has {array[odd[0]]}")
         array = array.astype(np.int64)
     if array.dtype.kind not in "iubUS":
         raise InputError(f"{what} are {array.dtype}: whole numbers or texts are meant")

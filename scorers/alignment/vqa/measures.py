@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from curate.arrays.conversion import as_array, as_floats
+from curate.arrays.conversion import as_floats
 from curate.errors import InputError
 
 __all__ = [
@@ -138,13 +138,11 @@ def find_circles(edges: Ints, count: int) -> npt.NDArray[np.bool_]:
 
 
 def _probabilities(values: npt.ArrayLike, name: str) -> Floats:
-    array = as_array(values, name)
-    if array.dtype.kind not in "fiub" and array.size:
-        raise InputError(f"{name} is {array.dtype}, and probabilities are needed")
-    array = array.astype(np.float64)
-    wrong = (array < 0) | (array > 1)
-    if wrong.any():
-        raise InputError(f"{name} holds {array[wrong].ravel()[0]!s}: a probability lies in [0, 1]")
+    array = as_floats(values, name)
+    wrong = np.flatnonzero((array < 0) | (array > 1))
+    if len(wrong):
+        at = f" at {', '.join(map(str, np.unravel_index(wrong[0], array.shape)))}" if array.ndim else ""
+        raise InputError(f"{name} holds {array.flat[wrong[0]]!s}{at}: a probability lies in [0, 1]")
     return array
 
 

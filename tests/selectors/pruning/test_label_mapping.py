@@ -72,7 +72,9 @@ def test_a_class_without_rows_is_told_and_never_kept() -> None:
         (["cat"], SOURCE, {"budget": 0}, "budget 0"),
         (["cat"], SOURCE, {"budget": 4}, "3 items are there"),
         (["cat"], SOURCE, {"soft": True}, "soft votes need"),
-        ([0.5], [0, 1], {}, "name no class"),
+        ([0.5], [0, 1], {}, r"predictions are whole numbers or texts: row 0 has 0\.5"),
+        (["cat"], ["cat", None], {}, "source labels are whole numbers or names: row 1 has None"),
+        (["cat", 1], SOURCE, {}, "predictions mix names and numbers: row 0 has 'cat', row 1 1"),
     ],
 )
 def test_what_cannot_be(

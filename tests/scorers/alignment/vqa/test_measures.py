@@ -24,6 +24,7 @@ def test_pn_vqa_by_hand() -> None:
     assert pn_vqa_score([[1.0, 0.0], [0.5, 1.0]], [[0.0, 1.0], [0.5, 1.0]]).tolist() == [[1, 0], [0.5, 0.5]]
     assert pn_vqa_score(1, 0) == 1 and pn_vqa_score([], []).shape == (0,)
     assert np.isnan(pn_vqa_score([np.nan], [0.5])).all()
+    assert np.isnan(pn_vqa_score([None, 1], [0.5, 0])).tolist() == [True, False]
 
 
 @settings(deadline=None)
@@ -38,10 +39,12 @@ def test_pn_vqa_exchanged_is_its_complement_and_constant_yes_is_half(p: np.ndarr
 @pytest.mark.parametrize(
     ("positive", "negative", "message"),
     [
-        ([1.2], [0.1], r"p_yes_positive holds 1.2"),
+        ([1.2], [0.1], r"p_yes_positive holds 1\.2 at 0"),
+        ([[0.5], [7.0]], [[0.1], [0.1]], r"holds 7\.0 at 1, 0"),
+        (3.0, 0.1, r"p_yes_positive holds 3\.0: a probability"),
         ([0.2], [-0.1], r"p_yes_negative holds -0.1"),
         ([0.2], [0.1, 0.2], r"shape \(1,\).*\(2,\)"),
-        (["a"], ["b"], "probabilities are needed"),
+        (["a"], ["b"], "p_yes_positive is <U1: numbers are meant"),
     ],
 )
 def test_pn_vqa_refuses(positive: list, negative: list, message: str) -> None:
