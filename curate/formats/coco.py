@@ -22,10 +22,21 @@ def image_rows(document: Any) -> list[dict[str, Any]] | None:
     """`id`, `image` (its `file_name`), `labels` in the order of the categories; None for what is no COCO document.
 
     An image without annotations has no labels. Annotations of images that are not listed are passed over.
-    Raises SchemaError for a category that is not listed, and annotations without one (COCO's captions).
+    Raises SchemaError for a category that is not listed, annotations without one (COCO's captions), and entries that lack
+    what COCO's have.
     """
     if not isinstance(document, dict) or not all(isinstance(document.get(name), list) for name in _LISTS):
         return None
+    try:
+        return _rows(document)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SchemaError(
+            f"an entry of {', '.join(_LISTS)} is none of COCO's ({type(error).__name__}: {error}): images have id and file_name, "
+            "annotations image_id and category_id, categories id and name"
+        ) from error
+
+
+def _rows(document: dict[str, Any]) -> list[dict[str, Any]]:
     names = {one["id"]: str(one["name"]) for one in document["categories"]}
     place = {category: number for number, category in enumerate(names)}
     held: dict[Any, set[Any]] = {one["id"]: set() for one in document["images"]}

@@ -43,7 +43,10 @@ class Plan:
             frozenset(self.fields[c] for c in self.kind.roles.get(role, ()) if c in self.fields)
             for role in ("image", "audio")
         )
-        text = frozenset(self.fields.values()) | ({self.id} if self.id else set())
+        written = {
+            theirs for ours, theirs in self.fields.items() if ours in self.asked or ours not in self.kind.sets
+        }
+        text = frozenset(written) | ({self.id} if self.id else set())
         sets = frozenset(self.fields[c] for c in self.kind.sets if c in self.fields and self.plays(c))
         return Hints(text=text, sets=sets, images=images, sounds=sounds)
 

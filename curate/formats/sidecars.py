@@ -164,8 +164,7 @@ class TableTexts:
         self._media = media
         reader = self._open(find_files(table)[0])
         known = {name for c in kind.content for name in (c, *kind.aliases.get(c, ()))}
-        more = {*columns.values(), *(() if "label" in reader.names else kind.sets)}
-        hints = Hints(text=frozenset({*_NAMES, *known, *more} & set(reader.names)))
+        hints = Hints(text=frozenset({*_NAMES, *known, *columns.values()} & set(reader.names)))
         chunks = list(reader.chunks(1 << 20, hints))
         self._lost = [r for chunk in chunks for r in chunk.rejected]
         self._table = pa.concat_tables([c.table for c in chunks], promote_options="permissive")

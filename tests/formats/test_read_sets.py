@@ -53,7 +53,7 @@ def test_the_column_is_a_list_of_strings_whatever_the_source_has() -> None:
         ('["tench, Tinca tinca", "cat|dog"]', ["tench, Tinca tinca", "cat|dog"]),
         ("['cat', 'dog']", ["cat", "dog"]),
         ("[]", []),
-        ("7", ["7"]),
+        ("a7", ["a7"]),
         ("[1, 2]", ["1", "2"]),
     ],
 )
@@ -164,6 +164,15 @@ def test_beside_a_label_the_column_stays_the_users_own(labels: list[Any]) -> Non
     assert [row["labels"] for row in rows] == labels and not rejected
 
 
+def test_numbers_in_text_files_stay_what_they_were(tmp_path: Path) -> None:
+    beside = write(tmp_path / "x.csv", b"text,label,labels\na,x,1\nb,y,2\n")
+    assert [row["labels"] for row in read(beside)[0]] == [1, 2]  # the user's own, as it always was
+    alone = write(tmp_path / "y.csv", b"text,labels\na,1\nb,2\n")
+    with pytest.raises(SchemaError, match=r'holds int64.*columns={"label": "labels"}'):
+        read(alone)
+    assert rows_of(alone, columns={"labels": "labels"}) == [["1"], ["2"]]
+
+
 def test_ids_are_made_of_the_item_and_not_of_its_labels() -> None:
     from curate.formats.normalise import finish
     from curate.kinds import kind
@@ -210,6 +219,21 @@ def test_coco_annotations_are_sets_of_labels(tmp_path: Path, lines: int | None) 
     rows, rejected = read(tmp_path / "images", texts=str(file))
     assert [row["labels"] for row in rows] == [["car", "dog"], [], ["car"]] and not rejected
     assert rows[0]["image"] == str(tmp_path / "images" / "a.png")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"images": [{"file_name": "a.png"}]},
+        {"categories": [{"id": 3}]},
+        {"annotations": [{"category_id": 3}]},
+        {"images": [3]},
+    ],
+)
+def test_coco_that_is_not_whole_is_refused(tmp_path: Path, broken: dict[str, Any]) -> None:
+    document = json.loads(coco(tmp_path, None).read_text()) | broken
+    with pytest.raises(SchemaError, match=r"is none of COCO's .*: images have id and file_name"):
+        read(write(tmp_path / "x.json", json.dumps(document).encode()))
 
 
 def test_coco_captions_and_lines_that_only_begin_like_coco(tmp_path: Path) -> None:
