@@ -170,7 +170,7 @@ def columns_ahead(
     """The columns that `open_source` with the same would bring, `id` first; None where telling them takes long: for files
     on other machines, and for much text, which has to be read through. Raises what `open_source` raises."""
     asked = Asked(kind_of(kind) if isinstance(kind, str) else kind, columns or {}, id, texts)
-    check_source(source, format=format)
+    check_source(source, format=format, texts=texts)
     if is_url(absolute(source)):
         return None
     exported = _export_at(absolute(source), format)
@@ -180,7 +180,7 @@ def columns_ahead(
     return tuple(dict.fromkeys(["id", *Source(with_chats(reader, asked), asked, exported=exported).mapping]))
 
 
-def check_source(source: str, *, format: str | None = None) -> None:
+def check_source(source: str, *, format: str | None = None, texts: Any = None) -> None:
     """Raises InputError where there is surely nothing to read, UnknownNameError for a format; nothing is listed or read."""
     _check_format(format)
     place = absolute(source)
@@ -189,7 +189,7 @@ def check_source(source: str, *, format: str | None = None) -> None:
     elif not is_folder(place):
         files = find_files(place)
         if format is None and find_export(place) is None:
-            _guess_format(place, files, False, False)
+            _guess_format(place, files, False, texts is not None)
 
 
 def _check_format(format: str | None) -> None:

@@ -21,7 +21,7 @@ from curate.recipe.model import AttachStep, ExportStep, ImportStep, ScoreStep
 from curate.run.components import giver_of, has, made_for, refuse, settle
 from curate.run.context import located
 from curate.run.importer import check_given
-from curate.run.steps.attaching import check_file, check_free
+from curate.run.steps.attaching import check_attached, check_free
 from curate.run.steps.exporting import item_kinds
 from curate.run.steps.scoring import bind
 from curate.store import ColumnSet, Expression, PartStore
@@ -220,7 +220,7 @@ class Outlook:
         if self._made_before(source):
             return None
         if not self._look:
-            check_source(source, format=step.format)
+            check_source(source, format=step.format, texts=step.texts)
             return ("id", *kind_of(step.kind).required)
         try:
             return columns_ahead(
@@ -260,7 +260,7 @@ class Outlook:
         with self.noting():
             files = [located(self.base, path) for path in (step.attach, step.ids) if path]
             if not any(map(self._made_before, files)):
-                check_file(step, self.base, self.rows)
+                check_attached(step, self.base, self.rows)
         fields = pa.schema([pa.field(name, pa.null()), pa.field(reason_name(name), pa.string())])
         self._give(ColumnSet(name, "", fields.serialize().to_pybytes(), "attach", 1))
 

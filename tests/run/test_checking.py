@@ -337,7 +337,12 @@ def test_files_that_can_be_read_are_not_refused(recipe, tmp_path) -> None:
     (tmp_path / "ids.csv").write_text("id\na\nb\nc\n")
     archive = tmp_path / "made" / "data" / "media.zip"
     made = {"export": "made/data"}
+    (tmp_path / "pictures").mkdir()
+    for name in ("a.png", "a.txt"):
+        (tmp_path / "pictures" / name).write_text("a cat")
     for step in (
+        {"import": "pictures/*", "kind": "image-text", "texts": ".txt"},
+        {"import": "pictures", "kind": "image-text"},
         {**ATTACH, "ids": "ids.csv"},
         {"attach": "p.npz", "as": "p"},
         {"attach": "p.npz", "as": "p", "key": "p", "ids": "rows"},
@@ -350,6 +355,7 @@ def test_files_that_can_be_read_are_not_refused(recipe, tmp_path) -> None:
         {**IMPORT, "import": f"zip://a.csv::{archive}"},
     ):
         recipe(*FIRST, made, step)
+    recipe({"import": "pictures/*", "kind": "image-text", "texts": ".txt"}, {"score": "text-basics"})
 
 
 def test_vectors_in_the_order_of_import_are_counted_where_the_items_are_known(
@@ -469,7 +475,7 @@ def test_missing_packages_weights_and_addresses_are_told_at_once(recipe, tmp_pat
         "annotate": "label-studio",
         "with": {"url": "http://localhost:1", "template": "text-classification"},
     }
-    with pytest.raises(InputError, match="Set LABEL_STUDIO_API_KEY"):
+    with pytest.raises(InputError, match="set LABEL_STUDIO_API_KEY"):
         recipe(*FIRST, push)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "x")
     recipe(*FIRST, push)

@@ -69,7 +69,7 @@ def run_attach(context: RunContext, step: AttachStep, data: Any = None, ids: Any
     return record
 
 
-def check_file(step: AttachStep, base: Path, items: int | None) -> None:
+def check_attached(step: AttachStep, base: Path, items: int | None) -> None:
     """Raises InputError where a file, by what its header says, cannot be attached to so many items (None: nobody knows)."""
     by_rows = step.ids == "rows"
     listed = None if by_rows or step.ids is None else located(base, step.ids)
