@@ -10,6 +10,7 @@ import numpy.typing as npt
 from curate.annotators.consensus.answers import Answers, read_answers
 from curate.annotators.consensus.result import Consensus, digamma, shrink, sums
 from curate.annotators.consensus.votes import Candidates, candidates
+from curate.choosing import generator
 from curate.errors import InputError
 
 __all__ = ["mace", "one_coin"]
@@ -153,7 +154,7 @@ def mace(
         raise InputError("restarts and iterations are at least 1; alpha, beta and strategy above 0")
     read = read_answers(answers)
     model = _Mace.of(read, (alpha, beta, strategy), shares)
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "seed")
     best: tuple[Belief, _State] | None = None
     for restart in range(restarts):
         state = model.start(rng if restart else None)

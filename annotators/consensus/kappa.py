@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.annotators.consensus.answers import Answers, read_answers
+from curate.annotators.consensus.frames import shown
 from curate.annotators.consensus.result import sums
 from curate.annotators.consensus.votes import candidates
 from curate.errors import InputError, UnknownNameError
@@ -193,7 +194,8 @@ def _two(answers: Answers, annotators: tuple[Any, Any] | None) -> tuple[int, int
     if annotators is None:
         if len(known) != 2:
             raise InputError(
-                f"Cohen's kappa is about two annotators, there are {len(known)}: name two of them"
+                f"Cohen's kappa is about two annotators, there are {len(known)}: name two of them by annotators=(..., ...), "
+                f"of {shown(answers.annotators)}"
             )
         return 0, 1
     for name in annotators:

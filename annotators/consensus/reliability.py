@@ -8,6 +8,7 @@ import numpy as np
 
 from curate.annotators.consensus.answers import Answers, read_answers
 from curate.annotators.consensus.kappa import Level, statistic
+from curate.choosing import generator
 from curate.errors import InputError
 
 __all__ = ["Agreement", "Coefficient", "agreement"]
@@ -71,7 +72,7 @@ def agreement(
         return Agreement(
             value, value, value, *about, "all answers are the same: nothing tells skill from habit"
         )
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "seed")
     drawn = np.array(
         [
             compute(np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64))

@@ -12,8 +12,9 @@ Rng = np.random.Generator | int | None
 """A generator, a seed of one, or None for the seed 0."""
 
 
-def generator(rng: Rng) -> np.random.Generator:
-    """The generator that is meant. Raises InputError for what is neither a generator nor a seed, a whole number from 0 on."""
+def generator(rng: Rng, what: str = "rng") -> np.random.Generator:
+    """The generator that is meant. Raises InputError, which calls it `what`, for what is neither a generator nor a seed, a whole
+    number from 0 on."""
     if isinstance(rng, np.random.Generator):
         return rng
     if rng is None:
@@ -21,5 +22,5 @@ def generator(rng: Rng) -> np.random.Generator:
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool) and rng >= 0:
         return np.random.default_rng(int(rng))
     raise InputError(
-        f"rng {rng!r}: a numpy Generator (np.random.default_rng(0)), a seed from 0 on, or None is meant"
+        f"{what} {rng!r}: a numpy Generator (np.random.default_rng(0)), a seed from 0 on, or None is meant"
     )

@@ -124,6 +124,10 @@ def read(source: str | os.PathLike[str] | Iterable[Mapping[str, Any]]) -> pa.Tab
     Raises InputError where there is no such file, it is no JSON, or an entry is no object; SchemaError where an entry
     has no prompt or no img_path.
     """
+    if not isinstance(source, (str, os.PathLike, Iterable)):
+        raise InputError(
+            f"{source!r} holds no ratings: a path, or entries with prompt and img_path, are meant"
+        )
     where = str(source) if isinstance(source, (str, os.PathLike)) else "the entries given"
     entries = _load(source) if isinstance(source, (str, os.PathLike)) else list(source)
     rows, seen = [], dict[str, int]()

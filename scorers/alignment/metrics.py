@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_floats
+from curate.choosing import generator
 from curate.counting import counted
 from curate.errors import InputError, UnknownNameError, require
 
@@ -335,7 +336,7 @@ def _resampler(metric: str, predicted: Any, human: Any) -> Callable[[Ints], floa
 def _draws(n: int, groups: Any, resamples: int, seed: int) -> list[Ints]:
     if resamples < 20:
         raise InputError(f"resamples={resamples}: an interval takes at least 20, better 1000")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "seed")
     if groups is None:
         return [rng.integers(0, n, n) for _ in range(resamples)]
     if len(groups) != n:

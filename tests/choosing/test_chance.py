@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from curate.annotators.consensus import aggregate, agreement
 from curate.choosing import generator
 from curate.errors import InputError
+from curate.scorers.noise import label_errors
 from curate.selectors.coreset import herding
 from curate.selectors.pursuit import pursue
 
@@ -25,6 +27,18 @@ def test_a_seed_means_its_generator() -> None:
 def test_what_is_no_generator_is_named(wrong: Any) -> None:
     with pytest.raises(InputError, match="a numpy Generator"):
         generator(wrong)
+
+
+def test_functions_that_take_a_seed_name_it() -> None:
+    probs, labels = np.full((20, 2), 0.5), np.arange(20) % 2
+    answers = {"item": ["a", "a", "b", "b"], "annotator": ["x", "y"] * 2, "value": [1, 1, 2, 1]}
+    for call in (
+        lambda: label_errors(probs, labels, seed=-1),
+        lambda: aggregate(answers, "mace", seed=-1),
+        lambda: agreement(answers, seed=-1),
+    ):
+        with pytest.raises(InputError, match="seed -1: "):
+            call()
 
 
 def test_selectors_take_seeds() -> None:

@@ -143,6 +143,8 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         file.write_bytes(content)
         with pytest.raises(InputError, match=message):
             read(file)
+    with pytest.raises(InputError, match="3 holds no ratings"):
+        read(3)  # type: ignore[arg-type]
     with pytest.raises(SchemaError, match="entry 1 has no img_path; it has prompt"):
         read([ENTRY, {"prompt": "x"}])
     with pytest.raises(SchemaError, match="no column prompt_id"):

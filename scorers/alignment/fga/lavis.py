@@ -66,6 +66,8 @@ def convert_lavis_state_dict(state: Mapping[str, Any]) -> dict[str, Any]:
 
 def unwrap(state: Mapping[str, Any]) -> Mapping[str, Any]:
     """The weights themselves, where a trainer saved them beside its optimiser, under `model` or `state_dict`."""
+    if not isinstance(state, Mapping):
+        raise InputError(f"a {type(state).__name__} is no checkpoint: names and their tensors are meant")
     for key in ("model", "state_dict"):
         if isinstance(state.get(key), Mapping):
             inner: Mapping[str, Any] = state[key]

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.conversion import as_array, as_numbers
+from curate.choosing import generator
 from curate.counting import counted
 from curate.errors import InputError, require
 from curate.scorers.noise.label_noise.finder import LabelIssues
@@ -89,7 +90,7 @@ def plan_audit(
         raise InputError(f"{counted(items, 'item')} to check of {held}: 1 to {len(rows)} can be drawn")
     _check_confidence(confidence)
     rows = rows[np.argsort(found.score[rows], kind="stable")]
-    draw = np.random.default_rng(seed).random(items)
+    draw = generator(seed, "seed").random(items)
     place = np.minimum((np.arange(items) + draw) * (len(rows) / items), len(rows) - 1).astype(np.int64)
     place, times = np.unique(place, return_counts=True)
     bound = 0.0 if len(place) == len(rows) else binomial_interval(0, items, confidence)[1]

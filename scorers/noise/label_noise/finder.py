@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.choosing import generator
 from curate.scorers.noise.label_noise.evidence import Evidence, as_labels, as_members
 from curate.scorers.noise.label_noise.pooling import learn_pool
 from curate.scorers.noise.label_noise.rivals import WIDTH, find_rivals
@@ -92,7 +93,7 @@ def label_errors(
     if not n:
         return _empty(len(members), k)
     evidence = Evidence(members, learn_pool(members, codes))
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "seed")
     drawn = np.sort(rng.choice(n, ROWS, replace=False)) if n > ROWS else np.arange(n)
     rivals = None if k <= WIDTH else collect_rivals(evidence, codes)
     sample = find_rivals(evidence.take(drawn), codes[drawn]) if rivals is None else rivals.take(drawn)

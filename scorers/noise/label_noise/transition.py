@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.arrays.distributions import as_pred_probs
+from curate.choosing import generator
 from curate.errors import InputError
 from curate.scorers.noise.label_noise.cells import Floats, Places
 from curate.scorers.noise.label_noise.dependence import (
@@ -74,7 +75,7 @@ def fit_transition(probs: npt.NDArray[Any], labels: npt.NDArray[np.int64], seed:
 
     InputError for no rows, for drawn rows that are no probabilities, and for labels as `label_errors` refuses them.
     """
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "seed")
     probs = as_pred_probs(probs)
     n, k = probs.shape
     if not n:

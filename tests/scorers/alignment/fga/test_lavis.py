@@ -177,6 +177,8 @@ def test_what_a_checkpoint_may_not_lack(other: dict[str, Any], blip2: Path, tmp_
     refuse({**other, "mask_proj.layers.0.weight": torch.zeros(2, 2)}, r"the mask head is another")
     with pytest.raises(InputError, match=r"no checkpoint of FGA-BLIP2"):
         convert_lavis_state_dict({"weight": torch.zeros(1)})
+    with pytest.raises(InputError, match="a NoneType is no checkpoint"):
+        convert_lavis_state_dict(None)  # type: ignore[arg-type]
 
 
 class Evil:
