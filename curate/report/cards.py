@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from curate.report import words
 from curate.report.decision import Condition, Decision
 from curate.report.excerpts import Excerpts
 from curate.report.model import Card
-from curate.store import PartStore, StoreView
+from curate.store import ColumnSet, PartStore, StoreView
 from curate.store.layout import holds_texts
 
 TEXT = 1_200
@@ -64,6 +64,12 @@ class Layout:
         )
 
 
+def judged_column(made: ColumnSet | None, role: str | None, present: Collection[str]) -> str | None:
+    """The column of labels that a scorer judged: the one that its parameter `label` names, else the one of the role."""
+    named = made.params.get("label") if made else None
+    return named if isinstance(named, str) and named in present else role
+
+
 def find_layout(view: StoreView, kinds: Sequence[str]) -> Layout:
     """The layout of a view that holds items of these kinds."""
     present = set(view.columns)
@@ -72,8 +78,11 @@ def find_layout(view: StoreView, kinds: Sequence[str]) -> Layout:
         found = [c for kind in kinds if kind in KINDS for c in KINDS[kind].roles.get(role, ())]
         return tuple(c for c in dict.fromkeys(found) if c in present)
 
-    label = next(iter(playing("label")), None)
-    suggested = next((c for c in SUGGESTED if c in present), None)
+    homes = view.snapshot.column_home
+    role = next(iter(playing("label")), None)
+    judging = {c: judged_column(homes.get(c), role, present) for c in SUGGESTED if c in present}
+    label = role or next(iter(judging.values()), None)
+    suggested = next((c for c, judged in judging.items() if judged == label), None)
     own = [c for kind in kinds if kind in KINDS for c in KINDS[kind].sets if c in present]
     sets = next((c for c in own if holds_texts(view.schema.field(c).type)), None)
     changes = CHANGES if sets and present.issuperset(CHANGES) else ()

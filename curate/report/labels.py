@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from curate.contracts import role_of
 from curate.report import words
-from curate.report.cards import CHANGES, CardMaker
+from curate.report.cards import CHANGES, CardMaker, judged_column
 from curate.report.model import Confusion, Gallery
 from curate.report.scores import quote
 
@@ -24,17 +24,20 @@ FIRST = "label-errors"
 
 
 class Doubt(NamedTuple):
-    """Columns of a scorer that doubts labels: its flag, the label it suggests, and its score, if it has one."""
+    """Columns of a scorer that doubts labels: its flag, the label it suggests, its score, if it has one, and the
+    column of labels that it judged."""
 
     name: str
     flag: str
     suggested: str
     score: str | None
+    label: str | None = None
 
 
 def doubts(maker: CardMaker) -> Iterator[Doubt]:
     """Scorers that flag labels and suggest others: a flag, and a text column whose name speaks of a suggestion."""
     sets = sorted(maker.decision.snapshot.sets.values(), key=lambda made: made.scorer != FIRST)
+    present = set(maker.decision.view.columns)
     for made in sets:
         fields = list(made.schema())
         flags = [f.name for f in fields if role_of(f) == "flag"]
@@ -43,7 +46,8 @@ def doubts(maker: CardMaker) -> Iterator[Doubt]:
         ]
         if flags and texts:
             score = next((f.name for f in fields if role_of(f) == "score"), None)
-            yield Doubt(made.name, flags[0], texts[0], score)
+            label = judged_column(made, maker.layout.label, present)
+            yield Doubt(made.name, flags[0], texts[0], score, label)
 
 
 def set_doubts(maker: CardMaker) -> Iterator[Doubt]:
@@ -57,7 +61,7 @@ def set_doubts(maker: CardMaker) -> Iterator[Doubt]:
 
 def collect_labels(maker: CardMaker, most: int) -> tuple[Confusion, ...]:
     """Given against suggested labels, for each scorer that doubts labels, or sets of them; none where items have no label."""
-    found = [] if maker.layout.label is None else list(doubts(maker))[:MOST_SCORERS]
+    found = [doubt for doubt in doubts(maker) if doubt.label][:MOST_SCORERS]
     sets = list(set_doubts(maker))[:MOST_SCORERS] if maker.layout.changes else []
     return (
         *(_collect(maker, doubt, most) for doubt in found),
@@ -66,7 +70,7 @@ def collect_labels(maker: CardMaker, most: int) -> tuple[Confusion, ...]:
 
 
 def _collect(maker: CardMaker, doubt: Doubt, most: int) -> Confusion:
-    view, label = maker.decision.view, str(maker.layout.label)
+    view, label = maker.decision.view, str(doubt.label)
     given, suggested, flag = quote(label), quote(doubt.suggested), quote(doubt.flag)
     columns = [doubt.flag, doubt.suggested, label]
     found = view.sql(
@@ -75,8 +79,10 @@ def _collect(maker: CardMaker, doubt: Doubt, most: int) -> Confusion:
         columns,
     ).to_pylist()
     total = sum(row["n"] for row in found)
-    own = replace(maker, layout=replace(maker.layout, suggested=doubt.suggested))
-    return _tabulate(doubt.name, found, total, _gallery(own, doubt, most, "given label → suggested label"))
+    own = replace(maker, layout=replace(maker.layout, label=label, suggested=doubt.suggested))
+    told = "given label" if label == maker.layout.label else label
+    table = _tabulate(doubt.name, found, total, _gallery(own, doubt, most, f"{told} → suggested label"))
+    return replace(table, caption=f"{told} (rows) → suggested label (columns)")
 
 
 def _gallery(maker: CardMaker, doubt: Doubt, most: int, told: str) -> Gallery:

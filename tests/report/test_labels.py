@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from curate.contracts import detail, flag, score
 from curate.report.collector import collect
@@ -33,6 +34,31 @@ def test_doubtful_labels_are_tabulated(make_store: Callable[..., Any]):
         ("a", "10", "9"),
         ("b", "9", "2"),
     ]
+
+
+@pytest.mark.parametrize("kind", ["label", "instruction"])
+def test_the_labels_that_are_shown_are_those_that_were_judged(make_store: Callable[..., Any], kind: str):
+    texts = {"text": list("abc"), "label": ["x", "y", "z"]}
+    if kind == "instruction":
+        texts = {"instruction": list("abc"), "output": list("abc")}
+    store = make_store().items(kind, {"id": list("abc"), **texts, "second": ["1", "2", "2"]})
+    store.score(
+        "label_errors",
+        [
+            (score("label_errors"), [0.1, 0.9, 0.2]),
+            (flag("label_error"), [True, False, True]),
+            (detail("label_error_suggestion", pa.string()), ["2", None, "1"]),
+        ],
+        label="second",
+    )
+    data = collect(store.store)
+    (labels,) = data.labels
+    assert (labels.given, labels.suggested, labels.cells) == (("1", "2"), ("1", "2"), ((0, 1), (1, 0)))
+    assert [(c.id, c.label, c.suggested) for c in labels.gallery.cards] == [("a", "1", "2"), ("c", "2", "1")]
+    told = "second" if kind == "label" else "given label"  # the only one there
+    assert labels.caption == f"{told} (rows) → suggested label (columns)" and told in labels.gallery.note
+    cards = [c for found in data.galleries for shown in found.galleries for c in shown.cards if c.id == "a"]
+    assert {(c.label, c.suggested) for c in cards} == {("x", "") if kind == "label" else ("1", "2")}
 
 
 def test_a_score_without_a_threshold_is_borderline_where_its_verdict_decides(
