@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from curate.api import Store
 from curate.contracts import Findings
 from curate.errors import CurateError, MissingExtraError, SchemaError, UnknownNameError
 from curate.memory import ArrayView
+from curate.recipe.model import AnalyseStep, ImportStep, ScoreStep
+from curate.run.checking import check_steps
 
 N = 60
 CLASSES = ("0", "1", "2")
@@ -227,3 +230,22 @@ def test_items_of_a_kind_without_labels_are_judged_by_a_column_of_theirs(
         made.score("label-errors")
     made.score("label-errors", label="topic")
     assert made.items.where("label_error").to_arrow(["id"]).num_rows == 6
+
+
+def test_a_recipe_is_refused_before_its_first_step(tmp_path: Path, given: list[str]) -> None:
+    source = tmp_path / "items.jsonl"
+    row = {"text": "a", "label": "0", "second": "1", "votes": [], "pred_probs": [0.2, 0.8]}
+    source.write_text(json.dumps(row))
+    made = curate.open(tmp_path / "s.curate", create=True)
+    bring = ImportStep.model_validate({"import": str(source), "kind": "label"})
+    settle = ScoreStep.of({"score": "consensus", "with": {"answers": "votes"}})
+    for label in ("second", "consensus_label"):
+        check_steps(
+            made.parts, [bring, settle, ScoreStep.of({"score": "label-errors", "with": {"label": label}})]
+        )
+    for step in (
+        ScoreStep.of({"score": "label-errors", "with": {"label": "secnod"}}),
+        AnalyseStep.of({"analyse": "label-audit", "with": {"label": "secnod"}}),
+    ):
+        with pytest.raises(UnknownNameError, match=r"'secnod'.*Did you mean 'second'.*the parameter 'label'"):
+            check_steps(made.parts, [bring, step])
