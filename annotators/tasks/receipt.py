@@ -8,7 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from curate.counting import counted
+
 __all__ = ["PullReceipt", "PushReceipt", "count_answer"]
+
+_MOST = 5
+"""Reasons that are told one by one: each may quote what it is about."""
 
 
 class _Receipt(Mapping[str, Any]):
@@ -35,8 +40,11 @@ class _Receipt(Mapping[str, Any]):
         counts = [
             f"{v:,} {self.words.get(k, k)}" for k, v in self.items() if type(v) is int and v and k != "round"
         ]
-        reasons = [f"{n:,} x {why}" for why, n in sorted(dict(self["reasons"]).items())]
-        return "; ".join([", ".join(counts) or self.words[""], *reasons])
+        reasons = sorted(dict(self["reasons"]).items(), key=lambda reason: (-reason[1], reason[0]))
+        told = [f"{n:,} x {why}" for why, n in reasons[:_MOST]]
+        if others := reasons[_MOST:]:
+            told.append(f"{sum(n for _, n in others):,} x {counted(len(others), 'other reason')}")
+        return "; ".join([", ".join(counts) or self.words[""], *told])
 
 
 def count_answer(

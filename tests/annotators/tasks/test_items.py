@@ -49,6 +49,12 @@ def test_receipts_are_read_by_name_and_by_key_and_print_what_happened() -> None:
     assert pushed.created == pushed["created"] == dict(pushed)["created"] == 1200
     assert str(pushed) == "1,200 created, 3 present; 2 x no picture"
     assert pushed == PushReceipt(created=1200, present=3, round=2, reasons={"no picture": 2})
+    many = PushReceipt(created=9, reasons={**{f"{n} is none of these": 1 for n in range(7)}, "no label": 2})
+    assert str(many).split("; ")[1:] == [
+        "2 x no label",
+        *(f"1 x {n} is none of these" for n in range(4)),
+        "3 x 3 other reasons",
+    ]
     with pytest.raises(KeyError):
         pushed["colour"]
     assert (
