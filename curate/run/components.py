@@ -138,7 +138,10 @@ def _another(component: Any, need: str) -> str:
     for field in dataclasses.fields(component) if dataclasses.is_dataclass(component) else ():
         value = getattr(component, field.name)
         if value == need or (isinstance(value, tuple) and need in value):
-            return f"; or name another column by the parameter {field.name!r}"
+            encoders = (
+                ", as sound_embedding of sounds or minilm of texts" if need == "pixel_embedding" else ""
+            )
+            return f"; or name another column by the parameter {field.name!r}{encoders}"
     return ""
 
 

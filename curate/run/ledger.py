@@ -21,6 +21,17 @@ SHARES = ("transfer", "read", "decode", "model", "write", "commit")
 _MOST = 6
 """Reasons that a step tells one by one."""
 
+_COUNTS = (
+    *("read", "added", "unchanged", "changed", "updated", "rejected"),
+    *("rows", "scored", "joined", "without_a_row", "findings", "serious", "files", "bytes"),
+    *("failed", "not_applicable", "kept", "dropped"),
+)
+"""In which order counts are told: those that are remembered come in another."""
+
+
+def _place(count: str) -> tuple[int, str]:
+    return (_COUNTS.index(count) if count in _COUNTS else len(_COUNTS), count)
+
 
 @dataclass
 class StepRecord:
@@ -73,7 +84,9 @@ class StepRecord:
     def __str__(self) -> str:
         """The step in a line: what came of it, in numbers, and whether that was done before; then reasons and notes."""
         counts = ", ".join(
-            f"{name.replace('_', ' ')} {value:,}" for name, value in self.counts.items() if value
+            f"{name.replace('_', ' ')} {self.counts[name]:,}"
+            for name in sorted(self.counts, key=_place)
+            if self.counts[name]
         )
         stopped = "interrupted" if (self.error or "").startswith("KeyboardInterrupt") else "failed"
         state = stopped if self.error else "already done" if self.reused else f"{self.seconds:.1f} s"

@@ -26,3 +26,10 @@ def test_a_step_tells_its_first_reasons_and_counts_the_others():
     lines = str(StepRecord(1, "score", "s", "score s", counts={"failed": 36}, reasons=reasons)).splitlines()
     assert len(lines) == 8 and lines[1].strip() == "1 x 1 words too many"
     assert lines[7].strip() == "15 x 2 other reasons"
+
+
+def test_counts_are_told_in_one_order_whoever_remembers_them():
+    counts = {"added": 3, "deferred": 1, "read": 4, "rejected": 1}
+    assert str(StepRecord(1, "import", "i", "import x", counts=counts)).startswith(
+        " 1. import x: read 4, added 3, rejected 1, deferred 1"
+    )

@@ -205,7 +205,7 @@ def test_a_scorer_that_does_not_apply_says_what_it_lacks(store, captions):
 
 def test_texts_with_labels_have_no_image_to_embed(store):
     store.add([{"id": f"i{n}", "text": f"text {n}", "label": "ab"[n % 2]} for n in range(8)], kind="label")
-    said = "out-of-fold needs the column 'pixel_embedding', and .* these items do not have .* parameter 'embedding'"
+    said = "out-of-fold needs the column 'pixel_embedding', and .* these items do not have .* parameter 'embedding', as"
     with pytest.raises(SchemaError, match=said):
         store.score("out-of-fold")
     with pytest.raises(SchemaError, match="image-basics needs image"):
