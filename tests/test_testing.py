@@ -55,6 +55,17 @@ def test_a_good_scorer_passes() -> None:
 
 
 @dataclass(frozen=True)
+class NeverReady(Shortness):
+    def ready(self) -> None:
+        raise InputError("there is no address")
+
+
+def test_a_scorer_that_is_not_ready_is_told_as_a_recipe_would() -> None:
+    with pytest.raises(InputError, match="there is no address"):
+        check_scorer(NeverReady(), WORDS)
+
+
+@dataclass(frozen=True)
 class WrongWayRound(Shortness):
     def values(self, texts: list[str | None]) -> list[float | None]:
         return [None if t is None else float(len(t)) for t in texts]
