@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from curate.arrays.conversion import as_rows
 from curate.arrays.labels import as_codes, check_several
+from curate.choosing import generator
 from curate.contracts import View, detail, reason_name, vector
 from curate.counting import counted
 from curate.errors import InputError, check_installed, require
@@ -229,7 +230,7 @@ def assign_folds(
     units, firsts = np.unique(pairs[order] // (labels.max() + 1), return_index=True)
     class_of_unit = np.empty(count, np.int64)
     class_of_unit[units] = pairs[order][firsts] % (labels.max() + 1)
-    shuffled = np.random.default_rng(seed).permutation(count)
+    shuffled = generator(seed, "seed").permutation(count)
     dealt = shuffled[np.argsort(class_of_unit[shuffled], kind="stable")]
     fold = np.empty(count, np.int64)
     fold[dealt] = np.arange(count) % folds

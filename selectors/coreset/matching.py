@@ -52,8 +52,8 @@ def grad_match(
     Source: Killamsetty et al. (2021), arXiv 2103.00123; its code solves each step from scratch, and pads at random.
     """
     meter, rng = Meter(), generator(rng)
-    if not ridge >= 0:
-        raise InputError(f"ridge {ridge}: 0 or more")
+    if not 0 <= ridge < np.inf:
+        raise InputError(f"ridge {ridge}: 0 or more, and finite")
     rows = rows_of(x)
     if target is not None:
         target = prepare(as_numbers(target, "target")[None], "target")[0]

@@ -10,7 +10,7 @@ import pytest
 from curate.annotators.consensus import aggregate, agreement
 from curate.choosing import generator
 from curate.errors import InputError
-from curate.scorers.noise import label_errors
+from curate.scorers.noise import label_errors, out_of_fold_probabilities, threshold_samples
 from curate.selectors.coreset import herding
 from curate.selectors.pursuit import pursue
 
@@ -36,6 +36,8 @@ def test_functions_that_take_a_seed_name_it() -> None:
         lambda: label_errors(probs, labels, seed=-1),
         lambda: aggregate(answers, "mace", seed=-1),
         lambda: agreement(answers, seed=-1),
+        lambda: out_of_fold_probabilities(np.eye(20), labels, seed=-1),
+        lambda: threshold_samples(labels, 2, seed=-1),
     ):
         with pytest.raises(InputError, match="seed -1: "):
             call()

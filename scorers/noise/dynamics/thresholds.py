@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from curate.arrays.conversion import as_array, as_floats, as_rows
 from curate.arrays.labels import as_codes
+from curate.choosing import generator
 from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.noise.dynamics.head import Head, train_head
@@ -45,7 +46,7 @@ def threshold_samples(
             f"{counted(n, 'item')}, {counted(classes, 'class', 'classes')}, {counted(runs, 'run')}: each run takes n / "
             "(K + 1) items, every item must stay as it is in one run, and a run needs one"
         )
-    drawn = np.random.default_rng(seed).permutation(n)
+    drawn = generator(seed, "seed").permutation(n)
     return [np.sort(drawn[run * size : (run + 1) * size]) for run in range(runs)]
 
 

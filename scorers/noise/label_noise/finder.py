@@ -100,7 +100,8 @@ def label_errors(
     count = np.bincount(codes, minlength=k)
     noise = fit_rivals(sample, count / n, lambda rows, columns: evidence.at(drawn[rows], columns), rng)
     top = np.exp(sample.log.max(0))
-    diagnosis = diagnose_confidence(top, sample.log[0] >= sample.log[1:].max(0), np.exp(sample.log[0]), count)
+    right = sample.log[0] > sample.log[1:].max(0)  # where classes are tied, nothing is predicted
+    diagnosis = diagnose_confidence(top, right, np.exp(sample.log[0]), count)
     found = judge(evidence, rivals, codes, noise)
     return LabelIssues(*found, noise, evidence.pool.weights, diagnosis, diagnosis.notes())
 

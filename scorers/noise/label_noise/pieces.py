@@ -133,7 +133,7 @@ def fit_pieces(held: Held, view: View, counts: npt.NDArray[np.int64], seed: int)
 
     noise = fit_rivals(sample, counts / n, at, rng)
     top = np.exp(sample.log.max(0))
-    right = sample.log[0] >= sample.log[1:].max(0)
+    right = sample.log[0] > sample.log[1:].max(0)  # where classes are tied, nothing is predicted
     return Fitted(noise, pool, diagnose_confidence(top, right, np.exp(sample.log[0]), counts))
 
 

@@ -133,7 +133,7 @@ def _distance_to_others(
     """The weighted mean distance of each row of `compared` to those of its `k` nearest by `near_by`."""
     weight, near = weights
     out = np.empty(len(compared))
-    step = max(1, _CELLS // (k * compared.shape[1]))
+    step = max(1, _CELLS // max(1, k * compared.shape[1]))
     for low, rows, distance in nearest_blocks(near_by, k, backend=backend):
         for at in range(0, len(rows), step):
             some = slice(low + at, low + min(at + step, len(rows)))

@@ -83,9 +83,9 @@ def nearest(
     `k` others.
     """
     x, queries = as_rows(x), None if queries is None else as_rows(queries, "queries")
-    check_count(k)
-    shape = (len(x) if queries is None else len(queries), max(k, 0))
-    index, distance = np.empty(shape, np.int64), np.empty(shape, np.float32)
+    _check_enough(k, len(x) - (queries is None and not include_self))
+    count = len(x) if queries is None else len(queries)
+    index, distance = np.empty((count, k), np.int64), np.empty((count, k), np.float32)
     options: dict[str, Any] = {"queries": queries, "include_self": include_self, "backend": backend}
     for low, rows, far in nearest_blocks(x, k, metric=metric, **options):
         index[low : low + len(rows)], distance[low : low + len(rows)] = rows, far
@@ -132,7 +132,6 @@ def check_search(
     include_self: bool = False,
 ) -> None:
     """Raise InputError where there is nothing to search, or not so many neighbours: see `nearest`."""
-    check_count(k)
     if metric not in ("cosine", "euclidean"):
         raise InputError(f"metric {metric!r}: 'cosine' or 'euclidean'")
     if include_self and queries is not None:
@@ -150,18 +149,22 @@ def check_search(
                 f"{counted(len(bad), f'row of {what} is', f'rows of {what} are')} {kinds}, as {named}: leave them out "
                 "(see `usable`)"
             )
-    others = len(x) - (queries is None and not include_self)
+    _check_enough(k, len(x) - (queries is None and not include_self))
+
+
+def check_count(k: Any, what: str = "k") -> None:
+    """Raise InputError, which calls it `what`, for a number of neighbours that is not whole."""
+    if not isinstance(k, (int, np.integer)):
+        raise InputError(f"{what}={k!r}: how many neighbours is a whole number")
+
+
+def _check_enough(k: int, others: int) -> None:
+    check_count(k)
     if not 1 <= k <= others:
         raise InputError(
             f"k={counted(k, 'neighbour')}: {counted(max(others, 0), 'row is', 'rows are')} there to find them among; "
             "give k from 1 to that, or more rows"
         )
-
-
-def check_count(k: Any) -> None:
-    """Raise InputError for a number of neighbours that is not whole."""
-    if not isinstance(k, (int, np.integer)):
-        raise InputError(f"k={k!r}: how many neighbours is a whole number")
 
 
 def prepare_rows(

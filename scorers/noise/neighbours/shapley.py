@@ -17,7 +17,7 @@ from curate.errors import InputError
 from curate.fitting import FittedTable
 from curate.scorers.noise.neighbours.candidates import Backend, Rows, load_faiss
 from curate.scorers.noise.neighbours.items import read_items
-from curate.scorers.noise.neighbours.search import Metric, nearest_blocks
+from curate.scorers.noise.neighbours.search import Metric, check_count, nearest_blocks
 
 __all__ = ["Form", "KnnShapley", "Search", "chosen_search", "knn_shapley", "shapley_of_neighbours"]
 
@@ -156,6 +156,8 @@ def knn_shapley(
     validation = None if validation is None else as_rows(validation, "validation")
     labels, asked = _check(features, labels, validation, validation_labels)
     players = len(labels) - (validation is None)
+    check_count(k)
+    check_count(width, "width")
     if not 1 <= k <= players:
         raise InputError(
             f"k={counted(k, 'neighbour')}: {counted(max(players, 0), 'item votes', 'items vote')}; give k from 1 to "
@@ -204,6 +206,11 @@ def shapley_of_neighbours(
         raise InputError(
             f"neighbours have shape {rows.shape}: ({counted(len(asked), 'query', 'queries')} >= 1, neighbours) is meant"
         )
+    if rows.dtype.kind not in "iu" or labels.ndim != 1 or asked.ndim != 1:
+        raise InputError(
+            f"neighbours are {rows.dtype}, labels have shape {labels.shape}: row numbers and (n,) are meant"
+        )
+    check_count(k)
     if not 1 <= k <= rows.shape[1]:
         raise InputError(f"k={k} of {counted(rows.shape[1], 'neighbour')}")
     if rows.max(initial=-1) >= len(labels):

@@ -102,6 +102,7 @@ def test_ridge_spreads_the_weight() -> None:
         (np.array([[1.0, 0], [-1, 0]]), {}, "the target is zero"),
         (np.ones((3, 2)), {"target": np.ones(3)}, "3 dimensions, x has 2"),
         (np.ones((3, 2)), {"ridge": -1}, "ridge -1"),
+        (np.ones((3, 2)), {"ridge": np.inf}, "ridge inf"),
         (np.full((3, 2), np.nan), {}, "not finite"),
     ],
 )

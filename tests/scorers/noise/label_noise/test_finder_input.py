@@ -92,6 +92,12 @@ def test_a_class_nobody_has_is_noted_and_never_suggested() -> None:
     assert f1(found.flagged, label_errors(probs, labels).flagged) > 0.95
 
 
+def test_probabilities_that_say_nothing_agree_with_nobody() -> None:
+    found = label_errors(np.full((300, 3), 1 / 3), np.arange(300) % 3)
+    assert found.diagnosis.agreement == 0
+    assert any("they tell hardly anything about these labels" in note for note in found.notes)
+
+
 def test_in_sample_and_uncalibrated_probabilities_are_said_to_be() -> None:
     labels = np.arange(300) % 3
     sure = np.full((300, 3), 0.001)

@@ -67,6 +67,7 @@ def test_pieces_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     ("change", "message"),
     [
         ({"k": 4}, "k=4"),
+        ({"k": 0}, "k=0"),
         ({"text": np.ones((3, 2))}, "pairs"),
         ({"beta": -1.0}, "0 or more"),
         ({"gamma": float("nan")}, "0 or more"),

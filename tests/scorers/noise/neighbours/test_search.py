@@ -169,6 +169,7 @@ def test_usable_rows() -> None:
         ({"queries": np.ones((1, 2)), "include_self": True}, "include_self"),
         ({"x": np.ones((1, 2)), "k": 1}, "0 rows are there"),
         ({"k": -1}, "k=-1"),
+        ({"k": 10**10}, "k=10,000,000,000 neighbours: 3 rows are there"),
         ({"k": 2.5}, r"k=2\.5: how many neighbours is a whole number"),
         ({"backend": "annoy"}, "backend 'annoy': 'auto', 'faiss', 'numpy'"),
     ],

@@ -148,6 +148,8 @@ def test_many_items_without_faiss_are_searched_exactly(monkeypatch: pytest.Monke
         ({"k": 3, "width": 2}, "width=2"),
         ({"form": "rough"}, "form 'rough'"),
         ({"search": "guess"}, "search 'guess'"),
+        ({"k": 2.5}, r"k=2\.5: how many"),
+        ({"width": 9.5}, r"width=9\.5: how many"),
         ({"labels": np.arange(5)}, "labels have shape"),
         ({"labels": np.full(6, 0.5)}, "whole numbers"),
         ({"validation": np.ones((2, 2))}, "both their features and their labels"),
@@ -176,6 +178,7 @@ def test_what_is_refused(change: dict[str, object], message: str) -> None:
         (np.ones((3, 2), int), 1, "shape"),
         (np.ones((2, 2), int), 3, "k=3 of 2"),
         (np.full((2, 2), 9), 1, "neighbour 9"),
+        (np.full((2, 2), np.nan), 1, "neighbours are float64"),
     ],
 )
 def test_tables_that_do_not_fit(rows: np.ndarray, k: int, message: str) -> None:
