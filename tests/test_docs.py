@@ -6,8 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from curate import registry
 from curate.errors import MissingExtraError, MissingModelError
+from curate.recipe.reader import build_recipe
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -35,6 +38,23 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             exec(compile(block, str(page), "exec"), names)
     except (MissingExtraError, MissingModelError) as error:
         pytest.skip(str(error))
+
+
+RECIPES = [
+    (page.stem, block)
+    for page in [DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))]
+    for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+]
+
+
+@pytest.mark.parametrize(("page", "text"), RECIPES, ids=[name for name, _ in RECIPES])
+def test_recipes_can_be_read(page: str, text: str) -> None:
+    given = yaml.safe_load(text)
+    recipe = build_recipe(given if isinstance(given, dict) else {"store": "s", "steps": given})
+    for step in recipe.steps:
+        group = {"score": "scorers", "select": "selectors", "analyse": "analyses"}.get(step.verb)
+        if group:
+            registry.build(group, getattr(step, step.verb), step.params)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
