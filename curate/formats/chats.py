@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.errors import InputError
+from curate.errors import InputError, SchemaError
 from curate.formats.arrays import plain
 from curate.formats.rows import Asked, Chunk, Hints, Reader
 from curate.formats.turns import (
@@ -42,7 +42,7 @@ def with_chats(reader: Reader, asked: Asked) -> Reader:
     Of an instruction `messages` (or `conversations`) gives `instruction`, all that was said before the last answer, and
     `output`, that answer. Of a preference `chosen` and `rejected`, where they are conversations, give what differs, and
     `prompt` (where the source has none of its own) what they begin with alike. Conversations stay as they are beside these,
-    in their own column or as `chosen_messages` and so on.
+    in their own column or as `chosen_messages` and so on. Raises SchemaError for lists or structs that are no messages.
     """
     columns = _candidates(list(reader.names), asked)
     if not columns:
@@ -50,6 +50,12 @@ def with_chats(reader: Reader, asked: Asked) -> Reader:
     first = next(iter(reader.chunks(1, Hints())), None)
     types = {} if first is None else {f.name: f.type for f in first.table.schema}
     chats = {ours: theirs for ours, theirs in columns.items() if theirs in types and is_chat(types[theirs])}
+    (theirs, *_) = columns.values()
+    if asked.kind.name == "instruction" and not chats and pa.types.is_nested(types.get(theirs, pa.null())):
+        raise SchemaError(
+            f"column {theirs!r} holds {types[theirs]}: conversations are lists of messages, each with the texts "
+            "`role` and `content` (or `from` and `value`). Give it so, or give the columns `instruction` and `output`"
+        )
     whole = asked.kind.name == "instruction" or {"chosen", "rejected"} <= chats.keys()
     return ChatReader(reader, asked.kind, chats) if chats and whole else reader
 

@@ -73,8 +73,13 @@ def test_what_is_no_conversation_is_left_alone() -> None:
     assert texts([{"instruction": "a", "output": "b", "messages": said(ASKED)}], "instruction")[
         "output"
     ].to_pylist() == ["b"]
+    for wrong in (["How high?", "300 m."], {"role": ["user"], "content": ["How high?"]}):
+        with pytest.raises(
+            SchemaError, match=r"column 'messages' holds .*: conversations are lists of messages"
+        ):
+            texts([{"messages": wrong}], "instruction")
     with pytest.raises(SchemaError, match="no column instruction and output"):
-        texts([{"messages": ["How high?", "300 m."]}], "instruction")
+        texts([{"question": "How high?", "conversation": "the first"}], "instruction")
     (batch,) = open_source([{"chosen": said(ASKED, HIGH), "rejected": "no"}], "preference").batches()
     assert batch.rejected["code"].to_pylist() == ["type-chosen"]
 
