@@ -286,6 +286,13 @@ def test_what_is_done_needs_nothing_more(store, monkeypatch) -> None:
         check_steps(store.parts, [*steps, other])
 
 
+def test_a_cluster_that_was_there_before_is_elsewhere() -> None:
+    need("ray")
+    assert not choose_runner("local").elsewhere
+    assert not choose_runner("ray").elsewhere
+    assert choose_runner("ray://head:10001").elsewhere
+
+
 def test_packages_of_other_machines_are_not_looked_for_here(store, monkeypatch) -> None:
     store.add([{"text": "one", "label": "a"}], kind="label")
     store.attach(np.ones((1, 2), np.float32), name="v", ids="rows")
