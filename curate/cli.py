@@ -170,7 +170,7 @@ def select(
     where: Annotated[str | None, typer.Option(help="Only items for which this holds")] = None,
     within: Annotated[str | None, typer.Option(help="Only items of this selection")] = None,
     after: Annotated[str | None, typer.Option(help="A selection to continue: its items come first")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random generator")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random generator")] = 0,
 ) -> None:
     """Choose items by a selector and store the selection under a name."""
     import curate

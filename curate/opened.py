@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from curate.choosing import read_seed
 from curate.recipe.model import Step
 from curate.store import PartStore, StoreView
 
@@ -26,7 +27,7 @@ class OpenStore:
 
     def __init__(self, parts: PartStore, *, seed: int = 0) -> None:
         self.parts = parts
-        self.seed = seed
+        self.seed = read_seed(seed)
         self._session: RunContext | None = None
 
     # --- Rows -------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ out. A component inherits the fields of `Constrained`, whose `pool` reads the it
 """
 
 from curate.choosing.budgets import Balance, allot, capacity, cost_budget, level
-from curate.choosing.chance import Rng, generator
+from curate.choosing.chance import Rng, generator, read_seed
 from curate.choosing.constraints import Account, Constraints, Terms, at_random, highest, in_order
 from curate.choosing.effort import effort
 from curate.choosing.heads import ceilings, places_to_ask
@@ -44,5 +44,6 @@ __all__ = [
     "level",
     "peak_memory",
     "places_to_ask",
+    "read_seed",
     "strata",
 ]

@@ -227,7 +227,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     store: str
     steps: tuple[Step, ...]
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     name: str | None = None
 
     @field_validator("steps", mode="before")

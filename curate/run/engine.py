@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from curate.choosing import read_seed
 from curate.contracts import digest
 from curate.recipe.model import ImportStep, Step
 from curate.run.checking import check_steps
@@ -52,6 +53,7 @@ def begin(
 ) -> RunContext:
     """Open a run in the ledger. `through` is where the store is published for machines that do not see its folder."""
     plain = dict(recipe) if recipe else None
+    seed = read_seed(seed)
     run = RunRecord(uuid.uuid4().hex, "running", time.time(), 0.0, plain, digest("recipe", plain), seed)
     store.begin_run(run.run_id, plain, run.recipe_digest, seed)
     shown, where = progress or default_progress(), Path(base).absolute()

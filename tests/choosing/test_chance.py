@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import curate
 from curate.annotators.consensus import aggregate, agreement
 from curate.choosing import generator
 from curate.errors import InputError
@@ -41,6 +43,15 @@ def test_functions_that_take_a_seed_name_it() -> None:
     ):
         with pytest.raises(InputError, match="seed -1: "):
             call()
+
+
+@pytest.mark.parametrize("wrong", [-1, True, None, 2.5, "3"])
+def test_a_store_is_opened_with_a_seed_that_can_be_kept(wrong: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"seed .*: a whole number from 0 on"):
+        curate.open(tmp_path / "s.curate", create=True, seed=wrong)
+    with curate.open(tmp_path / "s.curate", create=True, seed=np.int64(3)) as store:
+        store.add([{"id": "a", "text": "one", "label": "x"}], kind="label")
+        assert store.select("random", budget=1, name="r").info.seed == 3
 
 
 def test_selectors_take_seeds() -> None:
