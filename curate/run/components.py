@@ -21,8 +21,8 @@ SETS = "labels"
 
 _CHOOSES = "Items with sets of labels can be chosen by their scores, as top by multilabel_errors does"
 _JUDGES = (
-    "Of sets of labels multilabel-errors says which are wrong and which are lacking, missing-labels makes soft labels, and "
-    "label-probs predicts each label for both; positive-unlabelled takes one of the labels by itself"
+    "Of sets of labels multilabel-errors says which are wrong and which are lacking, missing-labels makes soft labels, "
+    "label-probs predicts each label for both, ldr-loss learns them, and positive-unlabelled takes one of the labels by itself"
 )
 
 

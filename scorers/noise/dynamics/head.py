@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from curate import weights
-from curate.arrays.conversion import as_rows
+from curate.arrays.conversion import as_numbers, as_rows
 from curate.arrays.labels import as_codes, check_several
 from curate.errors import InputError, check_installed, require
-from curate.scorers.noise.losses.ldr import Preparation, ldr_kl, prepare_logits
+from curate.scorers.noise.losses.ldr import Preparation, ldr_kl, ldr_kl_multilabel, prepare_logits
 
 __all__ = [
     "Head",
@@ -103,7 +103,7 @@ class TrainsHead:
 
 class HeadRun(NamedTuple):
     """After training, row by row: `logits` (n, K) float32; `final_loss` and `mean_loss` (n,) float64, the loss after the last
-    epoch and its mean over epochs, low = the label is believed; `lam` (n,) ALDR's temperature, None for other losses;
+    epoch and its mean over epochs, low = the label is believed; `lam` (n,) ALDR's temperature (of sets the mean), None for others;
     `predict` gives the logits (m, K) float32 of other rows (m, d)."""
 
     logits: npt.NDArray[np.float32]
@@ -115,13 +115,15 @@ class HeadRun(NamedTuple):
 
 def train_head(
     x: npt.NDArray[Any],
-    labels: npt.NDArray[np.int64],
+    labels: npt.NDArray[Any],
     classes: int,
     *,
     head: Head | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> HeadRun:
-    """Train `head` on embeddings `x` (n, d) finite numbers and `labels` (n,) in 0 ... classes - 1.
+    """Train `head` on embeddings `x` (n, d) finite numbers and `labels` (n,) in 0 ... classes - 1, or sets of them, (n, classes)
+    yes or no: each label is then learnt by itself, by the forms of ce, ldr and aldr with two classes, and the loss of an
+    item is that of its labels on average.
 
     After each epoch all items pass through the model as it is then, and `on_epoch(epoch, logits)` gets (n, K) float32.
     Features are standardised. Deterministic given the seed and the order of rows; no global random state is touched.
@@ -135,7 +137,8 @@ def train_head(
         device = choose_device(head.device)
         mean, scale = standardise(x)
         model = _Network(head, x.shape[1], classes, device)
-        criterion = _criterion(head, len(labels), classes, device)
+        several = labels.ndim == 2
+        criterion = _criterion(head, (len(labels), classes), several, device)
 
         def ready(rows: npt.NDArray[Any]) -> Tensor:
             return torch.from_numpy(((rows - mean) / scale).astype(np.float32)).to(device)
@@ -143,7 +146,8 @@ def train_head(
         def predict(rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
             return np.asarray(model.logits(ready(rows)).cpu().numpy())
 
-        inputs, targets = ready(x), torch.from_numpy(np.array(labels, np.int64)).to(device)
+        inputs, targets = ready(x), torch.from_numpy(labels.astype(np.float32 if several else np.int64))
+        targets = targets.to(device)
         total = np.zeros(len(labels))
         for epoch in _epochs(model, criterion, inputs, targets, head):
             logits = model.logits(inputs)
@@ -157,6 +161,7 @@ def train_head(
             if on_epoch is not None:
                 on_epoch(epoch, shown)
         lam = criterion.lam.cpu().numpy().astype(np.float64) if head.loss == "aldr" else None
+        lam = lam.mean(1) if lam is not None and several else lam
         return HeadRun(shown, final, total / head.epochs, lam, predict)
 
 
@@ -205,22 +210,29 @@ def _epochs(model: _Network, criterion: Any, x: Tensor, y: Tensor, head: Head) -
             rows = order[step * size : (step + 1) * size]
             optimiser.zero_grad()
             criterion.train()
-            criterion(model(x[rows]), y[rows], rows).mean().backward()
+            loss = criterion(model(x[rows]), y[rows], rows)
+            (loss if loss.ndim == 1 else loss.sum(1)).mean().backward()
             optimiser.step()
         yield epoch
 
 
-def _criterion(head: Head, items: int, classes: int, device: Any) -> Any:
-    """A loss of (logits, labels, rows), one value per item."""
+def _criterion(head: Head, shape: tuple[int, int], several: bool, device: Any) -> Any:
+    """A loss of (logits, labels, rows), one value per item, or with `several` per item and label."""
     from curate.scorers.noise.losses import criteria
 
     require("torch", "train")
+    items, classes = shape
+    if head.loss == "elr" and several:
+        raise InputError(
+            "loss='elr' learns one label of each item; of sets of labels learn 'ce', 'ldr' or 'aldr'"
+        )
     if head.loss == "elr":
         made = criteria.Elr(items, classes, beta=head.beta, strength=head.strength, reduction="none")
         return made.to(device)
     if head.loss == "aldr":
-        shape = {"margin": head.margin, "prepare": head.prepare, "reduction": "none"}
-        return criteria.AldrKl(items, lam0=head.lam0, alpha=head.alpha, **shape).to(device)
+        told = {"margin": head.margin, "prepare": head.prepare, "reduction": "none"}
+        labels = classes if several else 0
+        return criteria.AldrKl(items, lam0=head.lam0, alpha=head.alpha, labels=labels, **told).to(device)
     return _Stateless(head)
 
 
@@ -233,10 +245,14 @@ class _Stateless:
 
     def __call__(self, logits: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
         torch: Any = require("torch", "train")
+        several = labels.ndim == 2
         if self.head.loss == "ce":
-            return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+            loss = torch.nn.functional
+            each = loss.binary_cross_entropy_with_logits if several else loss.cross_entropy
+            return each(logits, labels, reduction="none")
         ready = prepare_logits(logits, self.head.prepare)
-        return ldr_kl(ready, labels, self.head.lam, self.head.margin, reduction="none")
+        each = ldr_kl_multilabel if several else ldr_kl
+        return each(ready, labels, self.head.lam, self.head.margin, reduction="none")
 
 
 def _losses(criterion: Any, logits: Tensor, labels: Tensor) -> npt.NDArray[np.float64]:
@@ -248,21 +264,37 @@ def _losses(criterion: Any, logits: Tensor, labels: Tensor) -> npt.NDArray[np.fl
             criterion(*(values[low : low + _ROWS] for values in (logits, labels, rows)))
             for low in range(0, len(labels), _ROWS)
         ]
-    return np.asarray(torch.cat(parts).cpu().numpy(), np.float64)
+    found = np.asarray(torch.cat(parts).cpu().numpy(), np.float64)
+    return found if found.ndim == 1 else found.mean(1)
 
 
-def check_training(x: Any, labels: Any, classes: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+def check_training(x: Any, labels: Any, classes: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Embeddings and labels as arrays. Raises InputError unless `x` (n, d) is finite and `labels` (n,) lie in 0 ... classes - 1,
-    of at least two classes."""
+    of at least two classes, or are sets of them, (n, classes) yes or no, of which one at least tells items apart."""
     x = as_rows(x, "embeddings")
-    codes = as_codes(labels, len(x), classes, of="items")
+    several = np.ndim(labels) == 2
+    codes: npt.NDArray[Any] = (
+        _as_matrix(labels, (len(x), classes)) if several else as_codes(labels, len(x), classes, of="items")
+    )
     if not len(x) or not np.isfinite(x).all():
         bad = np.flatnonzero(~np.isfinite(x).all(1))[:5].tolist()
         raise InputError(
             f"embeddings that are not finite in rows {bad}" if len(x) else "there is nothing to train on"
         )
-    check_several(codes)
+    if not several:
+        check_several(codes)
+    elif (codes == codes[0]).all():
+        raise InputError(f"all {len(codes)} items have the same set of labels: there is nothing to learn")
     return x, codes
+
+
+def _as_matrix(labels: Any, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    given = as_numbers(labels, "labels")
+    if given.shape != shape or not np.isin(given, (0, 1)).all():
+        raise InputError(
+            f"sets of labels have shape {given.shape}: a matrix of 0 and 1 of shape {shape} is meant"
+        )
+    return given.astype(bool)
 
 
 def batch_of(most: int, items: int) -> int:

@@ -14,22 +14,24 @@ from curate.contracts import View
 from curate.counting import counted
 from curate.fitting import FittedTable, answered, order_by_id, read_labels, read_vectors
 from curate.scorers.noise.probabilities import encode_labels
+from curate.scorers.noise.structure.ragged import is_list, read_strings
+from curate.scorers.noise.structure.sets import label_matrix
 
-__all__ = ["Items", "read_items", "read_logits"]
+__all__ = ["Items", "read_items", "read_logits", "read_sets"]
 
 
 @dataclass(frozen=True, eq=False)
 class Items:
     """Rows of a view in the order of their ids; those that can be used, with vectors and label codes.
 
-    `order` (n,) rows of the view; `usable` (m,) positions in `order`; `x` (m, d); `codes` (m,) labels in 0 ... K - 1;
+    `order` (n,) rows of the view; `usable` (m,) positions in `order`; `x` (m, d); `codes` (m,) labels in 0 ... K - 1, or sets of them (m, K);
     `reasons` (n,) why a row cannot be used, None where it can, by position in `order`.
     """
 
     order: npt.NDArray[np.int64]
     usable: npt.NDArray[np.int64]
     x: npt.NDArray[Any]
-    codes: npt.NDArray[np.int64]
+    codes: npt.NDArray[Any]
     classes: tuple[str, ...]
     reasons: npt.NDArray[np.object_]
 
@@ -58,6 +60,19 @@ def read_items(view: View, embedding: str, label: str) -> Items:
     Raises InputError for a single class.
     """
     return _read(view, (embedding, label), (), logits=False)
+
+
+def read_sets(view: View, embedding: str, label: str) -> Items:
+    """The same where the column may hold lists: the codes are then sets of labels, (m, K) bool."""
+    if not is_list(view.to_arrow([label]).schema.field(label).type):
+        return read_items(view, embedding, label)
+    order = order_by_id(view)
+    x, sets = read_vectors(view, embedding, order), read_strings(view, label, order, "")
+    given, reasons, classes = label_matrix(sets, (), None)
+    reasons[~np.isfinite(x).all(1)] = f"values of {embedding} are not finite"
+    reasons[~np.isfinite(x).any(1)] = f"no {embedding}"
+    usable = np.flatnonzero(reasons == None)  # noqa: E711 - element by element
+    return Items(order, usable, x[usable], given[usable], classes, reasons)
 
 
 def read_logits(view: View, column: str, label: str, classes: tuple[str, ...]) -> Items:

@@ -17,7 +17,7 @@ from curate.counting import counted
 from curate.errors import InputError
 from curate.scorers.noise.losses.checks import check_labels
 
-__all__ = ["Dynamics", "Trajectory", "training_dynamics"]
+__all__ = ["Dynamics", "SetMargins", "Trajectory", "training_dynamics"]
 
 Floats = npt.NDArray[np.float64]
 CLIP = 1e-4
@@ -173,3 +173,21 @@ class Trajectory:
             known(entropy),
             self._seen.copy(),
         )
+
+
+class SetMargins:
+    """Takes the logits of one epoch after another (`add`), (n, L), of which above 0 means that an item has the label; `given` (n, L)
+    says which it was given. `margin` (n,) is the mean over epochs of the least that speaks for any yes or no of an item."""
+
+    def __init__(self, given: npt.NDArray[np.bool_]) -> None:
+        self._sign = np.where(given, np.float32(1), np.float32(-1))
+        self._total, self._epochs = np.zeros(len(given)), 0
+
+    def add(self, logits: npt.NDArray[Any]) -> None:
+        """One more epoch."""
+        self._total += (self._sign * logits).min(1)
+        self._epochs += 1
+
+    @property
+    def margin(self) -> Floats:
+        return self._total / max(1, self._epochs)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,8 @@ from curate.contracts import View, detail, flag, score
 from curate.errors import InputError
 from curate.fitting import FittedTable
 from curate.scorers.noise.dynamics.head import Head, Loss, TrainsHead, train_head
-from curate.scorers.noise.dynamics.items import Items, read_items
-from curate.scorers.noise.dynamics.measures import Trajectory
+from curate.scorers.noise.dynamics.items import Items, read_items, read_sets
+from curate.scorers.noise.dynamics.measures import SetMargins, Trajectory
 from curate.scorers.noise.dynamics.thresholds import aum_errors
 from curate.scorers.noise.losses.ldr import Preparation
 
@@ -23,8 +24,18 @@ __all__ = ["AldrLoss", "AumScore", "LdrLoss", "LossMeasure"]
 LossMeasure = Literal["margin", "mean_loss", "final_loss"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _LearnsSets(TrainsHead):
+    """A head that learns sets of labels, too."""
+
+    def resolve(self, columns: Sequence[str], kind: str) -> Self:
+        """A copy that reads `labels` where items have sets of labels alone."""
+        alone = self.label == "label" and "labels" in columns and "label" not in columns
+        return replace(self, label="labels") if alone else self
+
+
 @dataclass(frozen=True)
-class LdrLoss(TrainsHead):
+class LdrLoss(_LearnsSets):
     """Scores labels by training a small head on an embedding with LDR-KL; higher = keep.
 
     `by` is the score: the mean or final loss, negative, or the area under the margin. `lam` (0: the worst class alone,
@@ -49,7 +60,7 @@ class LdrLoss(TrainsHead):
 
     def fit(self, view: View) -> FittedTable:
         """Train on a whole view. Raises InputError for a single class or a training that diverges."""
-        items = read_items(view, self.embedding, self.label)
+        items = read_sets(view, self.embedding, self.label)
         return items.table(self, _train(items, self._head(), self.by, "ldr", "ldr_loss"))
 
     def _head(self) -> Head:
@@ -57,7 +68,7 @@ class LdrLoss(TrainsHead):
 
 
 @dataclass(frozen=True)
-class AldrLoss(TrainsHead):
+class AldrLoss(_LearnsSets):
     """Scores labels by training a small head on an embedding with ALDR-KL; higher = keep.
 
     `by` is the score: the mean or final loss, negative, or the area under the margin. `lam0`, `alpha`, `margin` and `prepare`
@@ -88,7 +99,7 @@ class AldrLoss(TrainsHead):
 
     def fit(self, view: View) -> FittedTable:
         """Train on a whole view. Raises InputError for a single class or a training that diverges."""
-        items = read_items(view, self.embedding, self.label)
+        items = read_sets(view, self.embedding, self.label)
         return items.table(self, _train(items, self._head(), self.by, "aldr", "aldr_loss"))
 
     def _head(self) -> Head:
@@ -161,7 +172,9 @@ def _train(items: Items, head: Head, by: LossMeasure, prefix: str, main: str) ->
         "ambiguity": np.empty(0),
     }
     if len(items.usable):
-        trajectory = Trajectory(items.codes, len(items.classes))
+        trajectory: Trajectory | SetMargins = (
+            SetMargins(items.codes) if items.codes.ndim == 2 else Trajectory(items.codes, len(items.classes))
+        )
         run = train_head(
             items.x,
             items.codes,
@@ -170,7 +183,7 @@ def _train(items: Items, head: Head, by: LossMeasure, prefix: str, main: str) ->
             on_epoch=lambda _, logits: trajectory.add(logits),
         )
         found |= {
-            "margin": trajectory.result().margin,
+            "margin": trajectory.margin if isinstance(trajectory, SetMargins) else trajectory.result().margin,
             "mean_loss": run.mean_loss,
             "final_loss": run.final_loss,
         }

@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="extra train not installed")
 import torch
 
 from curate.errors import InputError
-from curate.scorers.noise import Head, train_head
+from curate.scorers.noise import Head, ldr_kl_multilabel, train_head
 from curate.scorers.noise.losses.values import aldr_lambda_values, ldr_kl_values
 
 SHORT = Head(epochs=4, hidden=8)
@@ -52,6 +52,44 @@ def test_losses_are_those_of_the_last_epoch_and_their_mean(planted: Any) -> None
     np.testing.assert_allclose(run.final_loss, values[-1], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(run.mean_loss, values.mean(0), rtol=1e-4, atol=1e-5)
     assert run.lam is None
+
+
+def sets_of(planted: Any) -> np.ndarray:
+    """Two labels that overlap: of class 0 or 1, and of class 1 or 2."""
+    return np.column_stack([planted.labels < 2, planted.labels > 0])
+
+
+@pytest.mark.parametrize("loss", ["ce", "ldr", "aldr"])
+def test_sets_of_labels_are_learnt_label_by_label(planted: Any, loss: Any) -> None:
+    given, logits = sets_of(planted), list[np.ndarray]()
+    head = replace(SHORT, loss=loss, epochs=8, lam=2.0, lam0=2.0, margin=0.3)
+    run = train_head(planted.x, given, 2, head=head, on_epoch=lambda _, z: logits.append(z.copy()))
+    truth = np.column_stack([planted.truth < 2, planted.truth > 0])
+    assert ((run.logits > 0) == truth).mean() > 0.9
+    if loss == "aldr":
+        assert run.lam is not None and run.lam.shape == (240,)
+        assert 1 - 1e-4 <= run.lam.min() < run.lam.max() <= 2
+        return
+    z, y = torch.tensor(np.array(logits)), torch.tensor(given, dtype=torch.float32)
+    if loss == "ce":
+        each = [torch.nn.functional.binary_cross_entropy_with_logits(one, y, reduction="none") for one in z]
+    else:
+        each = [ldr_kl_multilabel(one, y, 2.0, 0.3, reduction="none") for one in z]
+    assert run.lam is None
+    np.testing.assert_allclose(run.final_loss, each[-1].mean(1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(run.mean_loss, torch.stack(each).mean((0, 2)), rtol=1e-4, atol=1e-5)
+
+
+def test_sets_that_cannot_be_learnt_are_refused(planted: Any) -> None:
+    given = sets_of(planted)
+    with pytest.raises(InputError, match="all 240 items have the same set of labels"):
+        train_head(planted.x, np.ones_like(given), 2)
+    with pytest.raises(InputError, match=r"a matrix of 0 and 1 of shape \(240, 3\)"):
+        train_head(planted.x, given, 3)
+    with pytest.raises(InputError, match="a matrix of 0 and 1"):
+        train_head(planted.x, given * 2, 2)
+    with pytest.raises(InputError, match="loss='elr' learns one label"):
+        train_head(planted.x, given, 2, head=replace(SHORT, loss="elr"))
 
 
 def test_aldr_remembers_temperatures(planted: Any) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 pytest.importorskip("torch", reason="extra train not installed")
@@ -235,3 +236,36 @@ def test_notes_say_what_makes_the_answers_doubtful(planted: Any) -> None:
     assert TrainingDynamics().fit(planted.view()).notes == ()
     believing = AumScore(loss="ce", epochs=20, learning_rate=0.3).fit(view)
     assert any("of the labels are flagged" in note for note in believing.notes)
+
+
+@pytest.mark.parametrize("cls", [LdrLoss, AldrLoss])
+def test_wrong_sets_of_labels_score_low(cls: Any) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.random((200, 3)) < 0.4
+    x = truth @ rng.normal(size=(3, 8)) * 3 + rng.normal(size=(200, 8))
+    given = truth.copy()
+    wrong = rng.choice(np.arange(10, 200), 12, replace=False)
+    given[wrong, wrong % 3] ^= True
+    sets: list[list[str] | None] = [[n for n, yes in zip("abc", row, strict=True) if yes] for row in given]
+    sets[3], x[5] = None, np.nan
+    rows = {"id": [f"{i:03d}" for i in range(200)], "labels": pa.array(sets, pa.list_(pa.string()))}
+    view = ArrayView(rows, {"pixel_embedding": x})
+    scorer = cls(epochs=10, hidden=0, by="margin").resolve(view.columns, "label")
+    assert scorer.needs == ("labels", "pixel_embedding")
+    assert scorer.fit(view).classes == ("a", "b", "c")
+    table = score_all(scorer, view)
+    reasons = table[f"{scorer.name.replace('-', '_')}_reason"].to_pylist()
+    assert [(i, why) for i, why in enumerate(reasons) if why] == [
+        (3, "no set of labels"),
+        (5, "no pixel_embedding"),
+    ]
+    marks = table.column(0).to_numpy()
+    known = np.flatnonzero(np.isfinite(marks))
+    lowest = known[np.argsort(marks[known])[:12]]
+    assert len(set(lowest) & set(wrong)) >= 8
+    assert (
+        cls().resolve(["label", "labels"], "label").label == "label"
+    )  # items with one label are judged by it
+    empty = np.flatnonzero(~given.any(1))
+    with pytest.raises(InputError, match="same set of labels"):
+        cls(epochs=2, label="labels").fit(view.rearranged(empty[empty > 5]))
