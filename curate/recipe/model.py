@@ -55,11 +55,18 @@ def _problem(one: Any) -> str:
     where = ".".join(str(part) for part in one["loc"])
     if one["type"] == "missing":
         return f"the key {where!r} is missing"
+    if one["type"] == "string_pattern_mismatch":  # all that have a pattern are names
+        told = "starts with a small letter and holds small letters, digits, '_' and '-'"
+        return f"{where!r}: a name {told}, got {one['input']!r}"
     return f"{where!r}: {one['msg']}, got {one['input']!r}"
 
 
 def plain_number(value: Any) -> Any:
     """NumPy's numbers as Python's, of which a budget tells counts from fractions."""
+    if isinstance(value, (bool, np.bool_)):
+        raise ValueError(
+            "a count, a fraction or a percentage is meant"
+        )  # and not 1, as pydantic would have it
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -91,7 +91,7 @@ def recall(con: sqlite3.Connection, step: str) -> dict[str, Any] | None:
 
 def tag(con: sqlite3.Connection, name: str, version: int | str | None) -> int:
     """Give a version a name, which keeps it from garbage collection; the name may move. Returns the version."""
-    if not _TAG.fullmatch(name):
+    if not isinstance(name, str) or not _TAG.fullmatch(name):
         raise InputError(
             f"tag {name!r}: a tag starts with a letter and holds letters, digits, '.', '_' and '-'"
         )

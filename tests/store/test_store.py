@@ -115,7 +115,7 @@ def test_versions_and_tags(store: PartStore) -> None:
         store.snapshot(3)
     with pytest.raises(UnknownNameError):
         store.snapshot(-1)
-    for name in ("", "7", "a b", "a/b", "x" * 101):
+    for name in ("", "7", "a b", "a/b", "x" * 101, 3, None):
         with pytest.raises(InputError, match="a tag starts with a letter"):
             store.tag(name)
     assert store.verify() == []
