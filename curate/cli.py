@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +27,7 @@ from curate.interruption import Interruptible
 
 if TYPE_CHECKING:
     from curate.api import Store
+    from curate.store import PartStore
 
 app = typer.Typer(
     name="curate",
@@ -79,6 +82,7 @@ def run(
 ) -> None:
     """Run a recipe; what was done before is not done again."""
     from curate.recipe import read_recipe
+    from curate.run.checking import check_steps
     from curate.run.engine import begin, execute
     from curate.run.runner import choose_runner
     from curate.store.places import open_shared
@@ -86,6 +90,9 @@ def run(
     runner = choose_runner(on, workers, gpus)
     loaded = read_recipe(recipe, set or ())
     base = recipe.parent.absolute()
+    if through is None and not (base / loaded.store).exists():  # a recipe that is refused makes no store
+        with _as_it_is(base / loaded.store) as there:
+            check_steps(there, loaded.steps, base, elsewhere=runner.elsewhere)
     with open_shared(base / loaded.store, through) as store:
         context = begin(
             store, recipe=loaded.plain(), seed=loaded.seed, base=base, runner=runner, through=through
@@ -108,24 +115,29 @@ def plan(
     workers: Annotated[int | None, typer.Option(help="Workers to plan for; default: one per core")] = None,
 ) -> None:
     """Say what a recipe would do: what is already there, what is to do, rows expected. Changes nothing."""
-    import tempfile
-
     from curate.recipe import read_recipe
     from curate.run.plan import plan as make_plan
-    from curate.store import PartStore
 
     loaded = read_recipe(recipe, set or ())
     base = recipe.parent.absolute()
-    with tempfile.TemporaryDirectory() as empty:
-        there = (base / loaded.store).exists()
-        with (
-            PartStore.open(base / loaded.store) if there else PartStore.create(Path(empty) / "none") as store
-        ):
-            planned = make_plan(
-                store, loaded.steps, base=base, seed=loaded.seed, sample=sample, workers=workers
-            )
+    with _as_it_is(base / loaded.store) as store:
+        planned = make_plan(store, loaded.steps, base=base, seed=loaded.seed, sample=sample, workers=workers)
     rows = [[p.state, p.title, number(p.rows), number(p.todo), p.note] for p in planned]
     print_table(["state", "step", "rows", "to do", ""], rows)
+
+
+@contextmanager
+def _as_it_is(path: Path) -> Iterator[PartStore]:
+    """The store at a path, or, where there is none, an empty one that is gone afterwards."""
+    import tempfile
+
+    from curate.store import PartStore
+
+    with (
+        tempfile.TemporaryDirectory() as empty,
+        PartStore.open(path) if path.exists() else PartStore.create(Path(empty) / "none") as store,
+    ):
+        yield store
 
 
 # --- Steps ------------------------------------------------------------------------------------------------------

@@ -137,6 +137,14 @@ def test_plan_needs_no_store_and_makes_none(folder):
     assert not (folder / "new.curate").exists()
 
 
+def test_a_recipe_that_is_refused_makes_no_store(folder):
+    steps = "  - import: rows.jsonl\n    kind: instruction\n  - score: text-basics\n    with: {nope: 1}\n"
+    (folder / "r.yaml").write_text("store: s.curate\nsteps:\n" + steps)
+    done = CliRunner().invoke(app, ["run", str(folder / "r.yaml")])
+    assert done.exit_code == 1 and "unknown parameter of 'text-basics' 'nope'" in str(done.exception)
+    assert not (folder / "s.curate").exists()
+
+
 def test_ctrl_c_is_told_in_a_sentence_and_the_same_command_goes_on(tmp_path):
     import json
     import signal
