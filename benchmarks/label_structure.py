@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import warnings
@@ -41,18 +42,18 @@ def means(found: Iterable[tuple[str, tuple[float, ...]]]) -> Iterator[Row]:
     for name, figures in found:
         runs.setdefault(name, []).append(figures)
     for name, figures in runs.items():
-        yield (name, *(f"{value:.3f}" for value in np.mean(figures, axis=0)))
+        yield (name, *("" if math.isnan(value) else f"{value:.3f}" for value in np.mean(figures, axis=0)))
 
 
 # --- Sets of labels -------------------------------------------------------------------------------------------------
 
 
-def digit_sets(seed: int) -> tuple[Array, Array, Array]:
-    """Out-of-fold probabilities, given labels and where they are wrong: six properties of scanned digits, from frequent
+def digit_sets(seed: int) -> tuple[Array, Array, Array, Array]:
+    """Pixels, out-of-fold probabilities, given labels and where they are wrong: six properties of scanned digits, from frequent
     to rare, of which a tenth of the yes is lost and a hundredth of the no becomes yes."""
     from sklearn.datasets import load_digits
 
-    from curate.scorers.noise import out_of_fold_probabilities
+    from curate.scorers.noise import label_probabilities
 
     rng = np.random.default_rng(seed)
     x, digit = load_digits(return_X_y=True)
@@ -60,11 +61,21 @@ def digit_sets(seed: int) -> tuple[Array, Array, Array]:
     truth = np.stack([np.isin(digit, which) for which in members], axis=1)
     wrong = rng.random(truth.shape) < np.where(truth, 0.1, 0.01)
     given = truth ^ wrong
-    columns = [
-        out_of_fold_probabilities(x, given[:, label].astype(np.int64), seed=seed).probabilities[:, 1]
-        for label in range(given.shape[1])
-    ]
-    return np.stack(columns, axis=1), given, wrong
+    return x, label_probabilities(x, given, seed=seed).probabilities, given, wrong
+
+
+def trained_on_sets(x: Array, given: Array, seed: int) -> Iterator[tuple[str, Array]]:
+    """How far heads that were trained on the sets themselves believe them, by name."""
+    from curate.scorers.noise.dynamics.trained import AldrLoss, LdrLoss
+    from curate.testing import ArrayView, score_all
+
+    names = np.array([f"label-{i}" for i in range(given.shape[1])])
+    rows = {"id": [f"{i:05d}" for i in range(len(x))], "labels": [names[row].tolist() for row in given]}
+    view = ArrayView(rows, {"pixel_embedding": x})
+    for cls in (LdrLoss, AldrLoss):
+        for by in ("margin", "mean_loss"):
+            scorer = cls(by=by, seed=seed, label="labels")  # type: ignore[arg-type]
+            yield f"curate {cls.name}, {by}", score_all(scorer, view).column(0).to_numpy()
 
 
 def multilabel() -> str:
@@ -75,7 +86,7 @@ def multilabel() -> str:
 
     def runs() -> Iterator[tuple[str, tuple[float, ...]]]:
         for seed in SEEDS:
-            probs, given, wrong = digit_sets(seed)
+            x, probs, given, wrong = digit_sets(seed)
             sets = [np.flatnonzero(row).tolist() for row in given]
             for method in ("ratio", "self_confidence"):
                 found = multilabel_errors(probs, given, method=method)  # type: ignore[arg-type]
@@ -98,6 +109,8 @@ def multilabel() -> str:
                     f1(issues, wrong),
                 ),
             )
+            for name, score in trained_on_sets(x, given, seed):
+                yield name, (average_precision(wrong.any(1), score), math.nan, math.nan)
             chance = np.random.default_rng(1000 + seed).random(wrong.shape)
             yield (
                 "random",
