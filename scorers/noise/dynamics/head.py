@@ -284,7 +284,7 @@ def check_training(x: Any, labels: Any, classes: int) -> tuple[npt.NDArray[Any],
     if not several:
         check_several(codes)
     elif (codes == codes[0]).all():
-        raise InputError(f"all {len(codes)} items have the same set of labels: there is nothing to learn")
+        raise InputError("all items have the same set of labels: there is nothing to learn")
     return x, codes
 
 
