@@ -154,7 +154,9 @@ def _notes(
     found: LabelPredictions, given: npt.NDArray[np.bool_], classes: tuple[str, ...]
 ) -> tuple[str, ...]:
     notes = list(found.warnings)
-    untaught = [name for name, some in zip(classes, np.all(found.seen, axis=0).tolist(), strict=True) if not some]
+    untaught = [
+        name for name, some in zip(classes, np.all(found.seen, axis=0).tolist(), strict=True) if not some
+    ]
     if untaught:
         notes.append(
             f"{listed(untaught, 5)}: of an item whose answer no other fold has one half is said, for nothing could be learnt of it"
