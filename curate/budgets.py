@@ -61,7 +61,8 @@ def resolve_budget(budget: Budget | None, n: int) -> int:
         share = value / 100 if unit == "percentage" else value
         return max(1, min(n, round(share * n))) if n else 0
     if value > n:
+        reach = f"so 1 to {n} can be chosen" if n else "so none can be chosen"
         raise InputError(
-            f"budget {value}: {counted(n, 'item is', 'items are')} there to choose from, so 1 to {n} can be chosen"
+            f"budget {value}: {counted(n, 'item is', 'items are')} there to choose from, {reach}"
         )
     return int(value)

@@ -110,8 +110,10 @@ class ArrayView:
             raise SchemaError(
                 f"column {column!r} holds lists of {sorted(widths)[:5]} numbers: one length is meant"
             )
-        width = max(widths, default=0)
-        return ArrayVectors(np.array([r if r is not None else [np.nan] * width for r in rows], np.float32))
+        fixed = pa.types.is_fixed_size_list(stored.type)
+        width = stored.type.list_size if fixed else max(widths, default=0)
+        held = np.array([r if r is not None else [np.nan] * width for r in rows], np.float32)
+        return ArrayVectors(held.reshape(len(rows), width))
 
     def compute(self, expression: str) -> pa.ChunkedArray:
         return self.sql(f"select ({expression}) as value from view order by {ROW}", self.columns).column(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import curate
@@ -68,6 +69,13 @@ def test_a_row_with_a_value_and_a_reason_is_null() -> None:
         component, np.arange(2), {"outlier": np.array([1.0, 2.0])}, np.array([None, "bad"], object)
     )
     assert fitted.table["outlier"].to_pylist() == [1.0, None]
+
+
+def test_no_rows_of_vectors_have_their_width() -> None:
+    empty = pa.array([], pa.list_(pa.float32(), 4))
+    assert ArrayView(pa.table({"id": pa.array([], pa.string()), "v": empty})).vectors("v").shape == (0, 4)
+    nulls = pa.array([None, None], pa.list_(pa.float32(), 4))
+    assert np.isnan(ArrayView(pa.table({"id": ["a", "b"], "v": nulls})).vectors("v").to_numpy()).all()
 
 
 def test_hidden_rows_are_blank_in_every_way_of_reading() -> None:

@@ -43,6 +43,8 @@ class Constraints:
 
     def terms(self, n: int, budget: Budget | None) -> Terms:
         """These constraints and a budget as plain arrays. Raises InputError where nothing could hold to them."""
+        if not n:
+            raise InputError(f"budget {budget!r}: 0 items are there to choose from, so none can be chosen")
         first = _rows(self.mandatory, n, "mandatory")
         banned = np.zeros(n, bool)
         banned[_rows(self.forbidden, n, "forbidden")] = True

@@ -78,7 +78,7 @@ def _classes(cells: Ints, count: int) -> tuple[npt.NDArray[np.float64], npt.NDAr
     for axis in cells.T:
         known = np.unique(axis)
         rows.append((axis == known[:, None]).astype(np.float64))
-        targets.append(np.full(len(known), count / len(known)))
+        targets.append(np.full(len(known), count / max(1, len(known))))
     return np.vstack(rows), np.concatenate(targets)
 
 

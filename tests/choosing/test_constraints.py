@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from curate.choosing import Account, Constraints, at_random, highest
 from curate.errors import InputError
+from curate.selectors.coreset import facility_location
 
 COST = np.array([1.0, 2.0, 3.0, 4.0])
 
@@ -64,6 +67,14 @@ def test_truth_values_name_rows_too() -> None:
 def test_what_cannot_be_held_to_is_an_error(constraints: Constraints, budget: object, match: str) -> None:
     with pytest.raises(InputError, match=match):
         constraints.terms(4, budget)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("budget", [1, 0.5, "10%"])
+def test_of_nothing_nothing_can_be_chosen(budget: Any) -> None:
+    with pytest.raises(InputError, match="0 items are there to choose from, so none can be chosen"):
+        Constraints().terms(0, budget)
+    with pytest.raises(InputError, match="0 items are there to choose from"):
+        facility_location(np.zeros((0, 3)), budget)
 
 
 def test_a_budget_of_cost_is_an_amount_or_a_share_of_the_whole() -> None:

@@ -123,6 +123,8 @@ def test_null_is_a_class_of_its_own() -> None:
 
 
 def test_bad_input_is_named() -> None:
+    nobody = ArrayView({"id": [], "tag": []})
+    assert len(Balanced(("tag",)).select(nobody, 0.5, np.random.default_rng(0)).index) == 0
     with pytest.raises(InputError, match="names the columns"):
         Balanced(())
     with pytest.raises(InputError, match="each once"):
