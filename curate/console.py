@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
+import shlex
 import sys
 from collections.abc import Mapping
 from itertools import accumulate
@@ -108,3 +111,16 @@ def print_table(header: list[str], rows: list[list[str]], least: int = 0) -> Non
         say(
             f"{counted(len(header) - room, 'more column')}, for which there is no room: {', '.join(header[room:])}"
         )
+
+
+def as_options(message: str) -> str:
+    """A message that says to name columns, for who does it by options: `columns={"text": "body"}` is `--column text=body`."""
+
+    def written(found: re.Match[str]) -> str:
+        try:
+            columns = json.loads(found[1])
+        except ValueError:
+            return found[0]
+        return " ".join(f"--column {shlex.quote(f'{ours}={theirs}')}" for ours, theirs in columns.items())
+
+    return re.sub(r"columns=(\{[^{}]*\})", written, message)

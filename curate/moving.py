@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.console import pair, say
+from curate.console import as_options, pair, say
+from curate.errors import InputError
 
 if TYPE_CHECKING:
     from curate.api import Store
@@ -51,7 +52,10 @@ def add(
             part_rows=part_rows,
         )
 
-    take_step(store, step, create=True)
+    try:
+        take_step(store, step, create=True)
+    except InputError as error:
+        raise InputError(as_options(str(error))) from error
 
 
 def attach(

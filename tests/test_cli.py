@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from curate import __version__
 from curate.cli import app
+from curate.console import as_options
 
 RUN = [sys.executable, "-m", "curate"]
 
@@ -282,3 +283,12 @@ def test_the_end_of_a_run_says_once_where_the_rows_are_that_failed(capsys):
         "rows that min-k could not score: curate show s.curate failed --scorer min-k",
         "rows that min-k could not score: curate show s.curate failed --scorer other",
     ]
+
+
+def test_columns_to_name_are_told_as_options(folder):
+    (folder / "asked.jsonl").write_text('{"question": "How high?", "answer": "300 m."}\n')
+    done = curate("add", "s.curate", "asked.jsonl", "--kind", "instruction", cwd=folder)
+    assert done.returncode == 1
+    assert "Did you mean --column instruction=question --column output=answer?" in done.stderr
+    assert as_options('say columns={"text": "the body"}') == "say --column 'text=the body'"
+    assert 'columns={"a' in as_options('columns={"a": {}}')  # what is no flat mapping stays
