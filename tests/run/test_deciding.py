@@ -234,6 +234,14 @@ def test_selections_are_named_or_given_and_numbers_are_numpys_too(filled, tmp_pa
     assert filled.explain(7).id == "7"
 
 
+def test_an_export_is_the_same_one_whoever_looked_at_the_items_meanwhile(filled, tmp_path):
+    filled.select("random", budget=3, name="three")
+    filled.join({"id": [f"i{n}" for n in range(10)], "group": ["x", "y"] * 5}, name="sides")
+    assert not filled.export(tmp_path / "out", selection="three").reused
+    filled.analyse("label-conflicts", label="caption", group="group")
+    assert filled.export(tmp_path / "out", selection="three").reused
+
+
 def test_sql_joins_scores_and_selections_and_reads_nothing_else(filled):
     filled.score("text-basics")
     filled.keep("width > 20", name="wide-ones")

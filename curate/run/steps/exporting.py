@@ -24,6 +24,9 @@ from curate.store.writer import SELECTION
 
 SELECTION_COLUMNS = ("rank", "weight", "gain", "reason")
 
+_LOOKING = ("analyse", "compare", "report", "export")
+"""Steps that leave every item as it is: an export is the same one whoever looked at the items meanwhile."""
+
 
 def run_export(context: RunContext, step: ExportStep) -> StepRecord:
     """Execute one `export` step: complete or absent; what is there already and intact is left alone."""
@@ -164,7 +167,7 @@ def describe(
     snapshot = context.store.snapshot()
     info = snapshot.selections.get(name) if name else None
     told = context.run.steps if context.run.recipe else manual_steps(context.store)
-    steps = [_told(step) for step in told if step.kind not in ("export", "report")]
+    steps = [_told(step) for step in told if step.kind not in _LOOKING]
     return {
         "recipe": context.run.recipe,
         "recipe_digest": context.run.recipe_digest,
