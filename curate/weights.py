@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -36,9 +36,18 @@ _ON_HUB = re.compile(r"(\b[\w\-.]+\b/)?\b[\w\-.]{1,96}\b")
 
 
 def choose_device(device: str) -> str:
-    """`auto` becomes cuda, mps or cpu, whichever is there first."""
+    """`auto` becomes cuda, mps or cpu, whichever is there first. Raises InputError for a device that torch does not know or see."""
     torch: Any = require("torch", "train")
     if device != "auto":
+        try:
+            kind = torch.device(device).type
+        except (RuntimeError, TypeError):
+            raise InputError(f"device={device!r}: 'auto', 'cpu', 'cuda' or 'mps' is meant") from None
+        there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}.get(kind)
+        if there is not None and not there():
+            raise InputError(
+                f"device={device!r}: torch sees no {kind.upper()} device here; device='cpu' is there"
+            )
         return device
     if torch.cuda.is_available():
         return "cuda"
@@ -53,7 +62,9 @@ def choose_dtype(precision: Precision, device: str) -> Any:
 
 
 def check_precision(precision: Precision, device: str) -> None:
-    """Raises InputError for fp16 on a CPU, which has no fast path for it."""
+    """Raises InputError for another word, and for fp16 on a CPU, which has no fast path for it."""
+    if precision not in get_args(Precision):
+        raise InputError(f"precision {precision!r}: {', '.join(map(repr, get_args(Precision)))}")
     if precision == "fp16" and device == "cpu":
         raise InputError("precision 'fp16' is for a GPU; on a CPU use 'fp32' or 'bf16'")
 

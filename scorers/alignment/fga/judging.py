@@ -68,6 +68,11 @@ def judge_pairs(
     An image that several texts of a batch share is looked at once. Neither the batch nor its padding changes a score,
     but for rounding. Raises InputError for lists of unequal length and for a `mask` that the model cannot give.
     """
+    for row, text in enumerate(texts):
+        if text is not None and not isinstance(text, str):
+            raise InputError(
+                f"text {row} is {type(text).__name__}: strings are meant, and None where there is none"
+            )
     asked = [None] * len(texts) if elements is None else list(elements)
     if not len(images) == len(texts) == len(asked):
         raise InputError(
@@ -93,10 +98,14 @@ def locate_elements(
     notes = []
     for element in elements:
         cleaned = "" if element is None else clean_caption(element_text(element), max_words=len(tokens))
-        span = find_span(tokens, model.names(model.pieces(cleaned))) if cleaned else None
+        pieces = model.pieces(cleaned) if cleaned else []
+        span = find_span(tokens, model.names(pieces))
+        told = f"{element!r} is not in the caption" if cleaned else f"{element!r} has no words"
+        if span is not None and model.tokenizer.unk_token_id in pieces:
+            span, told = None, f"{element!r} holds what the vocabulary lacks, and all of that looks alike"
         spans.append(span)
         if span is None:
-            notes.append(f"{element!r} is not in the caption" if cleaned else f"{element!r} has no words")
+            notes.append(told)
     return spans, notes
 
 

@@ -69,7 +69,7 @@ class FgaBlip2:
     batch_size: int = 16
 
     name: ClassVar[str] = "fga-blip2"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     processes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -112,6 +112,8 @@ class FgaBlip2:
         that cannot be judged has NaN and no elements: `judge_pairs` says why.
         Raises InputError for lists of unequal length, MissingModelError, MissingExtraError.
         """
+        if isinstance(texts, str) or not hasattr(images, "__len__"):
+            raise InputError("images and texts are lists: of one pair, [image] and [text]")
         asked = None if elements is None else [None if one is None else _listed(one) for one in elements]
         if not len(images) == len(texts) == len(texts if asked is None else asked):
             raise InputError(

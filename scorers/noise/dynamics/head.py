@@ -312,7 +312,4 @@ def standardise(x: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArr
 def choose_device(name: str) -> Any:
     """The torch device of that name, "auto" a GPU if there is one. Raises InputError for one that is not there."""
     torch: Any = require("torch", "train")
-    chosen = weights.choose_device(name)
-    if chosen.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device={name!r}: torch sees no CUDA device here; device='cpu' is there")
-    return torch.device(chosen)
+    return torch.device(weights.choose_device(name))

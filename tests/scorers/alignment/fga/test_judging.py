@@ -99,6 +99,18 @@ def test_batches_padding_and_order_change_nothing(blip2: Path, pictures: list[np
         assert all(abs(a - b) < 1e-5 for a, b in pairs if a is not None)
 
 
+def test_pairs_are_lists_of_images_and_strings(blip2: Path, pictures: list[np.ndarray]) -> None:
+    scorer = FgaBlip2(model=str(blip2))
+    with pytest.raises(InputError, match="of one pair"):
+        scorer.score_pairs(Image.fromarray(pictures[0]), "a car")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="text 1 is int"):
+        scorer.score_pairs(pictures[:2], ["a car", 3])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="precision 'half': 'fp32', 'bf16', 'fp16'"):
+        FgaBlip2(model=str(blip2), precision="half").score_pairs(pictures[:1], ["a car"])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="device='tpu': 'auto', 'cpu'"):
+        FgaBlip2(model=str(blip2), device="tpu").score_pairs(pictures[:1], ["a car"])
+
+
 def test_elements_are_the_mean_of_their_tokens_and_null_where_there_are_none(
     blip2: Path, pictures: list[np.ndarray]
 ) -> None:
@@ -108,6 +120,12 @@ def test_elements_are_the_mean_of_their_tokens_and_null_where_there_are_none(
     (judged,) = scorer.judge_pairs(pictures[:1], [text], [asked])
     assert judged.tokens[1:5] == ("a", "blue", "car", ",")
     assert judged.spans == ((2, 4), (8, 10), (3, 4), None, None, (5, 7), None, None, (1, 2))
+    (unlike,) = scorer.judge_pairs(pictures[:1], ["a photo of a violin"], [["piano", "a piano"]])
+    assert unlike.spans == (
+        None,
+        None,
+    )  # the model reads violin and piano alike: as words that it does not know
+    assert unlike.notes[0] == "'piano' holds what the vocabulary lacks, and all of that looks alike"
     scores = judged.token_scores
     assert judged.elements[0] == pytest.approx((scores[2] + scores[3]) / 2, abs=1e-6)
     assert [one is None for one in judged.elements] == [span is None for span in judged.spans]
