@@ -9,6 +9,7 @@ mean spectrum, `steps=1`. Edits need only soundfile and numpy.
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import time
@@ -111,6 +112,9 @@ def wrong_labels(x: npt.NDArray[np.float32], truth: npt.NDArray[np.str_]) -> flo
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     spoken, digit, speaker = digits()
     read = sentences()
     header = ["set", "cosine", "edit", "recall", "precision", "at random"]
