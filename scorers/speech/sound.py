@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.arrays.conversion import as_numbers
 from curate.errors import InputError, MediaError, require
 from curate.media import open_audio
 
@@ -29,6 +30,7 @@ def voiced_seconds(samples: npt.NDArray[Any], rate: int, *, below: float = 30.0)
     """
     if rate < 1 or below <= 0:
         raise InputError(f"rate={rate}, below={below}: both are positive")
+    samples = as_numbers(samples, "samples")
     mono = samples.mean(1) if samples.ndim == 2 else samples
     if not len(mono):
         return 0.0
@@ -39,7 +41,15 @@ def voiced_seconds(samples: npt.NDArray[Any], rate: int, *, below: float = 30.0)
 
 
 def resample(samples: Samples, rate: int, wanted: int) -> Samples:
-    """One channel at another rate, by soxr's high-quality filter. Raises MissingExtraError without soxr."""
+    """One channel (n,) at another rate, by soxr's high-quality filter.
+
+    Raises InputError for samples of another shape and for rates that are not above 0, MissingExtraError without soxr.
+    """
+    samples = as_numbers(samples, "samples")
+    if samples.ndim != 1 or not (0 < rate < np.inf and 0 < wanted < np.inf):
+        raise InputError(
+            f"samples of shape {samples.shape} at {rate} and {wanted} Hz: (n,) and rates above 0 are meant"
+        )
     if rate == wanted:
         return samples
     soxr: Any = require("soxr", "speech")

@@ -15,7 +15,7 @@ from curate.errors import InputError
 from curate.memory import ArrayView
 from curate.scorers.speech import speech_rate, spoken_length
 from curate.scorers.speech.rate_scorer import SpeechRate
-from curate.scorers.speech.sound import read_sound, voiced_seconds
+from curate.scorers.speech.sound import read_sound, resample, voiced_seconds
 from curate.testing import score_all
 
 
@@ -117,6 +117,11 @@ def test_voiced_seconds_by_hand() -> None:
     assert voiced_seconds(np.zeros(0, np.float32), rate) == 0
     with pytest.raises(InputError):
         voiced_seconds(sound, 0)
+    for samples, rates in ((sound, (np.nan, 8000)), (sound, (8000, 0)), (np.ones((2, 2)), (8000, 4000))):
+        with pytest.raises(InputError, match="rates above 0"):
+            resample(samples, *rates)
+    with pytest.raises(InputError, match="samples is <U5: numbers"):
+        voiced_seconds(["quiet"], 8000)  # type: ignore[arg-type]
 
 
 def _view(folder: Path) -> ArrayView:
