@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curate.contracts import digest
 from curate.errors import CorruptionError
 from curate.store import streams
 from curate.store.parts import NewPart, Part
@@ -54,7 +55,9 @@ def merge_group(writer: PartWriter, group: Group) -> list[NewPart]:
     stats = merged_stats(group.items) | ({"erased": erased} if erased else {})
     named = stats.get("packs", [])
     place: dict[str, str | None] = {"kind": group.items[0].kind}
-    made = streams.write_rows(writer, "items", _watched(tables, named, seen), stats, place)
+    # of deleted items alone nothing is left, and parts of as many would be one and the same
+    mark = digest("of", stats["of"]) if erased and erased == sum(p.rows for p in group.items) else None
+    made = streams.write_rows(writer, "items", _watched(tables, named, seen), stats, place, mark)
     if named:  # `stats` are not part of a part's identity: they may be completed once the rows have been seen
         kept = {**stats, "packs": [name for name in named if name in seen]}
         made = replace(made, stats=kept if kept["packs"] else without(kept, "packs"))
@@ -91,7 +94,7 @@ def size_before(part: Part) -> int:
     return int(part.stats.get("was", part.bytes))
 
 
-def without(stats: Mapping[str, Any], key: str) -> dict[str, Any]:
+def without(stats: Mapping[Any, Any], key: Any) -> dict[Any, Any]:
     """A copy that lacks one key."""
     return {k: v for k, v in stats.items() if k != key}
 
@@ -113,6 +116,8 @@ def _rows(root: Path, parts: Sequence[Part], dead: Sequence[Rows]) -> Iterator[p
     for part, gone in zip(parts, dead, strict=True):
         with pa.OSFile(str(root / part.path)) as source:
             table = pq.read_table(source)
+        if streams.MARK.encode() in (table.schema.metadata or {}):
+            table = table.replace_schema_metadata(without(table.schema.metadata, streams.MARK.encode()))
         if emptied:
             table = table.cast(
                 pa.schema([f.with_nullable(True) for f in table.schema], table.schema.metadata)

@@ -16,6 +16,8 @@ from curate.store import encoding, filesystem
 from curate.store.parts import NewPart
 from curate.store.writer import PartWriter
 
+MARK = "curate.of"
+"""What a mark is called in a file's metadata."""
 GROUP_ROWS = 65_536
 GROUP_BYTES = 32 << 20
 """A row group is written once it has that many rows, or takes that much memory."""
@@ -80,8 +82,10 @@ def write_rows(
     tables: Iterator[pa.Table],
     stats: Mapping[str, Any],
     place: Mapping[str, str | None],
+    mark: str | None = None,
 ) -> NewPart:
-    """Tables of one schema, in order, as one Parquet part; at most about one row group of them is held."""
+    """Tables of one schema, in order, as one Parquet part; at most about one row group of them is held. `mark` goes into the
+    file, to tell it from another with the same rows."""
     scratch, rows, schema = writer.scratch(tbl), 0, pa.schema([])
     with hashed_file(scratch) as file, pa.PythonFile(file, mode="w") as sink:
         parquet: pq.ParquetWriter | None = None
@@ -92,6 +96,8 @@ def write_rows(
             parquet.write_table(group, row_group_size=max(1, group.num_rows))
             rows += group.num_rows
         if parquet is not None:
+            if mark is not None:
+                parquet.add_key_value_metadata({MARK: mark})
             parquet.close()
     return writer.settle(scratch, tbl, schema, rows, file.content(), stats, place)
 

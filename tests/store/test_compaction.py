@@ -254,6 +254,25 @@ def test_deleted_rows_are_left_out_of_a_big_part_too(store: PartStore) -> None:
     assert store.compact(part_rows=1).versions == 0
 
 
+def test_parts_of_which_every_item_is_deleted_stay_two(store: PartStore) -> None:
+    """Emptied, they hold the same rows: nothing but nulls."""
+    add_items(store, "a")
+    add_items(store, "b")
+    add_scores(store, "score")
+    ex.remove(store, list(range(2 * ROWS)))
+    state, digest = read_state(store), store.snapshot().digest
+    assert store.compact(part_rows=ROWS).erased == 2 * ROWS
+    assert read_state(store) == state and store.snapshot().digest == digest
+    assert [part.rows for part in store.snapshot().items] == [ROWS, ROWS]
+    assert store.compact(part_rows=ROWS).versions == 0
+    add_items(store, "c")
+    add_scores(store, "again")
+    assert store.compact(part_rows=3 * ROWS).merged == 3  # with each other, and with what is there
+    store.gc(grace_seconds=0, keep_versions=1)
+    assert "of a" not in everything_on_disk(store)
+    assert store.verify() == [] and ex.ids(store.view()) == [f"c-{i}" for i in range(ROWS)]
+
+
 def test_columns_that_may_not_be_null_can_be_emptied(store: PartStore) -> None:
     fields = [pa.field("id", pa.string(), nullable=False), pa.field("n", pa.int32(), nullable=False)]
     with store.writer() as writer:
