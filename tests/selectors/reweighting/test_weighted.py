@@ -41,9 +41,8 @@ def test_no_capped_weight_is_above_the_cap(weights: list[float], cap: float) -> 
     given_ = normalise(np.array(weights))
     found = cap_weights(given_, cap)
     assert found.max() <= cap * (1 + 1e-9)
-    assert (
-        np.argsort(-given_, kind="stable") == np.argsort(-found, kind="stable")
-    ).all() or found.max() == pytest.approx(cap)
+    falling = found[np.argsort(-given_, kind="stable")]
+    assert (np.diff(falling) <= 1e-12 * cap).all()  # the order stays, but for rounding
     if (given_ > 0).sum() >= len(given_) / cap:
         assert found.mean() == pytest.approx(1)
     free = found < cap * (1 - 1e-9)
