@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import curate
 from curate import registry
+from curate.recipe.reader import build_recipe
+from curate.run.checking import check_steps
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -39,3 +44,18 @@ def store(tmp_path) -> Iterator[curate.Store]:
     """An empty store."""
     with curate.open(tmp_path / "s.curate", create=True) as opened:
         yield opened
+
+
+@pytest.fixture
+def recipe(tmp_path, store) -> Any:
+    """Checks a list of steps whose files lie in `tmp_path`, before anything is imported."""
+    import run_recipes
+
+    pq.write_table(run_recipes.ROWS, tmp_path / "rows.parquet")
+    np.save(tmp_path / "v.npy", np.eye(3, dtype=np.float32))
+
+    def check(*steps: dict[str, Any]) -> None:
+        built = build_recipe({"store": "s", "steps": [{**step} for step in steps]}).steps
+        check_steps(store.parts, built, tmp_path)
+
+    return check
