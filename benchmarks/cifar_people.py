@@ -280,10 +280,10 @@ def half(seeds: int) -> None:
             "label_errors: the cross-validated model and a head on the features": by_labels(
                 [probs, head], labels
             )[1],
-            "expected_answers: the same": -_expected([probs, head], votes, labels),
-            "expected_answers: and a head that learnt the answers": -_expected(
+            "expected_answers: the same": by_people([probs, head], votes, labels)[1],
+            "expected_answers: and a head that learnt the answers": by_people(
                 [probs, head, people_say], votes, labels
-            ),
+            )[1],
             "random": rng.random(len(labels)),
         }
         for name, doubt in ways.items():
@@ -299,12 +299,6 @@ def half(seeds: int) -> None:
         for name, one in rows.items()
     ]
     print(markdown((f"the half nobody was asked about, {seeds} halves", "AP", "AUROC"), table))
-
-
-def _expected(members: list[Array], votes: Array, labels: Array) -> Array:
-    from curate.scorers.noise import expected_answers
-
-    return np.asarray(expected_answers(members, votes, labels).score)
 
 
 def main() -> None:

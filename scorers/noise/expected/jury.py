@@ -11,6 +11,7 @@ import numpy.typing as npt
 from curate.scorers.noise.label_noise.evidence import Evidence, Pool
 from curate.scorers.noise.label_noise.pooling import (
     LEAST,
+    SAMPLE,
     fit_exponents,
     least_said,
     pool_slopes,
@@ -124,9 +125,7 @@ def people_counted(jury: Jury, said: Said) -> float:
     several = items[times > 1]
     if not len(several):
         return ONE_EACH
-    most = min(len(several), max(1, CELLS // jury.models.shape[1]))
-    chosen = several[spaced(len(several))]
-    chosen = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), most)).astype(np.int64)]
+    chosen = several[spaced(len(several), min(SAMPLE, max(1, CELLS // jury.models.shape[1])))]
     votes, shares = jury.votes(chosen), np.maximum(jury.expect(chosen), LEAST)
     total = votes.sum(1)
 

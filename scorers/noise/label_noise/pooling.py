@@ -13,6 +13,7 @@ from curate.scorers.noise.label_noise.rivals import blocks
 
 __all__ = [
     "LEAST",
+    "SAMPLE",
     "Slopes",
     "fit_exponents",
     "fit_weights",
@@ -34,9 +35,9 @@ Slopes = Callable[[tuple[float, ...]], npt.NDArray[np.float64]]
 """`pool_slopes` of the rows that are learnt from, for some exponents in place of weights."""
 
 
-def spaced(rows: int) -> npt.NDArray[np.int64]:
-    """At most 20,000 of so many rows, evenly spread: those that weights are learnt from."""
-    return np.unique(np.linspace(0, rows - 1, min(rows, SAMPLE)).astype(np.int64))
+def spaced(rows: int, most: int = SAMPLE) -> npt.NDArray[np.int64]:
+    """At most 20,000 (`most`) of so many rows, evenly spread: those that weights are learnt from."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, most)).astype(np.int64))
 
 
 def learn_pool(members: tuple[npt.NDArray[Any], ...], labels: npt.NDArray[np.int64]) -> Pool:
