@@ -74,6 +74,7 @@ FAMILIES_MAY = {
     "curate.annotators.offline": ("curate.annotators.tasks",),
     "curate.annotators.rounds": ("curate.annotators.consensus", "curate.annotators.tasks"),
     "curate.scorers.noise": ("curate.annotators.consensus",),
+    "curate.scorers.text": ("curate.scorers.noise.health",),
 }
 """Other families that a family may know."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,13 +16,13 @@ from curate.contracts import View, detail, flag, score
 from curate.counting import counted
 from curate.errors import InputError
 from curate.fitting import FittedTable, answered, order_by_id
+from curate.scorers.noise.health.intervals import wilson
 
 __all__ = ["FaultyPairs", "contradictions"]
 
 Codes = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
 
-_Z = 1.959963984540054
 _NONE = pa.schema(
     [("p", pa.uint64()), ("c", pa.uint64()), ("r", pa.uint64()), ("k", pa.int64()), ("l", pa.int64())]
 )
@@ -151,10 +150,10 @@ def _notes(
     longer, shorter = int((lengths > 0.5).sum()), int((lengths < 0.5).sum())
     n = longer + shorter
     if n:
-        share, middle = longer / n, (longer + _Z**2 / 2) / (n + _Z**2)
-        half = _Z * math.sqrt(n * share * (1 - share) + _Z**2 / 4) / (n + _Z**2)
+        share = longer / n
+        found = wilson(share, n)
         told.append(
             f"the chosen answer is the longer one in {share:.1%} of {counted(n, 'pair')} whose lengths differ (95 % interval "
-            f"{middle - half:.1%} to {middle + half:.1%}): length alone would tell it in {max(share, 1 - share):.1%}"
+            f"{found.low[0]:.1%} to {found.high[0]:.1%}): length alone would tell it in {max(share, 1 - share):.1%}"
         )
     return tuple(told)
