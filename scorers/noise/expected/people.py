@@ -105,7 +105,7 @@ def _as_votes(votes: Any, shape: tuple[int, int]) -> npt.NDArray[np.int64]:
         raise InputError(
             f"votes have shape {found.shape}, the probabilities {shape}: how many people said each class of each item"
         )
-    odd = np.argwhere(~((found >= 0) & (found == np.floor(found))))
+    odd = np.argwhere(~((found >= 0) & (found == np.floor(found)) & np.isfinite(found)))
     if len(odd):
         raise InputError(
             f"votes are whole numbers, 0 where nobody said it: row {odd[0][0]} has {found[tuple(odd[0])]} "

@@ -200,6 +200,7 @@ def test_any_data_gives_shares_that_sum_to_one(n: int, k: int, seed: int) -> Non
         (-np.ones((6, 3)), r"row 0 has -1.0 in column 0"),
         (np.full((6, 3), 0.5), r"whole numbers.*row 0 has 0.5"),
         (np.full((6, 3), np.nan), r"row 0 has nan"),
+        (np.full((6, 3), np.inf), r"row 0 has inf"),
     ],
 )
 def test_votes_that_are_none(votes: np.ndarray, message: str) -> None:
